@@ -1,0 +1,245 @@
+"""The command line's flags, and the frozen configuration that they become.
+
+Every check of a value lives here. Nothing here loads TensorFlow, so that `--help`
+and a mistyped flag answer at once.
+"""
+
+import dataclasses
+import math
+
+from absl import flags
+
+from skt_tf.errors import UserError
+from skt_tf.methods import METHOD_NAMES, stage_steps, stages
+from skt_tf.points import check_depth, dense_flows, flow_name
+
+DATASETS = ("digits", "cifar10", "cifar100", "mnist", "svhn_cropped")
+JOBS = ("experiment", "export")
+EXPERIMENTS = ("minimization",)
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+SCHEDULES = ("steps", "onecycle")
+
+
+def _flag(default, help, choices=None):
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What one command does; each field is the flag of the same name.
+
+    Raises:
+        ValueError: a value that is not possible, in one sentence.
+    """
+
+    job: str = _flag("experiment", "What to do", JOBS)
+    experiment: str = _flag("minimization", "Which experiment of the paper to run", EXPERIMENTS)
+    dataset: str = _flag("cifar10", "Images to train and test on", DATASETS)
+    data_dir: str | None = _flag(
+        None, "Folder of TensorFlow Datasets; its own default if not given"
+    )
+    methods: tuple[str, ...] = _flag(METHOD_NAMES, "Methods to compare, comma-separated", METHOD_NAMES)
+    teacher_depth: int = _flag(26, "Layers of the teacher, 6n+2")
+    student_depth: int = _flag(8, "Layers of the student, 6n+2")
+    width: int = _flag(16, "Channels of the first section, in both networks")
+    nets: int = _flag(1, "Students trained per method, each with its own seed")
+    seed: int = _flag(0, "Integer that fixes initial weights, data order and augmentation")
+    batch_size: int = _flag(128, "Images per iteration")
+    teacher_steps: int = _flag(64_000, "Iterations of the teacher's training")
+    transfer_steps: int = _flag(
+        21_000, "Iterations of transfer, shared evenly among a method's transfer stages"
+    )
+    hint_steps: int = _flag(21_000, "Iterations of the hint stage")
+    task_steps: int = _flag(64_000, "Iterations of the task stage")
+    budget: float = _flag(1.0, "Factor on every number of iterations")
+    dense_flows: str = _flag(
+        "span",
+        "What the overlapping flows cover: two sections, or one from middle to middle",
+        ("span", "half"),
+    )
+    flow_weights: str | tuple[float, ...] = _flag(
+        "normalized",
+        "Weights of the flows: normalized (each flow's loss is a relative error), equal (the "
+        "paper's letter), or one number per dense flow, comma-separated",
+    )
+    schedule: str = _flag(
+        "steps", "Learning rate over a stage: the paper's steps, or one cycle", SCHEDULES
+    )
+    learning_rate: float = _flag(0.1, "First (steps) or highest (onecycle) rate of task stages")
+    transfer_learning_rate: float | None = _flag(
+        None, "The same of transfer stages; 0.1 with normalized flow weights, 0.001 otherwise"
+    )
+    hint_learning_rate: float = _flag(0.0001, "The same of the hint stage")
+    weight_decay: float = _flag(0.0001, "Factor of half the squared norm of the kernels")
+    temperature: float = _flag(3.0, "Temperature that softens the teacher's outputs")
+    hint_reduction: str = _flag(
+        "sum", "How the hint loss takes the entries of a map together", ("sum", "mean")
+    )
+    transfer_batch_norm: str = _flag(
+        "batch",
+        "Statistics the student normalises by in transfer and hint stages",
+        ("batch", "inference"),
+    )
+    precision: str = _flag("float32", "Keras' dtype policy of networks that are built", PRECISIONS)
+    evaluations: int = _flag(20, "Points of each curve: how often a stage is logged and tested")
+    teacher: str | None = _flag(None, "Path of a saved teacher (.keras) instead of training one")
+    student: str | None = _flag(None, "Path of the saved student (.keras) that export reads")
+    output_dir: str | None = _flag(
+        None, "Folder for everything the job writes; runs/<experiment>_<dataset> if not given"
+    )
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            choices, value = field.metadata["choices"], getattr(self, field.name)
+            for one in value if isinstance(value, tuple) else (value,):
+                if choices and one not in choices:
+                    raise UserError(
+                        f"--{field.name}={one} is unknown: expected "
+                        f"{'some' if isinstance(value, tuple) else 'one'} of {', '.join(choices)}"
+                    )
+        self._check_numbers()
+        self._check_networks_and_methods()
+        self._check_flow_weights()
+        if self.job == "export" and not self.student:
+            raise UserError("--job=export needs --student, the path of a saved student (.keras)")
+        if self.output_dir is None:
+            default = "runs/export" if self.job == "export" else f"runs/{self.experiment}_{self.dataset}"
+            object.__setattr__(self, "output_dir", default)
+        elif not self.output_dir.strip():
+            raise UserError("--output_dir is empty: expected the path of a folder")
+
+    def _check_numbers(self):
+        for name, least in {
+            "width": 1,
+            "nets": 1,
+            "batch_size": 1,
+            "teacher_steps": 1,
+            "transfer_steps": 1,
+            "hint_steps": 1,
+            "task_steps": 1,
+            "evaluations": 1,
+            "seed": 0,
+        }.items():
+            value = getattr(self, name)
+            if not least <= value < 2**31:
+                raise UserError(f"--{name}={value} is out of range: expected {least} to 2³¹ − 1")
+        for name in ("budget", "temperature", "learning_rate", "hint_learning_rate"):
+            _check_positive(name, getattr(self, name))
+        if self.transfer_learning_rate is not None:
+            _check_positive("transfer_learning_rate", self.transfer_learning_rate)
+        if not 0 <= self.weight_decay < 1:
+            raise UserError(f"--weight_decay={self.weight_decay} is out of range: expected 0 to 1")
+
+    def _check_networks_and_methods(self):
+        for name in ("teacher_depth", "student_depth"):
+            try:
+                check_depth(getattr(self, name))
+            except UserError as error:
+                raise UserError(f"--{name}: {error}") from None
+        if not self.methods:
+            raise UserError(f"--methods is empty: expected some of {', '.join(METHOD_NAMES)}")
+        if len(set(self.methods)) < len(self.methods):
+            raise UserError(f"--methods={','.join(self.methods)} names a method twice")
+        for method in self.methods:
+            plan = self.stages(method)
+            for stage, steps in zip(plan, stage_steps(plan, self.iterations)):
+                if steps < 1:
+                    kind = next(iter(stage.iterations))
+                    raise UserError(
+                        f"--{kind}_steps={getattr(self, kind + '_steps')} with "
+                        f"--budget={self.budget:g} leaves no iteration for stage '{stage.name}' of "
+                        f"{method}: raise one of them"
+                    )
+
+    def _check_flow_weights(self):
+        names = [flow_name(flow) for flow in dense_flows(self.dense_flows)]
+        if isinstance(self.flow_weights, str):
+            if self.flow_weights not in ("normalized", "equal"):
+                raise UserError(
+                    f"--flow_weights={self.flow_weights} is not understood: expected normalized, "
+                    f"equal, or {len(names)} numbers for {', '.join(names)}"
+                )
+            return
+        given = ",".join(f"{weight:g}" for weight in self.flow_weights)
+        if len(self.flow_weights) != len(names):
+            raise UserError(
+                f"--flow_weights={given} has {len(self.flow_weights)} numbers: expected "
+                f"{len(names)}, for {', '.join(names)}"
+            )
+        if not all(math.isfinite(weight) and weight >= 0 for weight in self.flow_weights) or not any(
+            self.flow_weights
+        ):
+            raise UserError(
+                f"--flow_weights={given}: expected finite numbers of 0 or more, not all 0"
+            )
+
+    @property
+    def iterations(self):
+        """{kind: iterations} after the budget's factor."""
+        kinds = ("teacher", "transfer", "hint", "task")
+        # Half up, and never none: a tiny budget still runs every stage it can.
+        return {
+            kind: max(1, math.floor(getattr(self, f"{kind}_steps") * self.budget + 0.5))
+            for kind in kinds
+        }
+
+    def stages(self, method):
+        """The stages of `method` with this configuration's dense flows."""
+        return stages(method, self.dense_flows)
+
+    def rate(self, objective):
+        """The first or highest learning rate of a stage with `objective`."""
+        if objective == "hint":
+            return self.hint_learning_rate
+        if objective != "transfer":
+            return self.learning_rate
+        if self.transfer_learning_rate is not None:
+            return self.transfer_learning_rate
+        return 0.1 if self.flow_weights == "normalized" else 0.001
+
+    def as_dict(self):
+        """What decides the results, as plain JSON values: all but the output folder."""
+        values = dataclasses.asdict(self)
+        del values["output_dir"]
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _check_positive(name, value):
+    if not (math.isfinite(value) and 0 < value < 1e9):
+        raise UserError(f"--{name}={value:g} is out of range: expected a number above 0")
+
+
+_DEFINE = {
+    str: flags.DEFINE_string,
+    str | None: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    float | None: flags.DEFINE_float,
+    tuple[str, ...]: flags.DEFINE_list,
+    str | tuple[float, ...]: flags.DEFINE_string,
+}
+
+
+def define_flags(flag_values=flags.FLAGS):
+    """Defines one absl flag for each field of `Config`, as key flags of the caller."""
+    for field in dataclasses.fields(Config):
+        default, choices = field.default, field.metadata["choices"]
+        text = field.metadata["help"] + (f": {', '.join(choices)}." if choices else ".")
+        _DEFINE[field.type](
+            field.name,
+            ",".join(default) if isinstance(default, tuple) else default,
+            text,
+            flag_values=flag_values,
+        )
+    flag_values.set_gnu_getopt(True)
+
+
+def from_flags(flag_values=flags.FLAGS):
+    """The `Config` that the parsed flags say; raises a ValueError of one sentence."""
+    values = {field.name: flag_values[field.name].value for field in dataclasses.fields(Config)}
+    values["methods"] = tuple(values["methods"])
+    try:
+        values["flow_weights"] = tuple(float(part) for part in values["flow_weights"].split(","))
+    except ValueError:
+        pass  # A word: the configuration knows which ones there are.
+    return Config(**values)

@@ -1,0 +1,200 @@
+"""Images: where they come from, and the batches a stage is trained on."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from skt_tf.config import DATASETS
+from skt_tf.errors import UserError
+
+# Mirrored digits are other signs, or none.
+_MIRRORED = ("cifar10", "cifar100")
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A dataset for image classification, whole and in memory.
+
+    Attributes:
+        name: as given to `load_dataset`.
+        train_images, test_images: [number, height, width, channels], uint8.
+        train_labels, test_labels: [number], int32, 0 … num_classes − 1.
+        num_classes: number of classes.
+        mirrored: whether a mirrored image keeps its meaning.
+    """
+
+    name: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    num_classes: int
+    mirrored: bool
+
+    @property
+    def image_shape(self):
+        """(height, width, channels)."""
+        return self.train_images.shape[1:]
+
+    @property
+    def mean(self):
+        """Mean of each channel over the training images, in grey levels of 0…255."""
+        return self.train_images.mean(axis=(0, 1, 2), dtype=np.float64)
+
+    @property
+    def variance(self):
+        """Variance of each channel over the training images, in squared grey levels."""
+        levels = np.arange(256.0)
+        counts = [np.bincount(c.ravel(), minlength=256) for c in np.moveaxis(self.train_images, 3, 0)]
+        shares = np.array(counts) / self.train_images[..., 0].size
+        return shares @ levels**2 - (shares @ levels) ** 2
+
+
+def load_dataset(name, data_dir=None):
+    """Loads a dataset: `digits` (built in), or one prepared by TensorFlow Datasets.
+
+    `digits` are scikit-learn's 1,797 handwritten digits of 8×8 grey pixels, with a
+    fixed, stratified split into 1,437 training and 360 test images.
+
+    Args:
+        name: one of `skt_tf.config.DATASETS`.
+        data_dir: folder of TensorFlow Datasets; None stands for its default
+            (the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets).
+
+    Returns:
+        A `Dataset`.
+
+    Raises:
+        ValueError: an unknown name, a folder that does not exist, or a dataset that is
+            neither prepared nor reachable, with the place where it was looked for.
+    """
+    if name not in DATASETS:
+        raise UserError(f"dataset '{name}' is unknown: expected one of {', '.join(DATASETS)}")
+    splits, num_classes = _digits() if name == "digits" else _from_tfds(name, data_dir)
+    (train_images, train_labels), (test_images, test_labels) = splits
+    return Dataset(
+        name,
+        train_images,
+        train_labels.astype(np.int32),
+        test_images,
+        test_labels.astype(np.int32),
+        num_classes,
+        name in _MIRRORED,
+    )
+
+
+def _digits():
+    from sklearn import datasets, model_selection
+
+    bunch = datasets.load_digits()
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    train_images, test_images, train_labels, test_labels = model_selection.train_test_split(
+        images, bunch.target, test_size=360, random_state=0, stratify=bunch.target
+    )
+    return ((train_images, train_labels), (test_images, test_labels)), 10
+
+
+def _from_tfds(name, data_dir):
+    import tensorflow_datasets as tfds
+
+    if data_dir and not pathlib.Path(data_dir).expanduser().is_dir():
+        raise UserError(
+            f"--data_dir={data_dir} does not exist: expected a folder of TensorFlow Datasets"
+        )
+    data_dir = str(pathlib.Path(data_dir).expanduser()) if data_dir else None
+    builder = tfds.builder(name, data_dir=data_dir)
+    try:
+        builder.download_and_prepare()
+        splits = [
+            tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))
+            for split in ("train", "test")
+        ]
+    # TFDS passes on whatever its downloader, its file reader or TensorFlow raises.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        raise UserError(
+            f"dataset '{name}' is not readable in {builder.data_dir} and could not be "
+            f"downloaded ({type(error).__name__}: {reason[:160]}): prepare it with "
+            f"`tfds build {name}` on a machine with a network and give its folder as --data_dir"
+        ) from error
+    return splits, builder.info.features["label"].num_classes
+
+
+def training_batches(dataset, batch_size, seed, steps, start=0):
+    """Shuffled, augmented training batches for the iterations `start` … `steps` − 1.
+
+    A batch depends on (seed, iteration) alone, so a stage can go on anywhere. Every
+    image is drawn once an epoch; then each is padded by an eighth of its size (4
+    pixels for 32×32) with the mean colour, cropped at random back to its size, and
+    mirrored at random where the dataset allows it, all drawn for each image and in
+    the graph.
+
+    Args:
+        dataset: a `Dataset`.
+        batch_size: images a batch.
+        seed: integer below 2³¹ for order and augmentation.
+        steps: iterations of the stage.
+        start: first iteration, for going on.
+
+    Returns:
+        A `tf.data.Dataset` of (images [batch, height, width, channels] uint8,
+        labels [batch] int32).
+    """
+    images, labels = tf.constant(dataset.train_images), tf.constant(dataset.train_labels)
+    number = len(dataset.train_labels)
+    colour = tf.constant(np.rint(dataset.mean).astype(np.uint8))
+
+    def batch(step):
+        order, key = tf.unstack(tf.random.split([seed, 0], 2))
+        position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        # An own permutation of all images for each epoch, without storing one. The raw
+        # op, since tf.random.experimental.index_shuffle mishandles a vector of seeds.
+        seeds = tf.concat(
+            [tf.tile(order[None], [batch_size, 1]), tf.cast(position // number, tf.int32)[:, None]],
+            axis=1,
+        )
+        chosen = tf.raw_ops.RandomIndexShuffle(
+            index=position % number, seed=seeds, max_index=number - 1, rounds=8
+        )
+        key = tf.random.fold_in(key, step)
+        return augment(tf.gather(images, chosen), colour, key, dataset.mirrored), tf.gather(
+            labels, chosen
+        )
+
+    return (
+        tf.data.Dataset.range(start, steps)
+        .map(batch, num_parallel_calls=1, deterministic=True)
+        .prefetch(4)
+    )
+
+
+def augment(images, colour, seed, mirrored):
+    """Pads with `colour`, crops at random to the old size, mirrors at random if `mirrored`.
+
+    Args:
+        images: [batch, height, width, channels], uint8.
+        colour: [channels], the padding.
+        seed: [2], integers; the draw depends on nothing else.
+        mirrored: whether to mirror each image with probability ½.
+
+    Returns:
+        As `images`.
+    """
+    number, height, width, channels = images.shape
+    margin = round(min(height, width) / 8)
+    padding = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
+    # tf.pad has one constant for all channels: shift each channel's padding to zero.
+    padded = tf.pad(images - colour, padding) + colour
+    seeds = tf.unstack(tf.random.split(seed, 3))
+    tops, lefts = (
+        tf.random.stateless_uniform([number, 1], s, 0, 2 * margin + 1, tf.int32) for s in seeds[:2]
+    )
+    rows, columns = tf.range(height)[None], tf.range(width)[None]
+    if mirrored:
+        flip = tf.random.stateless_uniform([number, 1], seeds[2]) < 0.5
+        columns = tf.where(flip, width - 1 - columns, columns)
+    cropped = tf.gather(padded, tops + rows, axis=1, batch_dims=1)
+    cropped = tf.gather(cropped, lefts + columns, axis=2, batch_dims=1)
+    return tf.ensure_shape(cropped, [number, height, width, channels])

@@ -1,0 +1,138 @@
+"""The model that is trained: a frozen teacher, a student, and one stage's comparison."""
+
+import keras
+import tensorflow as tf
+
+from skt_tf.errors import UserError
+from skt_tf.objectives import objective
+
+
+class SequentialDistiller(keras.Model):
+    """Runs one stage of a method: compile it, then `fit` it to (images, labels).
+
+    Each step is one forward pass of each network, as far as the stage looks: a
+    transfer stage ends at the deepest active flow and computes neither head nor
+    masked flows; a task stage does not run the teacher. Only the student's weights
+    (and the regressor of a hint) move. The teacher runs in inference mode and
+    nothing of it changes, batch-normalisation statistics included.
+
+    Args:
+        teacher: a functional `keras.Model` with the points of `stage` as layers, from
+            images to logits; None where the stage needs none.
+        student: likewise; it is trained in place.
+        stage: a `skt_tf.Stage`, such as `skt_tf.stages("skt")[0]`.
+        flow_weights: {flow: λ} of the transfer loss, as from
+            `normalized_flow_weights`; None stands for λ = 1, as the papers write it.
+        temperature: τ of softened outputs.
+        hint_reduction: `"sum"` or `"mean"` over the entries of the hinted map.
+        weight_decay: factor of ½‖W‖² of the trained kernels, added to the loss (so
+            it enters the momentum, as in the papers; Keras' own optimizers decay the
+            weights apart from it).
+        transfer_batch_norm: `"batch"` or `"inference"`: what the student's batch
+            normalisation uses in transfer and hint stages.
+        steps: iterations of the stage; only a fading weight needs it.
+
+    Raises:
+        ValueError: networks that the stage cannot compare, with what differs.
+
+    Example:
+        >>> teacher, student = skt_tf.resnet(26, 10), skt_tf.resnet(8, 10)
+        >>> for stage in skt_tf.stages("skt"):
+        ...     distiller = skt_tf.SequentialDistiller(teacher, student, stage)
+        ...     distiller.compile(optimizer=keras.optimizers.SGD(0.001, momentum=0.9))
+        ...     distiller.fit(images_and_labels, epochs=10)
+    """
+
+    def __init__(
+        self,
+        teacher,
+        student,
+        stage,
+        *,
+        flow_weights=None,
+        temperature=3.0,
+        hint_reduction="sum",
+        weight_decay=0.0,
+        transfer_batch_norm="batch",
+        steps=None,
+    ):
+        super().__init__(name=f"{student.name}_{stage.name}")
+        if keras.backend.backend() != "tensorflow":
+            raise UserError(
+                f"Keras runs on {keras.backend.backend()}: set KERAS_BACKEND=tensorflow"
+            )
+        self.objective = objective(
+            stage,
+            flow_weights=flow_weights,
+            temperature=temperature,
+            hint_reduction=hint_reduction,
+        )
+        if teacher is None and stage.objective != "task":
+            raise UserError(f"stage '{stage.name}' needs a teacher and none was given")
+        weight = getattr(self.objective, "weight", (0, 0))
+        if weight[0] != weight[1] and not steps:
+            raise UserError(f"the weight of stage '{stage.name}' fades: give steps=…, its length")
+        self.student, self.steps = student, steps
+        self.teacher_view, self.student_view = self.objective.views(teacher, student)
+        if self.teacher_view is not None:
+            # Frozen for Keras' eyes too: summaries and optimizers built on the
+            # distiller count and move the student alone.
+            teacher.trainable = False
+        self.weight_decay = weight_decay
+        self.normalizes_by_batch = self.objective.has_logits or transfer_batch_norm == "batch"
+        names = ["loss", *self.objective.names]
+        names += ["accuracy"] if self.objective.has_logits else []
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.built = True
+
+    @property
+    def metrics(self):
+        return list(self.trackers.values())
+
+    @property
+    def trained(self):
+        """The variables that this stage moves; head and masked layers are not among them."""
+        return self.student_view.trainable_variables
+
+    def compile(self, optimizer, **kwargs):
+        """As `keras.Model.compile`; XLA is off unless asked for, for it slows CPUs down."""
+        super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
+        self.optimizer.build(self.trained)
+
+    def call(self, images, training=False):
+        """Logits of the student for images [batch, height, width, channels]."""
+        return self.student(images, training=training)
+
+    def train_step(self, data):
+        images, labels = data
+        targets = None
+        if self.teacher_view is not None:
+            targets = self.teacher_view(images, training=False)
+        progress = tf.cast(self.optimizer.iterations, tf.float32) / max(1, (self.steps or 1) - 1)
+        with tf.GradientTape() as tape:
+            outputs = self.student_view(images, training=self.normalizes_by_batch)
+            losses = self.objective.losses(labels, targets, outputs, progress)
+            loss = tf.add_n(list(losses.values()))
+            minimized = loss
+            if self.weight_decay:
+                kernels = [v for v in self.trained if v.name == "kernel"]
+                minimized += self.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in kernels])
+            minimized = self.optimizer.scale_loss(minimized)
+        self.optimizer.apply(tape.gradient(minimized, self.trained), self.trained)
+        return self._track({"loss": loss, **losses}, labels, outputs)
+
+    def test_step(self, data):
+        images, labels = data
+        logits = self.student(images, training=False)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        return self._track({"loss": loss}, labels, logits)
+
+    def _track(self, losses, labels, outputs):
+        values = dict(losses)
+        if self.objective.has_logits:
+            hits = tf.argmax(outputs, axis=1) == tf.cast(labels, tf.int64)
+            values["accuracy"] = tf.cast(hits, tf.float32)
+        for name, tracker in self.trackers.items():
+            if name in values:
+                tracker.update_state(values[name])
+        return {name: t.result() for name, t in self.trackers.items() if name in values}

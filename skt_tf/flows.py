@@ -1,0 +1,149 @@
+"""Flows: FSP matrices between named layers, as the outputs of a Keras model.
+
+Yim et al., *A Gift from Knowledge Distillation*, CVPR 2017 [FSP]; Yeo et al.,
+*Sequential Knowledge Transfer …*, ICIP 2018 [SKT].
+"""
+
+import keras
+import tensorflow as tf
+
+from skt_tf.errors import UserError
+from skt_tf.points import flow_name
+
+
+def _max_pool_to(maps, size):
+    """Max-pools maps [batch, height, width, channels] down to `size` (height, width)."""
+    height, width = maps.shape[1:3]
+    if (height, width) == tuple(size):
+        return maps
+    if height % size[0] == 0 and width % size[1] == 0:
+        window = (height // size[0], width // size[1])
+        return keras.ops.max_pool(maps, window, window, "valid", "channels_last")
+    return keras.ops.adaptive_max_pool(maps, tuple(size), "channels_last")
+
+
+def fsp_matrix(first, second):
+    """The FSP matrix of two feature maps, G[i, j] = Σ_s,t F¹[s,t,i] F²[s,t,j] / (h·w) [FSP].
+
+    Args:
+        first: maps [batch, h₁, w₁, m], any float dtype.
+        second: maps [batch, h₂, w₂, n], any float dtype. Where the sizes differ,
+            the larger map is max-pooled down to the smaller.
+
+    Returns:
+        [batch, m, n], float32.
+
+    Raises:
+        ValueError: maps that are not of rank 4, or of which neither is the larger.
+    """
+    first, second = tf.convert_to_tensor(first), tf.convert_to_tensor(second)
+    if first.shape.rank != 4 or second.shape.rank != 4:
+        raise UserError(
+            "expected two maps [batch, height, width, channels], "
+            f"received shapes {first.shape} and {second.shape}"
+        )
+    sizes = first.shape[1:3].as_list(), second.shape[1:3].as_list()
+    smaller = [min(pair) for pair in zip(*sizes, strict=True)]
+    if smaller not in sizes:
+        raise UserError(
+            f"maps of sizes {sizes[0]} and {sizes[1]}: one must be at most as large as "
+            "the other in both directions"
+        )
+    first, second = (tf.cast(_max_pool_to(maps, smaller), tf.float32) for maps in (first, second))
+    positions = smaller[0] * smaller[1]
+    first, second = (
+        tf.reshape(maps, [-1, positions, maps.shape[-1]]) for maps in (first, second)
+    )
+    return tf.matmul(first, second, transpose_a=True) / positions
+
+
+@keras.saving.register_keras_serializable(package="skt_tf")
+class FSPMatrix(keras.layers.Layer):
+    """Joins two feature maps to their FSP matrix; see `fsp_matrix`."""
+
+    def __init__(self, **kwargs):
+        # Matrices are sums over a thousand positions: float32 under any precision.
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def call(self, inputs):
+        return fsp_matrix(*inputs)
+
+    def compute_output_shape(self, input_shape):
+        first, second = input_shape
+        return (first[0], first[-1], second[-1])
+
+
+class FlowModel(keras.Model):
+    """A functional model that returns a list even where it has a single output."""
+
+    def call(self, inputs, training=None, mask=None):
+        return keras.tree.flatten(super().call(inputs, training=training, mask=mask))
+
+
+def flow_model(model, flows):
+    """The part of `model` that maps images to its FSP matrices.
+
+    It shares the layers of `model` and ends at the deepest point used: nothing
+    behind it, and no flow that is not asked for, is computed.
+
+    Args:
+        model: a functional `keras.Model` with a layer for each point.
+        flows: tuple of (point, point), points being layer names.
+
+    Returns:
+        A `keras.Model` from images to the list of FSP matrices [batch, m, n],
+        float32, in the order of `flows`.
+
+    Raises:
+        ValueError: no flows, or a point that `model` has no layer for.
+    """
+    if not flows:
+        raise UserError("no flows were given: expected at least one (point, point)")
+    matrices = [
+        FSPMatrix(name=flow_name(flow))([point_output(model, point) for point in flow])
+        for flow in flows
+    ]
+    return FlowModel(model.input, matrices, name=f"{model.name}_flows")
+
+
+def point_output(model, point):
+    """The symbolic output of the layer of `model` that is named `point`."""
+    names = [layer.name for layer in model.layers]
+    if point not in names:
+        raise UserError(f"the model '{model.name}' has no layer named '{point}' for a flow")
+    return model.get_layer(point).output
+
+
+def normalized_flow_weights(teacher, flows, images, batch_size=128):
+    """λᵢ = 1 / mean over images of ‖Gᵢᵀ‖²: each flow's loss becomes a relative error.
+
+    This project's reading, not the paper's: see docs/method.md, *Scale*.
+
+    Args:
+        teacher: a functional `keras.Model` with a layer for each point.
+        flows: tuple of (point, point).
+        images: training images [number, height, width, channels] as `teacher` takes them.
+        batch_size: images a forward pass.
+
+    Returns:
+        A dict of flow to λ, floats, in the order of `flows`.
+    """
+    model = flow_model(teacher, flows)
+
+    @tf.function(reduce_retracing=True)
+    def squared_norms(batch):
+        return [
+            tf.reduce_sum(tf.square(matrix), axis=[1, 2]) for matrix in model(batch, training=False)
+        ]
+
+    total = [0.0] * len(flows)
+    for start in range(0, len(images), batch_size):
+        sums = squared_norms(tf.constant(images[start : start + batch_size]))
+        total = [a + float(tf.reduce_sum(tf.cast(b, tf.float64))) for a, b in zip(total, sums)]
+    dead = [flow_name(flow) for flow, value in zip(flows, total) if value == 0.0]
+    if dead:
+        raise UserError(
+            f"the teacher's FSP matrices of {', '.join(dead)} are zero on every training "
+            "image, so these flows cannot be normalised: train the teacher for longer"
+        )
+    return {flow: len(images) / value for flow, value in zip(flows, total)}

@@ -1,0 +1,104 @@
+"""Each paper's method, written as data: a tuple of stages.
+
+Pure Python, without TensorFlow: the command line checks its flags against it.
+A new method is a new tuple here; no loop changes.
+"""
+
+import dataclasses
+from fractions import Fraction
+
+from skt_tf.errors import UserError
+from skt_tf.points import dense_flows, disjoint_flows, flows_up_to
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One optimisation with a fresh optimizer, from the last stage's weights.
+
+    Attributes:
+        name: its name in logs and results.
+        objective: `"transfer"`, `"hint"`, `"task"` or `"soft_task"`.
+        iterations: which budgets it spends and what share of each, as
+            {"transfer" | "hint" | "task" | "teacher": share}.
+        flows: the active flows of a transfer stage; all others are masked out,
+            which here means that they are not computed.
+        soft_weight: weight of the softened outputs at the first and at the last
+            iteration of a soft task, linear in between; None stands for τ², which
+            keeps the two gradients of one size whatever the temperature [KD, section 2].
+    """
+
+    name: str
+    objective: str
+    iterations: dict
+    flows: tuple = ()
+    soft_weight: tuple | None = None
+
+
+def stage_steps(stages, budget):
+    """The iterations of each stage: its shares of the `budget` {kind: iterations}.
+
+    Rounded so that the stages together spend exactly what their shares add up to.
+    """
+    spent = dict.fromkeys(budget, Fraction(0))
+    steps = []
+    for stage in stages:
+        before = dict(spent)
+        for kind, share in stage.iterations.items():
+            spent[kind] += share
+        steps.append(sum(int(budget[k] * spent[k]) - int(budget[k] * before[k]) for k in budget))
+    return steps
+
+
+TASK = Stage("task", "task", {"task": Fraction(1)})
+TEACHER = Stage("teacher", "task", {"teacher": Fraction(1)})
+
+
+def stages(method, overlap="span"):
+    """The stages of a method, in order.
+
+    Args:
+        method: one of `METHOD_NAMES`.
+        overlap: which flows are dense, as in `dense_flows`.
+
+    Raises:
+        ValueError: an unknown method, with the known ones.
+    """
+    if method not in METHOD_NAMES:
+        raise UserError(f"method '{method}' is unknown: expected one of {', '.join(METHOD_NAMES)}")
+    return _catalogue(overlap)[method]
+
+
+def _catalogue(overlap="span"):
+    disjoint, dense = disjoint_flows(), dense_flows(overlap)
+    whole, half, third = Fraction(1), Fraction(1, 2), Fraction(1, 3)
+
+    def transfer(name, flows, share):
+        return Stage(name, "transfer", {"transfer": share}, flows)
+
+    return {
+        # The student alone.
+        "baseline": (TASK,),
+        # The control at equal iterations: what the transfer spends goes to the task.
+        "baseline_long": (Stage("task", "task", {"task": whole, "transfer": whole}),),
+        # [KD] softened teacher outputs beside the labels.
+        "kd": (Stage("task", "soft_task", {"task": whole}),),
+        # [FitNets] a hint to the middle layer, then softened outputs that fade.
+        "hint": (
+            Stage("hint", "hint", {"hint": whole}),
+            Stage("task", "soft_task", {"task": whole}, soft_weight=(4.0, 1.0)),
+        ),
+        # [FSP] the disjoint flows at once.
+        "fsp": (transfer("transfer", disjoint, whole), TASK),
+        # [SKT] disjoint flows, then dense ones, then the task.
+        "skt": (transfer("step1", disjoint, half), transfer("step2", dense, half), TASK),
+        # [TIP] the dense flows, section after section from the input upwards.
+        "skt_bottom_up": (
+            transfer("section1", flows_up_to(dense, 1), third),
+            transfer("section2", flows_up_to(dense, 2), third),
+            transfer("section3", dense, third),
+            TASK,
+        ),
+    }
+
+
+METHOD_NAMES = tuple(_catalogue())

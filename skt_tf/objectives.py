@@ -1,0 +1,164 @@
+"""What a stage minimises.
+
+An objective says which part of each network it looks at (its *views*, Keras models
+that share the networks' layers) and compares their outputs. It knows no optimizer,
+no files and no flags. Its `names` are the parts of its loss that logs show beside the sum.
+"""
+
+import keras
+import tensorflow as tf
+
+from skt_tf.errors import UserError
+from skt_tf.flows import flow_model, point_output
+from skt_tf.points import HINT_POINT, flow_name
+
+
+class Transfer:
+    """Equations (1) and (2) of [SKT]: Σᵢ λᵢ ‖Gᵢᵀ(x) − Gᵢˢ(x)‖²₂ over the active flows.
+
+    The squared error is summed over the entries of a matrix and averaged over the batch.
+
+    Args:
+        flows: the active flows, a tuple of (point, point).
+        weights: {flow: λ}; None stands for λ = 1.
+    """
+
+    has_logits = False
+
+    def __init__(self, flows, weights=None):
+        weights = weights or dict.fromkeys(flows, 1.0)
+        missing = [flow_name(flow) for flow in flows if flow not in weights]
+        if missing:
+            raise UserError(f"flow_weights has no λ for the flows {', '.join(missing)}")
+        self.flows, self.weights = flows, weights
+        self.names = [flow_name(flow) for flow in flows]
+
+    def views(self, teacher, student):
+        views = flow_model(teacher, self.flows), flow_model(student, self.flows)
+        differing = [
+            f"{flow_name(flow)} ({'×'.join(map(str, t.shape[1:]))} and "
+            f"{'×'.join(map(str, s.shape[1:]))})"
+            for flow, t, s in zip(self.flows, views[0].outputs, views[1].outputs)
+            if t.shape != s.shape
+        ]
+        if differing:
+            raise UserError(
+                "the teacher's and the student's FSP matrices differ in shape: "
+                + ", ".join(differing)
+                + "; flows need the same channels in both networks"
+            )
+        return views
+
+    def losses(self, labels, targets, outputs, progress):
+        del labels, progress  # What flows is compared, not what comes out.
+        return {
+            name: self.weights[flow]
+            * tf.reduce_mean(tf.reduce_sum(tf.square(target - output), axis=[1, 2]))
+            for name, flow, target, output in zip(self.names, self.flows, targets, outputs)
+        }
+
+
+class Hint:
+    """½ ‖r(guided) − hint‖² between the middle layers, equation (3) of [FitNets].
+
+    r is a 1×1 convolution where the channels differ, else the identity. It belongs
+    to the student's view alone: the student itself never holds it.
+
+    Args:
+        reduction: `"sum"` over a map's entries, or their `"mean"`; the batch is averaged.
+        point: name of the hint and of the guided layer.
+    """
+
+    has_logits = False
+    names = ()
+
+    def __init__(self, reduction="sum", point=HINT_POINT):
+        self.reduce = {"sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction]
+        self.point = point
+
+    def views(self, teacher, student):
+        hint, guided = point_output(teacher, self.point), point_output(student, self.point)
+        if hint.shape[1:3] != guided.shape[1:3]:
+            raise UserError(
+                f"the maps at '{self.point}' differ in size: {hint.shape[1:3]} in the teacher, "
+                f"{guided.shape[1:3]} in the student"
+            )
+        if hint.shape[-1] != guided.shape[-1]:
+            guided = keras.layers.Conv2D(
+                hint.shape[-1], 1, kernel_initializer="he_normal", name="regressor"
+            )(guided)
+        return keras.Model(teacher.input, hint), keras.Model(student.input, guided)
+
+    def losses(self, labels, targets, outputs, progress):
+        del labels, progress
+        error = tf.square(tf.cast(outputs, tf.float32) - tf.cast(targets, tf.float32))
+        return {"hint": 0.5 * tf.reduce_mean(self.reduce(error, axis=[1, 2, 3]))}
+
+
+class Task:
+    """Softmax cross-entropy with the labels."""
+
+    has_logits = True
+    names = ()
+
+    def views(self, teacher, student):
+        del teacher
+        return None, student
+
+    def losses(self, labels, targets, outputs, progress):
+        del targets, progress
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=outputs)
+        return {"cross_entropy": tf.reduce_mean(entropy)}
+
+
+class SoftTask(Task):
+    """Task plus a weight times KL(teacher ‖ student) of outputs softened by τ [KD], [FitNets].
+
+    The divergence differs from [KD]'s cross-entropy by the teacher's entropy alone, so
+    the gradients are the same, and a perfect student has loss zero.
+
+    Args:
+        temperature: τ.
+        weight: (first, last), linear over the stage; None stands for τ² [KD, section 2].
+    """
+
+    names = ("cross_entropy", "softened")
+
+    def __init__(self, temperature=3.0, weight=None):
+        self.temperature = temperature
+        self.weight = weight or (temperature**2, temperature**2)
+
+    def views(self, teacher, student):
+        if teacher.output.shape != student.output.shape:
+            raise UserError(
+                f"the teacher has {teacher.output.shape[-1]} classes and the student "
+                f"{student.output.shape[-1]}: softened outputs need the same"
+            )
+        return teacher, student
+
+    def losses(self, labels, targets, outputs, progress):
+        first, last = self.weight
+        soft = tf.nn.softmax(targets / self.temperature)
+        log_ratio = tf.nn.log_softmax(targets / self.temperature) - tf.nn.log_softmax(
+            outputs / self.temperature
+        )
+        divergence = tf.reduce_mean(tf.reduce_sum(soft * log_ratio, axis=1))
+        weight = first + (last - first) * progress
+        return {**super().losses(labels, None, outputs, None), "softened": weight * divergence}
+
+
+def objective(stage, *, flow_weights=None, temperature=3.0, hint_reduction="sum"):
+    """The objective that `stage` names, with the settings of a run."""
+    match stage.objective:
+        case "transfer":
+            return Transfer(stage.flows, flow_weights)
+        case "hint":
+            return Hint(hint_reduction)
+        case "task":
+            return Task()
+        case "soft_task":
+            return SoftTask(temperature, stage.soft_weight)
+    raise UserError(
+        f"stage '{stage.name}' has the unknown objective '{stage.objective}': "
+        "expected transfer, hint, task or soft_task"
+    )

@@ -1,0 +1,196 @@
+"""A finished run's results.json and metrics.csv → a table, curves, report.md.
+
+Reads the folder alone: a report can be made again without training.
+"""
+
+import csv
+import json
+import pathlib
+
+from skt_tf.files import whole, write_text
+from skt_tf.published import accuracies
+
+# Okabe and Ito's palette: told apart with any colour vision.
+COLOURS = ("#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
+
+
+def write(folder):
+    """Writes report.md and the PNG curves into a run's folder and prints the table.
+
+    Args:
+        folder: the output folder of an experiment.
+    """
+    folder = pathlib.Path(folder)
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    metrics = {method: _metrics(folder / method / "net0") for method in results["methods"]}
+    figures = {
+        "accuracy.png": ("Test accuracy against iterations", _accuracy_figure),
+        "flows.png": ("Loss of each flow during transfer", _flow_figure),
+    }
+    drawn = {}
+    for name, (title, draw) in figures.items():
+        figure = draw(results, metrics)
+        if figure is None:
+            continue
+        with whole(folder / name) as draft:
+            figure.savefig(draft, dpi=110, bbox_inches="tight")
+        drawn[name] = title
+    write_text(folder / "report.md", _markdown(results, drawn))
+    _print(results)
+    print(f"report: {folder / 'report.md'}")
+
+
+def table(results):
+    """The header and the rows of the table, as strings; accuracies in percent."""
+    published = accuracies(results)
+    several = results["config"]["nets"] > 1
+    header = ["method", "accuracy %"] + (["ensemble %"] if several else [])
+    header += ["− baseline", "iterations", "seconds"] + (["published %"] if published else [])
+    teacher = results["teacher"]
+    baseline = results["methods"].get("baseline")
+
+    def row(name, accuracy, ensemble, difference, iterations, seconds):
+        cells = [name, f"{accuracy:.2%}"[:-1]] + ([ensemble] if several else [])
+        cells += [difference, f"{iterations:,}", f"{seconds:,.0f}"]
+        shown = published.get(name)
+        return cells + ([f"{shown:.2f}" if shown else "–"] if published else [])
+
+    rows = [
+        row("teacher", teacher["accuracy"], "–", "–", teacher["iterations"], teacher["seconds"])
+    ]
+    for name, entry in results["methods"].items():
+        difference = "–"
+        if baseline and name != "baseline":
+            difference = f"{100 * (entry['mean'] - baseline['mean']):+.2f}"
+        rows.append(
+            row(
+                name,
+                entry["mean"],
+                f"{entry['ensemble']:.2%}"[:-1],
+                difference,
+                entry["iterations"],
+                entry["seconds"],
+            )
+        )
+    return header, rows
+
+
+def _print(results):
+    from rich import box, console
+    from rich.table import Table
+
+    header, rows = table(results)
+    shown = Table(title=_title(results), box=box.SIMPLE_HEAD)
+    for number, name in enumerate(header):
+        shown.add_column(name, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        shown.add_row(*row)
+    print()
+    console.Console().print(shown)
+
+
+def _title(results):
+    config = results["config"]
+    return (
+        f"{results['dataset']}: {config['teacher_depth']} layers teach {config['student_depth']}, "
+        f"{config['nets']} net{'s' * (config['nets'] > 1)} a method"
+    )
+
+
+def _markdown(results, figures):
+    header, rows = table(results)
+    config, environment = results["config"], results["environment"]
+    lines = [
+        f"# {_title(results)}",
+        "",
+        "Accuracy on the test images at the last iteration; the test images chose nothing. "
+        "`baseline_long` is the student alone with the transfer's iterations added to its own. "
+        "Iterations and seconds are summed over a method's nets.",
+        "",
+        "| " + " | ".join(header) + " |",
+        "|---|" + "---:|" * (len(header) - 1),
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+    ]
+    if config["nets"] == 1:
+        lines += ["One net a method: differences of a point may be chance.", ""]
+    if "published %" in header:
+        lines += [
+            "Published accuracies are those of the paper's slides at its full number of "
+            f"iterations; this run's budget is {config['budget']:g} of it.",
+            "",
+        ]
+    for name, title in figures.items():
+        lines += [f"![{title}]({name})", ""]
+    lines += ["## Stages", "", "| method | stage | iterations | loss at the end |", "|---|---|---:|---:|"]
+    for name, entry in results["methods"].items():
+        lines += [
+            f"| {name} | {stage['name']} | {stage['steps']:,} | {stage['final_loss']:.4g} |"
+            for stage in entry["stages"]
+        ]
+    if results["flow_weights"]:
+        lines += ["", "## Weights of the flows", "", "| flow | λ |", "|---|---:|"]
+        lines += [f"| {name} | {weight:.4g} |" for name, weight in results["flow_weights"].items()]
+    lines += ["", "## Configuration", ""]
+    lines += [f"- `{name}`: {value}" for name, value in config.items() if value is not None]
+    lines += ["", "## Environment", ""]
+    lines += [f"- {name}: {value}" for name, value in environment.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _metrics(place):
+    """The rows of metrics.csv, numbers as floats, empty cells left out."""
+    with open(place / "metrics.csv", encoding="utf-8", newline="") as file:
+        return [
+            {k: v if k == "stage" else float(v) for k, v in row.items() if v}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _axes(plots, width, height):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(1, plots, squeeze=False, sharey=True)[0]
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _accuracy_figure(results, metrics):
+    figure, (axis,) = _axes(1, 8, 4.5)
+    for (method, rows), colour in zip(metrics.items(), COLOURS):
+        rows = [row for row in rows if "test_accuracy" in row]
+        axis.plot(
+            [row["iteration"] for row in rows],
+            [100 * row["test_accuracy"] for row in rows],
+            color=colour,
+            marker=".",
+            label=method,
+        )
+    teacher = results["teacher"]["accuracy"]
+    axis.axhline(100 * teacher, color="#999999", linestyle="--", label="teacher")
+    axis.set(
+        xlabel="iterations of the net, transfer included", ylabel="test accuracy, %", title=_title(results)
+    )
+    axis.legend(frameon=False, ncols=2)
+    return figure
+
+
+def _flow_figure(results, metrics):
+    flows = list(results["flow_weights"] or {})
+    shown = {m: [row for row in rows if set(flows) & set(row)] for m, rows in metrics.items()}
+    shown = {method: rows for method, rows in shown.items() if rows}
+    if not shown:
+        return None
+    figure, axes = _axes(len(shown), 4 * len(shown), 3.6)
+    for axis, (method, rows) in zip(axes, shown.items()):
+        for flow, colour in zip(flows, COLOURS[2:]):
+            points = [(row["iteration"], row[flow]) for row in rows if flow in row]
+            if points:
+                axis.plot(*zip(*points), color=colour, marker=".", label=flow.replace("_", "–"))
+        axis.set(title=method, xlabel="iterations", yscale="log")
+        axis.legend(frameon=False)
+    axes[0].set_ylabel("loss of a flow, λ‖Gᵀ − Gˢ‖²")
+    return figure

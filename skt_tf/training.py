@@ -1,0 +1,120 @@
+"""Runs a method's stages in their order, each from the last one's weights."""
+
+import dataclasses
+import sys
+import time
+
+import keras
+
+from skt_tf.datasets import training_batches
+from skt_tf.distiller import SequentialDistiller
+from skt_tf.methods import stage_steps
+from skt_tf.schedules import learning_rate
+
+EVALUATION_BATCH = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class StageRecord:
+    """What one stage did.
+
+    Attributes:
+        name: the stage's name.
+        steps: its iterations.
+        seconds: time it took, evaluations for the curves included.
+        rows: one dict for each logged interval: `stage`, `step` (iterations done in
+            this stage), `learning_rate` (at that step), `loss` and what else the
+            progress bar showed, means over the interval; `test_accuracy` where the
+            stage trains the whole network.
+    """
+
+    name: str
+    steps: int
+    seconds: float
+    rows: tuple[dict, ...]
+
+    @property
+    def final_loss(self):
+        """The loss, averaged over the last interval."""
+        return self.rows[-1]["loss"]
+
+
+def run_stages(plan, student, teacher, dataset, config, *, seed, flow_weights=None, title=""):
+    """Trains `student` in place through the stages of `plan`.
+
+    Args:
+        plan: tuple of `Stage`s.
+        student: the network to train.
+        teacher: the frozen teacher, or None where no stage needs one.
+        dataset: a `skt_tf.datasets.Dataset`.
+        config: the run's `Config`.
+        seed: of data order and augmentation; each stage draws its own from it.
+        flow_weights: {flow: λ} for transfer stages.
+        title: what the lines on the terminal call this net.
+
+    Returns:
+        One `StageRecord` for each stage.
+    """
+    records = []
+    steps = stage_steps(plan, config.iterations)
+    for number, (stage, length) in enumerate(zip(plan, steps)):
+        print(f"\n{title}, stage {number + 1} of {len(plan)}: {stage.name}, {length} iterations")
+        started = time.monotonic()
+        distiller = SequentialDistiller(
+            teacher,
+            student,
+            stage,
+            flow_weights=flow_weights,
+            temperature=config.temperature,
+            hint_reduction=config.hint_reduction,
+            weight_decay=config.weight_decay,
+            transfer_batch_norm=config.transfer_batch_norm,
+            steps=length,
+        )
+        rate = learning_rate(config.schedule, stage.objective, config.rate(stage.objective), length)
+        distiller.compile(optimizer=keras.optimizers.SGD(rate, momentum=0.9))
+        rows = _fit(distiller, dataset, config, length, seed=1000 * seed + number)
+        rows = [{"stage": stage.name, "learning_rate": float(rate(r["step"] - 1)), **r} for r in rows]
+        records.append(StageRecord(stage.name, length, time.monotonic() - started, tuple(rows)))
+    return records
+
+
+def _fit(distiller, dataset, config, steps, seed):
+    """Fits for exactly `steps` iterations, in `config.evaluations` intervals or fewer."""
+    interval = -(-steps // config.evaluations)
+    full, rest = divmod(steps, interval)
+    intervals = full + bool(rest)
+    rows = []
+    # Keras wants epochs of one length: a shorter last interval is a second fit, which
+    # goes on with the same optimizer where the data of the first one ended.
+    for first, last, length in ((0, full, interval), (full, intervals, rest)):
+        if first == last:
+            continue
+        history = distiller.fit(
+            training_batches(dataset, config.batch_size, seed, steps, start=first * interval),
+            initial_epoch=first,
+            epochs=last,
+            steps_per_epoch=length,
+            shuffle=False,
+            verbose=1 if sys.stdout.isatty() else 2,
+            # Plotted only. Without the head's training, accuracy would say nothing.
+            validation_data=(
+                (dataset.test_images, dataset.test_labels)
+                if distiller.objective.has_logits
+                else None
+            ),
+            validation_batch_size=EVALUATION_BATCH,
+        ).history
+        for k, epoch in enumerate(range(first, last)):
+            logs = {name: float(values[k]) for name, values in history.items()}
+            logs.pop("val_loss", None)
+            if "val_accuracy" in logs:
+                logs["test_accuracy"] = logs.pop("val_accuracy")
+            rows.append({"step": min((epoch + 1) * interval, steps), **logs})
+    return rows
+
+
+def probabilities(network, images):
+    """Softmax outputs of `network` for images: [number, classes], float32, NumPy."""
+    logits = network.predict(images, batch_size=EVALUATION_BATCH, verbose=0)
+    return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
