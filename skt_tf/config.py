@@ -63,13 +63,15 @@ class Config:
         "paper's letter), or one number per dense flow, comma-separated",
     )
     schedule: str = _flag(
-        "steps", "Learning rate over a stage: the paper's steps, or one cycle", SCHEDULES
+        "steps",
+        "Learning rate over a task stage: the paper's steps, or one cycle; other stages keep steps",
+        SCHEDULES,
     )
     learning_rate: float = _flag(0.1, "First (steps) or highest (onecycle) rate of task stages")
     transfer_learning_rate: float | None = _flag(
-        None, "The same of transfer stages; 0.1 with normalized flow weights, 0.001 otherwise"
+        None, "First rate of transfer stages; 0.1 with normalized flow weights, 0.001 otherwise"
     )
-    hint_learning_rate: float = _flag(0.0001, "The same of the hint stage")
+    hint_learning_rate: float = _flag(0.0001, "First rate of the hint stage")
     weight_decay: float = _flag(0.0001, "Factor of half the squared norm of the kernels")
     temperature: float = _flag(3.0, "Temperature that softens the teacher's outputs")
     hint_reduction: str = _flag(
@@ -121,8 +123,8 @@ class Config:
             "seed": 0,
         }.items():
             value = getattr(self, name)
-            if not least <= value < 2**31:
-                raise UserError(f"--{name}={value} is out of range: expected {least} to 2³¹ − 1")
+            if not least <= value < 2**30:
+                raise UserError(f"--{name}={value} is out of range: expected {least} to 2³⁰ − 1")
         for name in ("budget", "temperature", "learning_rate", "hint_learning_rate"):
             _check_positive(name, getattr(self, name))
         if self.transfer_learning_rate is not None:

@@ -122,10 +122,10 @@ def _from_tfds(name, data_dir):
     return splits, builder.info.features["label"].num_classes
 
 
-def training_batches(dataset, batch_size, seed, steps, start=0):
+def training_batches(dataset, batch_size, seed, steps, *, stream=0, start=0):
     """Shuffled, augmented training batches for the iterations `start` … `steps` − 1.
 
-    A batch depends on (seed, iteration) alone, so a stage can go on anywhere. Every
+    A batch depends on (seed, stream, iteration) alone, so a stage can go on anywhere. Every
     image is drawn once an epoch; then each is padded by an eighth of its size (4
     pixels for 32×32) with the mean colour, cropped at random back to its size, and
     mirrored at random where the dataset allows it, all drawn for each image and in
@@ -136,6 +136,7 @@ def training_batches(dataset, batch_size, seed, steps, start=0):
         batch_size: images a batch.
         seed: integer below 2³¹ for order and augmentation.
         steps: iterations of the stage.
+        stream: integer below 2³¹; each draws its own batches from one seed.
         start: first iteration, for going on.
 
     Returns:
@@ -147,7 +148,7 @@ def training_batches(dataset, batch_size, seed, steps, start=0):
     colour = tf.constant(np.rint(dataset.mean).astype(np.uint8))
 
     def batch(step):
-        order, key = tf.unstack(tf.random.split([seed, 0], 2))
+        order, key = tf.unstack(tf.random.split([seed, stream], 2))
         position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
         # An own permutation of all images for each epoch, without storing one. The raw
         # op, since tf.random.experimental.index_shuffle mishandles a vector of seeds.

@@ -42,7 +42,9 @@ def learning_rate(schedule, objective, rate, steps):
 
     Args:
         schedule: `"steps"` (the papers': `rate`, then a tenth and a hundredth of it
-            from the boundaries of `objective` on, scaled to `steps`) or `"onecycle"`.
+            from the boundaries of `objective` on, scaled to `steps`) or `"onecycle"`,
+            which is for stages that train the task: transfer and hint stages keep the
+            steps, since one cycle did not help them (docs/method.md, *Short budgets*).
         objective: a stage's objective; it decides the boundaries.
         rate: the first rate (`"steps"`) or the highest one (`"onecycle"`).
         steps: iterations of the stage.
@@ -50,7 +52,7 @@ def learning_rate(schedule, objective, rate, steps):
     Returns:
         A `keras.optimizers.schedules.LearningRateSchedule`.
     """
-    if schedule == "onecycle":
+    if schedule == "onecycle" and objective in ("task", "soft_task"):
         return OneCycle(rate, steps)
     # Keras keeps a value up to and including its boundary, counted from 0; ours are
     # the first iteration of the next value.

@@ -48,7 +48,7 @@ def run_stages(plan, student, teacher, dataset, config, *, seed, flow_weights=No
         teacher: the frozen teacher, or None where no stage needs one.
         dataset: a `skt_tf.datasets.Dataset`.
         config: the run's `Config`.
-        seed: of data order and augmentation; each stage draws its own from it.
+        seed: of data order and augmentation.
         flow_weights: {flow: λ} for transfer stages.
         title: what the lines on the terminal call this net.
 
@@ -73,13 +73,16 @@ def run_stages(plan, student, teacher, dataset, config, *, seed, flow_weights=No
         )
         rate = learning_rate(config.schedule, stage.objective, config.rate(stage.objective), length)
         distiller.compile(optimizer=keras.optimizers.SGD(rate, momentum=0.9))
-        rows = _fit(distiller, dataset, config, length, seed=1000 * seed + number)
+        # The task's batches are the same in every method, whatever stages came before:
+        # nets of one seed are pairs.
+        stream = 0 if distiller.objective.has_logits else 1 + number
+        rows = _fit(distiller, dataset, config, length, seed, stream)
         rows = [{"stage": stage.name, "learning_rate": float(rate(r["step"] - 1)), **r} for r in rows]
         records.append(StageRecord(stage.name, length, time.monotonic() - started, tuple(rows)))
     return records
 
 
-def _fit(distiller, dataset, config, steps, seed):
+def _fit(distiller, dataset, config, steps, seed, stream):
     """Fits for exactly `steps` iterations, in `config.evaluations` intervals or fewer."""
     interval = -(-steps // config.evaluations)
     full, rest = divmod(steps, interval)
@@ -91,7 +94,9 @@ def _fit(distiller, dataset, config, steps, seed):
         if first == last:
             continue
         history = distiller.fit(
-            training_batches(dataset, config.batch_size, seed, steps, start=first * interval),
+            training_batches(
+                dataset, config.batch_size, seed, steps, stream=stream, start=first * interval
+            ),
             initial_epoch=first,
             epochs=last,
             steps_per_epoch=length,
