@@ -200,9 +200,10 @@ class Config:
         return 0.1 if self.flow_weights == "normalized" else 0.001
 
     def as_dict(self):
-        """What decides the results, as plain JSON values: all but the output folder."""
+        """What decides an experiment's results, as plain JSON values: not where files lie."""
         values = dataclasses.asdict(self)
-        del values["output_dir"]
+        for name in ("job", "data_dir", "output_dir", "student"):
+            del values[name]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
