@@ -4,6 +4,7 @@ Every check of a value lives here. Nothing here loads TensorFlow, so that `--hel
 and a mistyped flag answer at once.
 """
 
+import contextlib
 import dataclasses
 import math
 
@@ -38,7 +39,9 @@ class Config:
     data_dir: str | None = _flag(
         None, "Folder of TensorFlow Datasets; its own default if not given"
     )
-    methods: tuple[str, ...] = _flag(METHOD_NAMES, "Methods to compare, comma-separated", METHOD_NAMES)
+    methods: tuple[str, ...] = _flag(
+        METHOD_NAMES, "Methods to compare, comma-separated", METHOD_NAMES
+    )
     teacher_depth: int = _flag(26, "Layers of the teacher, 6n+2")
     student_depth: int = _flag(8, "Layers of the student, 6n+2")
     width: int = _flag(16, "Channels of the first section, in both networks")
@@ -105,7 +108,9 @@ class Config:
         if self.job == "export" and not self.student:
             raise UserError("--job=export needs --student, the path of a saved student (.keras)")
         if self.output_dir is None:
-            default = "runs/export" if self.job == "export" else f"runs/{self.experiment}_{self.dataset}"
+            default = (
+                "runs/export" if self.job == "export" else f"runs/{self.experiment}_{self.dataset}"
+            )
             object.__setattr__(self, "output_dir", default)
         elif not self.output_dir.strip():
             raise UserError("--output_dir is empty: expected the path of a folder")
@@ -168,9 +173,8 @@ class Config:
                 f"--flow_weights={given} has {len(self.flow_weights)} numbers: expected "
                 f"{len(names)}, for {', '.join(names)}"
             )
-        if not all(math.isfinite(weight) and weight >= 0 for weight in self.flow_weights) or not any(
-            self.flow_weights
-        ):
+        possible = all(math.isfinite(weight) and weight >= 0 for weight in self.flow_weights)
+        if not possible or not any(self.flow_weights):
             raise UserError(
                 f"--flow_weights={given}: expected finite numbers of 0 or more, not all 0"
             )
@@ -241,8 +245,6 @@ def from_flags(flag_values=flags.FLAGS):
     """The `Config` that the parsed flags say; raises a ValueError of one sentence."""
     values = {field.name: flag_values[field.name].value for field in dataclasses.fields(Config)}
     values["methods"] = tuple(values["methods"])
-    try:
+    with contextlib.suppress(ValueError):  # A word: the configuration knows which ones there are.
         values["flow_weights"] = tuple(float(part) for part in values["flow_weights"].split(","))
-    except ValueError:
-        pass  # A word: the configuration knows which ones there are.
     return Config(**values)

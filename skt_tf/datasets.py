@@ -47,8 +47,9 @@ class Dataset:
     def variance(self):
         """Variance of each channel over the training images, in squared grey levels."""
         levels = np.arange(256.0)
-        counts = [np.bincount(c.ravel(), minlength=256) for c in np.moveaxis(self.train_images, 3, 0)]
-        shares = np.array(counts) / self.train_images[..., 0].size
+        channels = np.moveaxis(self.train_images, 3, 0)
+        counts = np.array([np.bincount(channel.ravel(), minlength=256) for channel in channels])
+        shares = counts / channels[0].size
         return shares @ levels**2 - (shares @ levels) ** 2
 
 

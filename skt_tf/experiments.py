@@ -4,26 +4,24 @@ A run is its folder. results.json is written anew after each trained network; th
 same command finds it and goes on with what is missing.
 """
 
-import csv
-import io
 import json
-import os
 import pathlib
-import platform
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-import skt_tf
 from skt_tf import reports
 from skt_tf.datasets import load_dataset
+from skt_tf.distiller import SequentialDistiller
+from skt_tf.environment import environment
 from skt_tf.errors import UserError
-from skt_tf.files import whole, write_json, write_text
+from skt_tf.files import write_json
 from skt_tf.flows import normalized_flow_weights
 from skt_tf.methods import TEACHER, stage_steps
+from skt_tf.metrics import write_metrics
 from skt_tf.models import resnet
 from skt_tf.points import dense_flows, flow_name
+from skt_tf.saving import load_network, save_network
 from skt_tf.training import probabilities, run_stages
 
 # Enough for a mean within one percent, and ten seconds instead of a minute.
@@ -93,7 +91,9 @@ def _open(folder, config):
             if results["config"].get(name) != value
         ]
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(f"{path} is not a results file of this project: give another --output_dir") from None
+        raise UserError(
+            f"{path} is not a results file of this project: give another --output_dir"
+        ) from None
     if differing:
         raise UserError(
             f"--output_dir={folder} holds another experiment; it differs in "
@@ -101,27 +101,6 @@ def _open(folder, config):
             + ": give another folder"
         )
     return results
-
-
-def environment():
-    """Versions and machine, as written to results.json."""
-    processor = platform.processor() or platform.machine()
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next(line.split(": ")[1] for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration, IndexError):
-        pass  # Not Linux, or not x86: the platform's word stands.
-    return {
-        "skt_tf": skt_tf.__version__,
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "numpy": np.__version__,
-        "platform": platform.platform(),
-        "processor": processor,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "gpus": [gpu.name for gpu in tf.config.list_physical_devices("GPU")],
-    }
 
 
 def _build(depth, config, dataset, seed):
@@ -133,20 +112,6 @@ def _build(depth, config, dataset, seed):
         normalization=(dataset.mean.tolist(), dataset.variance.tolist()),
         seed=seed,
     )
-
-
-def load_network(path):
-    """Loads a saved Keras model in safe mode; a ValueError of one sentence if it cannot."""
-    if not pathlib.Path(path).is_file():
-        raise UserError(f"{path} does not exist: expected a network saved by Keras (.keras)")
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    # Keras passes on what zipfile, h5py, json and its own deserialisers raise.
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
-        raise UserError(
-            f"{path} cannot be loaded as a Keras model ({type(error).__name__}: {reason})"
-        ) from error
 
 
 def _load_teacher(config, dataset):
@@ -167,24 +132,21 @@ def _load_teacher(config, dataset):
 
 def _check_channels(teacher, config, dataset):
     """Builds every stage's distiller once, so that a misfit shows before hours of training."""
-    from skt_tf.distiller import SequentialDistiller
-
     student = _build(config.student_depth, config, dataset, seed=0)
     for method in config.methods:
         for stage in config.stages(method):
             try:
                 SequentialDistiller(teacher, student, stage, steps=1)
             except UserError as error:
-                raise UserError(f"--teacher={config.teacher} cannot teach {method}: {error}") from None
+                raise UserError(
+                    f"--teacher={config.teacher} cannot teach {method}: {error}"
+                ) from None
 
 
 def _accuracy(network, dataset):
-    return float(np.mean(probabilities(network, dataset.test_images).argmax(1) == dataset.test_labels))
-
-
-def _save(network, path):
-    with whole(path) as draft:
-        network.save(draft)
+    return float(
+        np.mean(probabilities(network, dataset.test_images).argmax(1) == dataset.test_labels)
+    )
 
 
 def _teacher(config, dataset, given, folder, results):
@@ -201,8 +163,8 @@ def _teacher(config, dataset, given, folder, results):
             (TEACHER,), teacher, None, dataset, config, seed=config.seed, title=title
         )
         iterations, seconds = record.steps, record.seconds
-        write_text(folder / "teacher" / "metrics.csv", metrics_csv([record]))
-    _save(teacher, path)
+        write_metrics(folder / "teacher" / "metrics.csv", [record])
+    save_network(teacher, path)
     results["teacher"] = {
         "depth": config.teacher_depth,
         "accuracy": _accuracy(teacher, dataset),
@@ -251,8 +213,8 @@ def _train_net(method, net, config, dataset, teacher, flow_weights, folder, resu
         title=title,
     )
     place = folder / method / f"net{net}"
-    _save(student, place / "student.keras")
-    write_text(place / "metrics.csv", metrics_csv(records))
+    save_network(student, place / "student.keras")
+    write_metrics(place / "metrics.csv", records)
     entry = results["methods"].setdefault(
         method,
         {
@@ -281,22 +243,9 @@ def _complete(method, config, dataset, folder, results):
         return
     entry["mean"] = float(np.mean(entry["accuracies"]))
     outputs = [
-        probabilities(load_network(folder / method / f"net{k}" / "student.keras"), dataset.test_images)
+        probabilities(
+            load_network(folder / method / f"net{k}" / "student.keras"), dataset.test_images
+        )
         for k in range(config.nets)
     ]
     entry["ensemble"] = float(np.mean(np.mean(outputs, axis=0).argmax(1) == dataset.test_labels))
-
-
-def metrics_csv(records):
-    """The rows of a net's stages as CSV text; `iteration` counts on over the stages."""
-    rows, before = [], 0
-    for record in records:
-        rows += [{"iteration": before + row["step"], **row} for row in record.rows]
-        before += record.steps
-    first = ["iteration", "stage", "step", "learning_rate", "loss"]
-    names = first + sorted({name for row in rows for name in row} - set(first))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -7,7 +7,7 @@ import tempfile
 import tensorflow as tf
 
 from skt_tf.errors import UserError
-from skt_tf.experiments import load_network
+from skt_tf.saving import load_network
 
 
 def export_saved_model(student, folder):

@@ -5,6 +5,7 @@ Yim et al., *A Gift from Knowledge Distillation*, CVPR 2017 [FSP]; Yeo et al.,
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from skt_tf.errors import UserError
@@ -51,9 +52,7 @@ def fsp_matrix(first, second):
         )
     first, second = (tf.cast(_max_pool_to(maps, smaller), tf.float32) for maps in (first, second))
     positions = smaller[0] * smaller[1]
-    first, second = (
-        tf.reshape(maps, [-1, positions, maps.shape[-1]]) for maps in (first, second)
-    )
+    first, second = (tf.reshape(maps, [-1, positions, maps.shape[-1]]) for maps in (first, second))
     return tf.matmul(first, second, transpose_a=True) / positions
 
 
@@ -129,21 +128,14 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128):
         A dict of flow to λ, floats, in the order of `flows`.
     """
     model = flow_model(teacher, flows)
-
-    @tf.function(reduce_retracing=True)
-    def squared_norms(batch):
-        return [
-            tf.reduce_sum(tf.square(matrix), axis=[1, 2]) for matrix in model(batch, training=False)
-        ]
-
-    total = [0.0] * len(flows)
+    total = np.zeros(len(flows))
     for start in range(0, len(images), batch_size):
-        sums = squared_norms(tf.constant(images[start : start + batch_size]))
-        total = [a + float(tf.reduce_sum(tf.cast(b, tf.float64))) for a, b in zip(total, sums)]
+        matrices = model(images[start : start + batch_size], training=False)
+        total += [np.sum(np.square(matrix, dtype=np.float64)) for matrix in matrices]
     dead = [flow_name(flow) for flow, value in zip(flows, total) if value == 0.0]
     if dead:
         raise UserError(
             f"the teacher's FSP matrices of {', '.join(dead)} are zero on every training "
             "image, so these flows cannot be normalised: train the teacher for longer"
         )
-    return {flow: len(images) / value for flow, value in zip(flows, total)}
+    return {flow: float(len(images) / value) for flow, value in zip(flows, total)}

@@ -1,15 +1,15 @@
 """The command line: flags in, one job done.
 
-    python -m skt_tf.main --flagfile=flags/quickstart.flags
+python -m skt_tf.main --flagfile=flags/quickstart.flags
 """
 
-import os
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from skt_tf import config as configuration
 from skt_tf.errors import UserError
+from skt_tf.startup import load_tensorflow
 
 configuration.define_flags()
 flags.adopt_module_key_flags(configuration)
@@ -34,11 +34,12 @@ def _parse(argv):
 
 def main(argv):
     del argv
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # The libraries' notes on what they read.
     try:
         config = configuration.from_flags()
         # TensorFlow takes seconds to load: only for a configuration that holds.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        load_tensorflow()
         if config.job == "export":
             from skt_tf import exporting
 

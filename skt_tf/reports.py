@@ -3,11 +3,11 @@
 Reads the folder alone: a report can be made again without training.
 """
 
-import csv
 import json
 import pathlib
 
 from skt_tf.files import whole, write_text
+from skt_tf.metrics import read_metrics
 from skt_tf.published import accuracies
 
 # Okabe and Ito's palette: told apart with any colour vision.
@@ -22,7 +22,10 @@ def write(folder):
     """
     folder = pathlib.Path(folder)
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    metrics = {method: _metrics(folder / method / "net0") for method in results["methods"]}
+    metrics = {
+        method: read_metrics(folder / method / "net0" / "metrics.csv")
+        for method in results["methods"]
+    }
     figures = {
         "accuracy.png": ("Test accuracy against iterations", _accuracy_figure),
         "flows.png": ("Loss of each flow during transfer", _flow_figure),
@@ -122,7 +125,12 @@ def _markdown(results, figures):
         ]
     for name, title in figures.items():
         lines += [f"![{title}]({name})", ""]
-    lines += ["## Stages", "", "| method | stage | iterations | loss at the end |", "|---|---|---:|---:|"]
+    lines += [
+        "## Stages",
+        "",
+        "| method | stage | iterations | loss at the end |",
+        "|---|---|---:|---:|",
+    ]
     for name, entry in results["methods"].items():
         lines += [
             f"| {name} | {stage['name']} | {stage['steps']:,} | {stage['final_loss']:.4g} |"
@@ -136,15 +144,6 @@ def _markdown(results, figures):
     lines += ["", "## Environment", ""]
     lines += [f"- {name}: {value}" for name, value in environment.items()]
     return "\n".join(lines) + "\n"
-
-
-def _metrics(place):
-    """The rows of metrics.csv, numbers as floats, empty cells left out."""
-    with open(place / "metrics.csv", encoding="utf-8", newline="") as file:
-        return [
-            {k: v if k == "stage" else float(v) for k, v in row.items() if v}
-            for row in csv.DictReader(file)
-        ]
 
 
 def _axes(plots, width, height):
@@ -172,7 +171,9 @@ def _accuracy_figure(results, metrics):
     teacher = results["teacher"]["accuracy"]
     axis.axhline(100 * teacher, color="#999999", linestyle="--", label="teacher")
     axis.set(
-        xlabel="iterations of the net, transfer included", ylabel="test accuracy, %", title=_title(results)
+        xlabel="iterations of the net, transfer included",
+        ylabel="test accuracy, %",
+        title=_title(results),
     )
     axis.legend(frameon=False, ncols=2)
     return figure

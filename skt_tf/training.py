@@ -5,6 +5,8 @@ import sys
 import time
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from skt_tf.datasets import training_batches
 from skt_tf.distiller import SequentialDistiller
@@ -77,7 +79,9 @@ def run_stages(plan, student, teacher, dataset, config, *, seed, flow_weights=No
         # nets of one seed are pairs.
         stream = 0 if distiller.objective.has_logits else 1 + number
         rows = _fit(distiller, dataset, config, length, seed, stream)
-        rows = [{"stage": stage.name, "learning_rate": float(rate(r["step"] - 1)), **r} for r in rows]
+        rows = [
+            {"stage": stage.name, "learning_rate": float(rate(r["step"] - 1)), **r} for r in rows
+        ]
         records.append(StageRecord(stage.name, length, time.monotonic() - started, tuple(rows)))
     return records
 
@@ -121,5 +125,7 @@ def _fit(distiller, dataset, config, steps, seed, stream):
 
 def probabilities(network, images):
     """Softmax outputs of `network` for images: [number, classes], float32, NumPy."""
-    logits = network.predict(images, batch_size=EVALUATION_BATCH, verbose=0)
-    return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    # Without `predict`, which would trace a graph for each network: it is met once.
+    batches = np.split(images, range(EVALUATION_BATCH, len(images), EVALUATION_BATCH))
+    logits = [network(batch, training=False) for batch in batches]
+    return np.concatenate([tf.nn.softmax(tf.cast(batch, tf.float32)) for batch in logits])

@@ -1,0 +1,27 @@
+# Two commands: `make quickstart` runs everything on a small dataset, `make test` checks it.
+PYTHON ?= python3
+VENV := .venv
+
+.PHONY: quickstart test clean
+
+quickstart: $(VENV)/installed
+	$(VENV)/bin/python -m skt_tf.main --flagfile=flags/quickstart.flags
+
+test: $(VENV)/installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/python -m pytest
+
+# The stamps are newer than the requirements they were made from.
+$(VENV)/installed: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed tests/requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs

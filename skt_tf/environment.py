@@ -1,0 +1,35 @@
+"""Versions and machine, as results carry them."""
+
+import os
+import pathlib
+import platform
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import skt_tf
+
+
+def environment():
+    """A dict of versions, processor, cores and GPUs, as written to results.json."""
+    processor = platform.processor() or platform.machine()
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line.split(": ")[1] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration, IndexError):
+        pass  # Not Linux, or not x86: the platform's word stands.
+    # What this process may use, which in a container is less than the machine has.
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+    return {
+        "skt_tf": skt_tf.__version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor": processor,
+        "cores": cores,
+        "gpus": [gpu.name for gpu in tf.config.list_physical_devices("GPU")],
+    }

@@ -1,0 +1,28 @@
+"""Networks to and from .keras files."""
+
+import pathlib
+
+import keras
+
+from skt_tf.errors import UserError
+from skt_tf.files import whole
+
+
+def load_network(path):
+    """Loads a saved Keras model in safe mode; a ValueError of one sentence if it cannot."""
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"{path} does not exist: expected a network saved by Keras (.keras)")
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    # Keras passes on what zipfile, h5py, json and its own deserialisers raise.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
+        raise UserError(
+            f"{path} cannot be loaded as a Keras model ({type(error).__name__}: {reason})"
+        ) from error
+
+
+def save_network(network, path):
+    """Writes `network` to `path`, whole or not at all."""
+    with whole(path) as draft:
+        network.save(draft)

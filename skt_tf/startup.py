@@ -1,0 +1,41 @@
+"""Loads TensorFlow without its greetings."""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+
+# Notes about the build, and the error that every machine without a GPU prints. TensorFlow
+# writes them before its own log level counts.
+_GREETING = re.compile(
+    r"WARNING: All log messages before absl|I\d{4} |E\d{4} .*failed call to cuInit"
+)
+
+
+def load_tensorflow():
+    """Imports TensorFlow and looks for devices; prints of it only what may need an answer."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with _filtered_stderr():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")
+        tf.constant(0)
+
+
+@contextlib.contextmanager
+def _filtered_stderr():
+    # The C++ side writes to the file descriptor: replacing sys.stderr would not catch it.
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile("w+", errors="replace") as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            caught.seek(0)
+            sys.stderr.writelines(line for line in caught if not _GREETING.match(line))
