@@ -149,6 +149,12 @@ def _accuracy(network, dataset):
     )
 
 
+def _depth(network):
+    """Weighted layers: what the 6n+2 of a residual network counts."""
+    weighted = (keras.layers.Conv2D, keras.layers.Dense)
+    return sum(isinstance(layer, weighted) for layer in network.layers)
+
+
 def _teacher(config, dataset, given, folder, results):
     """The teacher: given, trained before, or trained now. It is recorded and saved."""
     path = folder / "teacher" / "model.keras"
@@ -166,7 +172,7 @@ def _teacher(config, dataset, given, folder, results):
         write_metrics(folder / "teacher" / "metrics.csv", [record])
     save_network(teacher, path)
     results["teacher"] = {
-        "depth": config.teacher_depth,
+        "depth": _depth(teacher),
         "accuracy": _accuracy(teacher, dataset),
         "iterations": iterations,
         "seconds": round(seconds, 1),

@@ -25,7 +25,7 @@ def accuracies(results):
     key = (
         results["experiment"],
         results["dataset"],
-        config["teacher_depth"],
+        results["teacher"]["depth"],
         config["student_depth"],
     )
     return ACCURACIES.get(key, {}) if config["width"] == 16 else {}

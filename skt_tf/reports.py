@@ -22,10 +22,7 @@ def write(folder):
     """
     folder = pathlib.Path(folder)
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    metrics = {
-        method: read_metrics(folder / method / "net0" / "metrics.csv")
-        for method in results["methods"]
-    }
+    metrics = {method: _mean_rows(folder / method, results) for method in results["methods"]}
     figures = {
         "accuracy.png": ("Test accuracy against iterations", _accuracy_figure),
         "flows.png": ("Loss of each flow during transfer", _flow_figure),
@@ -95,7 +92,8 @@ def _print(results):
 def _title(results):
     config = results["config"]
     return (
-        f"{results['dataset']}: {config['teacher_depth']} layers teach {config['student_depth']}, "
+        f"{results['dataset']}: {results['teacher']['depth']} layers teach "
+        f"{config['student_depth']}, "
         f"{config['nets']} net{'s' * (config['nets'] > 1)} a method"
     )
 
@@ -146,6 +144,21 @@ def _markdown(results, figures):
     return "\n".join(lines) + "\n"
 
 
+def _mean_rows(place, results):
+    """The rows of a method's metrics.csv, each number the mean over its nets."""
+    nets = [
+        read_metrics(place / f"net{net}" / "metrics.csv")
+        for net in range(results["config"]["nets"])
+    ]
+    return [
+        {
+            name: cell if name == "stage" else sum(row[name] for row in rows) / len(rows)
+            for name, cell in rows[0].items()
+        }
+        for rows in zip(*nets)
+    ]
+
+
 def _axes(plots, width, height):
     from matplotlib.figure import Figure
 
@@ -192,6 +205,17 @@ def _flow_figure(results, metrics):
             if points:
                 axis.plot(*zip(*points), color=colour, marker=".", label=flow.replace("_", "–"))
         axis.set(title=method, xlabel="iterations", yscale="log")
-        axis.legend(frameon=False)
     axes[0].set_ylabel("loss of a flow, λ‖Gᵀ − Gˢ‖²")
+    # One legend for all: the last method of the list may not use every flow.
+    handles = {}
+    for axis in axes:
+        handles.update(zip(*reversed(axis.get_legend_handles_labels())))
+    figure.legend(
+        handles.values(),
+        handles,
+        frameon=False,
+        loc="upper center",
+        ncols=len(handles),
+        bbox_to_anchor=(0.5, 0.02),
+    )
     return figure
