@@ -213,7 +213,7 @@ class Config:
 
 def _check_positive(name, value):
     if not (math.isfinite(value) and 0 < value < 1e9):
-        raise UserError(f"--{name}={value:g} is out of range: expected a number above 0")
+        raise UserError(f"--{name}={value:g} is out of range: expected above 0 and below 10⁹")
 
 
 _DEFINE = {

@@ -2,15 +2,24 @@
 
 import dataclasses
 import pathlib
+import socket
+import urllib.request
 
 import numpy as np
 import tensorflow as tf
 
 from skt_tf.config import DATASETS
-from skt_tf.errors import UserError
+from skt_tf.errors import UserError, one_line
 
 # Mirrored digits are other signs, or none.
 _MIRRORED = ("cifar10", "cifar100")
+# Where TensorFlow Datasets downloads from.
+_HOSTS = {
+    "cifar10": "www.cs.toronto.edu",
+    "cifar100": "www.cs.toronto.edu",
+    "mnist": "storage.googleapis.com",
+    "svhn_cropped": "ufldl.stanford.edu",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,20 +116,31 @@ def _from_tfds(name, data_dir):
     data_dir = str(pathlib.Path(data_dir).expanduser()) if data_dir else None
     builder = tfds.builder(name, data_dir=data_dir)
     try:
-        builder.download_and_prepare()
+        if not builder.is_prepared():
+            _check_reachable(_HOSTS[name])
+            builder.download_and_prepare()
         splits = [
             tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))
             for split in ("train", "test")
         ]
     # TFDS passes on whatever its downloader, its file reader or TensorFlow raises.
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise UserError(
-            f"dataset '{name}' is not readable in {builder.data_dir} and could not be "
-            f"downloaded ({type(error).__name__}: {reason[:160]}): prepare it with "
-            f"`tfds build {name}` on a machine with a network and give its folder as --data_dir"
+            f"dataset '{name}' cannot be read from {builder.data_dir} ({one_line(error)}): prepare "
+            f"it with `tfds build {name}` on a machine with a network and give its folder as "
+            "--data_dir"
         ) from error
     return splits, builder.info.features["label"].num_classes
+
+
+def _check_reachable(host):
+    """Raises where there is no network: TFDS would try again for three minutes."""
+    if urllib.request.getproxies():
+        return  # The proxy resolves names.
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError as error:
+        raise ConnectionError(f"it is not there, and {host} cannot be reached") from error
 
 
 def training_batches(dataset, batch_size, seed, steps, *, stream=0, start=0):

@@ -6,3 +6,9 @@ class UserError(ValueError):
 
     The command line prints the sentence without a traceback and exits with code 2.
     """
+
+
+def one_line(error):
+    """The first sentence of another library's error, for a sentence of ours."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].split(". ")[0][:200]

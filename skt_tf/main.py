@@ -17,7 +17,7 @@ flags.adopt_module_key_flags(configuration)
 
 def _refuse(error):
     """Ends the program with one sentence, without a traceback."""
-    sentence = " ".join(str(error).split())
+    sentence = " ".join(str(error).removeprefix("ERROR:: ").split())
     print(f"skt_tf: {sentence}", file=sys.stderr)
     sys.exit(2)
 
@@ -51,7 +51,8 @@ def main(argv):
     except UserError as error:
         _refuse(error)
     except OSError as error:
-        _refuse(f"{error.filename or config.output_dir}: {error.strerror or error}")
+        place = error.filename or config.output_dir
+        _refuse(f"{place} cannot be read or written: {error.strerror or error}")
 
 
 def console():

@@ -4,7 +4,7 @@ import pathlib
 
 import keras
 
-from skt_tf.errors import UserError
+from skt_tf.errors import UserError, one_line
 from skt_tf.files import whole
 
 
@@ -16,9 +16,9 @@ def load_network(path):
         return keras.models.load_model(path, compile=False, safe_mode=True)
     # Keras passes on what zipfile, h5py, json and its own deserialisers raise.
     except Exception as error:
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
         raise UserError(
-            f"{path} cannot be loaded as a Keras model ({type(error).__name__}: {reason})"
+            f"{path} cannot be loaded as a Keras model ({one_line(error)}): expected a network "
+            "saved by Keras (.keras)"
         ) from error
 
 
