@@ -21,7 +21,8 @@ def export_saved_model(student, folder):
     The file answers to `tf.saved_model.load(folder)` in a process without this package:
     called with images [batch, height, width, channels], uint8 or float32, any batch
     size, it returns probabilities [batch, classes], float32. The signatures are
-    `serving_default` for float32 images and `serving_uint8` for uint8 ones.
+    `serving_default` for float32 images and `serving_uint8` for uint8 ones, each from
+    `images` to `probabilities`.
 
     Raises:
         ValueError: a folder that holds something.
@@ -35,8 +36,8 @@ def export_saved_model(student, folder):
         for dtype in (tf.float32, tf.uint8)
     )
     signatures = {
-        "serving_default": module.__call__.get_concrete_function(float_images),
-        "serving_uint8": module.__call__.get_concrete_function(byte_images),
+        "serving_default": module.serve.get_concrete_function(float_images),
+        "serving_uint8": module.serve.get_concrete_function(byte_images),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Whole or not at all: a folder takes its name when everything is in it.
@@ -54,6 +55,10 @@ class _Classifier(tf.Module):
     def __call__(self, images):
         logits = self.student(tf.cast(images, tf.float32), training=False)
         return tf.nn.softmax(tf.cast(logits, tf.float32))
+
+    @tf.function
+    def serve(self, images):
+        return {"probabilities": self(images)}
 
 
 def run(config):
