@@ -275,7 +275,7 @@ def test_behind_a_proxy_names_need_not_be_resolved(tmp_path, monkeypatch, failin
         ("cifar10", (32, 32, 3), 10, True, {"id": "x"}),
         ("cifar100", (32, 32, 3), 100, True, {"id": "x", "coarse_label": 3}),
         ("mnist", (28, 28, 1), 10, False, {}),
-        ("svhn_cropped", (32, 32, 3), 10, False, {}),
+        ("svhn_cropped", (32, 32, 3), 10, False, {"id": "x"}),
     ],
 )
 def test_a_dataset_is_prepared_once_and_then_read_without_a_network(

@@ -1,0 +1,80 @@
+"""The command line as a person uses it: a process of its own, in a folder of its own."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+METHODS = ("baseline", "baseline_long", "kd", "hint", "fsp", "skt", "skt_bottom_up")
+NETS = 2
+RUN = (
+    "--dataset=digits",
+    "--teacher_depth=14",
+    "--student_depth=8",
+    "--width=4",
+    f"--nets={NETS}",
+    "--batch_size=32",
+    "--teacher_steps=12",
+    "--transfer_steps=6",
+    "--hint_steps=2",
+    "--task_steps=4",
+    "--evaluations=4",
+    "--output_dir=run",
+)
+
+
+def skt_tf(*arguments, cwd, before=()):
+    """Runs the command in `cwd`; modules in the folders `before` hide installed ones."""
+    return subprocess.run(
+        [sys.executable, "-m", "skt_tf.main", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*before, ROOT)))},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=600,
+    )
+
+
+def snapshot(folder):
+    """{path: bytes, or None for a folder} of everything below `folder`."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in pathlib.Path(folder).rglob("*")
+    }
+
+
+def is_one_sentence(text):
+    """Whether `text` is one line, has no second sentence, and does not quote Python's errors."""
+    foreign = r"Traceback|\w(Error|Exception)\b|ERROR|Errno|invalid literal|could not convert|\('"
+    return (
+        bool(text.strip())
+        and len(text.strip().splitlines()) == 1
+        and not re.search(r"[.!?]\s+[A-Z]", text)
+        and not re.search(foreign, text)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A run that ended: the folder it was started in, its output folder, what it said."""
+
+    cwd: pathlib.Path
+    folder: pathlib.Path
+    done: subprocess.CompletedProcess
+    keeper: tempfile.TemporaryDirectory
+
+
+@functools.cache
+def finished_run():
+    """One tiny run of every method on digits, made once for all tests; not to be changed."""
+    keeper = tempfile.TemporaryDirectory(prefix="skt_tf-")
+    cwd = pathlib.Path(keeper.name)
+    done = skt_tf(*RUN, cwd=cwd)
+    return Finished(cwd, cwd / "run", done, keeper)

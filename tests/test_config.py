@@ -1,0 +1,375 @@
+"""Flags and flagfiles become a checked configuration."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+from absl import flags
+from commands import ROOT, is_one_sentence
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skt_tf.config import DATASETS, Config, define_flags, from_flags
+from skt_tf.errors import UserError
+from skt_tf.methods import METHOD_NAMES, stage_steps
+from skt_tf.schedules import learning_rate
+
+FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+WORDS = st.text("abcxyz019-_,=/", max_size=12)
+INTEGERS = st.integers(-5, 40) | st.integers(-(2**40), 2**40)
+FLOATS = st.floats() | st.floats(0, 2)
+ANY = {
+    str: WORDS,
+    str | None: st.none() | WORDS,
+    int: INTEGERS,
+    float: FLOATS,
+    float | None: st.none() | FLOATS,
+    tuple[str, ...]: st.lists(st.sampled_from(METHOD_NAMES) | WORDS, max_size=4).map(tuple),
+    str | tuple[float, ...]: WORDS | st.lists(FLOATS, min_size=4, max_size=6).map(tuple),
+}
+DEPTHS = st.integers(1, 30).map(lambda n: 6 * n + 2)
+COUNTS = st.integers(1, 2**30 - 1)
+# The longest plan of a method has three transfer stages.
+STEPS = st.integers(3, 2**30 - 1)
+RATES = st.floats(1e-9, 10)
+ALLOWED = {
+    "methods": st.lists(st.sampled_from(METHOD_NAMES), min_size=1, unique=True).map(tuple),
+    "teacher_depth": DEPTHS,
+    "student_depth": DEPTHS,
+    "width": COUNTS,
+    "nets": COUNTS,
+    "seed": st.integers(0, 2**30 - 1),
+    "batch_size": COUNTS,
+    "teacher_steps": COUNTS,
+    "transfer_steps": STEPS,
+    "hint_steps": COUNTS,
+    "task_steps": COUNTS,
+    "budget": st.floats(1, 1e6),
+    "flow_weights": st.sampled_from(["normalized", "equal"])
+    | st.lists(st.floats(1e-9, 1e9), min_size=5, max_size=5).map(tuple),
+    "learning_rate": RATES,
+    "transfer_learning_rate": st.none() | RATES,
+    "hint_learning_rate": RATES,
+    "weight_decay": st.floats(0, 0.999),
+    "temperature": st.floats(0.01, 100),
+    "evaluations": COUNTS,
+    "data_dir": st.none() | st.just("data"),
+    "teacher": st.none() | st.just("teacher.keras"),
+    "student": st.none() | st.just("student.keras"),
+    "output_dir": st.none() | st.just("out"),
+}
+CHOICES = {
+    name: st.sampled_from(field.metadata["choices"])
+    for name, field in FIELDS.items()
+    if field.metadata["choices"] and name not in ALLOWED
+}
+# Export needs a student, which another test looks at.
+EXPERIMENTS = {**ALLOWED, **CHOICES, "job": st.just("experiment")}
+
+
+def parse(*arguments):
+    values = flags.FlagValues()
+    define_flags(values)
+    values(["skt_tf", *arguments])
+    return from_flags(values)
+
+
+def few_of(strategies):
+    """A few fields with drawn values: of many, one mistake would hide all others."""
+    names = st.lists(st.sampled_from(sorted(strategies)), max_size=5, unique=True)
+    return names.flatmap(lambda some: st.fixed_dictionaries({n: strategies[n] for n in some}))
+
+
+def made(values):
+    """A configuration and no message, or none and the message."""
+    try:
+        return Config(**values), None
+    except UserError as error:
+        return None, str(error)
+
+
+@given(few_of({name: ANY[field.type] for name, field in FIELDS.items()}))
+def test_any_values_make_a_usable_configuration_or_one_sentence(values):
+    config, error = made(values)
+    if error:
+        assert is_one_sentence(error)
+        assert any(name in error for name in values)
+        return
+    json.dumps(config.as_dict(), allow_nan=False)
+    assert config.output_dir
+    for method in config.methods:
+        plan = config.stages(method)
+        assert min(stage_steps(plan, config.iterations)) >= 1
+        assert all(0 < config.rate(stage.objective) < math.inf for stage in plan)
+
+
+@given(few_of(EXPERIMENTS))
+def test_values_within_their_ranges_are_accepted_as_they_are(values):
+    config = Config(**values)
+    for name, value in values.items():
+        if not (name == "output_dir" and value is None):
+            assert getattr(config, name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        (name, st.integers(max_value=0) | st.integers(min_value=2**30))
+        for name in ("width", "nets", "batch_size", "evaluations")
+    ]
+    + [
+        (f"{kind}_steps", st.integers(max_value=0) | st.integers(min_value=2**30))
+        for kind in ("teacher", "transfer", "hint", "task")
+    ]
+    + [("seed", st.integers(max_value=-1) | st.integers(min_value=2**30))]
+    + [(f"{who}_depth", st.integers().filter(lambda d: d < 8 or d % 6 != 2)) for who in
+       ("teacher", "student")]
+    + [
+        (name, st.floats(max_value=0) | st.sampled_from([math.nan, math.inf]))
+        for name in ("budget", "temperature", "learning_rate", "transfer_learning_rate",
+                     "hint_learning_rate")
+    ]
+    + [("weight_decay", st.floats(max_value=0, exclude_max=True) | st.floats(min_value=1) |
+        st.just(math.nan))],
+)  # fmt: skip
+@given(data=st.data())
+def test_a_number_out_of_range_is_refused_by_its_flag(name, values, data):
+    value = data.draw(values)
+    with pytest.raises(UserError, match=f"^--{name}") as refusal:
+        Config(**{name: value})
+    assert is_one_sentence(str(refusal.value))
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_an_unknown_word_is_refused_with_the_known_ones(name):
+    with pytest.raises(UserError, match=f"^--{name}=nonsense") as refusal:
+        Config(**{name: "nonsense"})
+    assert all(choice in str(refusal.value) for choice in FIELDS[name].metadata["choices"])
+
+
+def test_flags_without_values_give_the_paper_s_defaults():
+    config = parse()
+    assert config == Config()
+    assert config.methods == METHOD_NAMES
+    assert config.flow_weights == "normalized"
+    assert config.schedule == "steps"
+    assert config.dense_flows == "span"
+    assert config.output_dir == "runs/minimization_cifar10"
+
+
+def test_every_field_has_a_flag_that_sets_it():
+    values = {
+        "job": "export",
+        "dataset": "digits",
+        "data_dir": "d",
+        "methods": ("skt", "baseline"),
+        "teacher_depth": 14,
+        "student_depth": 20,
+        "width": 3,
+        "nets": 4,
+        "seed": 5,
+        "batch_size": 6,
+        "teacher_steps": 7,
+        "transfer_steps": 8,
+        "hint_steps": 9,
+        "task_steps": 10,
+        "budget": 2.5,
+        "dense_flows": "half",
+        "flow_weights": (1.0, 2.0, 3.0, 4.0, 5.0),
+        "schedule": "onecycle",
+        "learning_rate": 0.5,
+        "transfer_learning_rate": 0.25,
+        "hint_learning_rate": 0.125,
+        "weight_decay": 0.0625,
+        "temperature": 2.0,
+        "hint_reduction": "mean",
+        "transfer_batch_norm": "inference",
+        "precision": "mixed_bfloat16",
+        "evaluations": 11,
+        "teacher": "t.keras",
+        "student": "s.keras",
+        "output_dir": "o",
+    }
+    # `experiment` has one value only, its default.
+    assert set(values) == set(FIELDS) - {"experiment"}
+
+    def written(value):
+        return ",".join(map(str, value)) if isinstance(value, tuple) else value
+
+    config = parse(*(f"--{name}={written(value)}" for name, value in values.items()))
+    assert {name: getattr(config, name) for name in values} == values
+
+
+@pytest.mark.parametrize("word", ["normalized", "equal"])
+def test_flow_weights_may_be_a_word(word):
+    assert parse(f"--flow_weights={word}").flow_weights == word
+
+
+def test_flow_weights_may_be_one_number_per_dense_flow():
+    assert parse("--flow_weights=1, 2.5,3e-2,0,.5").flow_weights == (1.0, 2.5, 0.03, 0.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("1,2,3,4", "4 numbers"),
+        ("1,2,3,4,5,6", "6 numbers"),
+        ("1", "1 number"),
+        ("nan,1,1,1,1", "finite"),
+        ("inf,1,1,1,1", "finite"),
+        ("1,1,1,1,-0.5", "0 or more"),
+        ("0,0,0,0,0", "not all 0"),
+        ("1,2,x,4,5", "1,2,x,4,5"),
+        ("1,2,3,4,", "1,2,3,4,"),
+        ("", "normalized"),
+        ("normalised", "normalised"),
+    ],
+)
+def test_impossible_flow_weights_are_refused(value, says):
+    with pytest.raises(UserError, match=r"^--flow_weights") as refusal:
+        parse(f"--flow_weights={value}")
+    assert says in str(refusal.value)
+    assert is_one_sentence(str(refusal.value))
+
+
+def test_a_wrong_number_of_flow_weights_is_told_which_flows_there_are():
+    with pytest.raises(UserError, match="m1_m2, m2_m3"):
+        parse("--flow_weights=1,2", "--dense_flows=half")
+
+
+def test_methods_keep_their_order_and_may_not_repeat():
+    assert parse("--methods=skt,baseline").methods == ("skt", "baseline")
+    with pytest.raises(UserError, match="twice"):
+        parse("--methods=skt,baseline,skt")
+
+
+def test_export_needs_a_student():
+    with pytest.raises(UserError, match="--student"):
+        parse("--job=export")
+
+
+@given(st.floats(1e-3, 100), st.integers(1, 10**6))
+def test_iterations_scale_with_the_budget(budget, steps):
+    config = Config(budget=budget, teacher_steps=steps, task_steps=2 * steps, methods=("baseline",))
+    assert config.iterations["teacher"] == pytest.approx(max(1, steps * budget), abs=0.5)
+    assert config.iterations["task"] == pytest.approx(max(1, 2 * steps * budget), abs=0.5)
+
+
+def test_a_budget_that_starves_a_stage_is_refused_with_the_stage():
+    config, error = made({"transfer_steps": 20, "budget": 0.1})
+    assert config is None
+    assert is_one_sentence(error)
+    for part in ("--transfer_steps=20", "--budget=0.1", "section1", "skt_bottom_up"):
+        assert part in error
+    assert Config(transfer_steps=20, budget=0.1, methods=("baseline", "skt"))
+
+
+@pytest.mark.parametrize(
+    ("values", "rate"),
+    [
+        ({}, 0.1),
+        ({"flow_weights": "equal"}, 0.001),
+        ({"flow_weights": (1.0,) * 5}, 0.001),
+        ({"transfer_learning_rate": 0.02}, 0.02),
+        ({"flow_weights": "equal", "transfer_learning_rate": 0.02}, 0.02),
+    ],
+)
+def test_the_transfer_rate_follows_the_flow_weights_unless_given(values, rate):
+    assert Config(**values).rate("transfer") == rate
+
+
+def test_task_and_hint_stages_have_rates_of_their_own():
+    config = Config(learning_rate=0.3, hint_learning_rate=0.02, transfer_learning_rate=0.5)
+    assert config.rate("task") == config.rate("soft_task") == 0.3
+    assert config.rate("hint") == 0.02
+
+
+def test_where_files_lie_does_not_make_another_experiment():
+    one = parse("--output_dir=a", "--data_dir=b")
+    assert one.as_dict() == parse("--output_dir=c").as_dict()
+    assert one.as_dict() != parse("--output_dir=a", "--data_dir=b", "--seed=1").as_dict()
+
+
+# Dataset, depths, iterations, and where the rates fall to a tenth [docs/method.md, Protocol].
+PAPER = {
+    "cifar10_minimization": {
+        "dataset": "cifar10",
+        "depths": (26, 8),
+        "iterations": {"teacher": 64_000, "transfer": 21_000, "hint": 21_000, "task": 64_000},
+        "transfer_falls": (11_000, 16_000),
+        "hint_falls": (15_000,),
+    },
+    "cifar100_minimization": {
+        "dataset": "cifar100",
+        "depths": (32, 14),
+        "iterations": {"teacher": 64_000, "transfer": 32_000, "hint": 32_000, "task": 64_000},
+        # 11/21 and 16/21 of 32,000, and 25/35 of it, to the next whole iteration.
+        "transfer_falls": (16_762, 24_381),
+        "hint_falls": (22_858,),
+    },
+}
+
+
+@pytest.fixture
+def at_root(monkeypatch):
+    # A flagfile names another one as seen from the folder of the project.
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_flagfiles_hold_the_paper_s_protocol(name, at_root):
+    config, paper = parse(f"--flagfile=flags/{name}.flags"), PAPER[name]
+    assert config.dataset == paper["dataset"]
+    assert (config.teacher_depth, config.student_depth) == paper["depths"]
+    assert config.iterations == paper["iterations"]
+    assert config.methods == METHOD_NAMES
+    assert (config.batch_size, config.weight_decay, config.width) == (128, 0.0001, 16)
+    assert config.temperature == 3
+    assert (config.experiment, config.job, config.precision) == (
+        "minimization",
+        "experiment",
+        "float32",
+    )
+
+
+@pytest.mark.parametrize("weights", ["normalized", "equal"])
+@pytest.mark.parametrize("name", PAPER)
+def test_the_flagfiles_rates_fall_where_the_paper_s_do(name, weights, at_root):
+    config = parse(f"--flagfile=flags/{name}.flags", f"--flow_weights={weights}")
+    transfer = {"normalized": 0.1, "equal": 0.001}[weights]
+    for objective, steps, first, falls in (
+        ("task", 64_000, 0.1, (32_000, 48_000)),
+        ("soft_task", 64_000, 0.1, (32_000, 48_000)),
+        ("transfer", config.iterations["transfer"], transfer, PAPER[name]["transfer_falls"]),
+        ("hint", config.iterations["hint"], 0.0001, PAPER[name]["hint_falls"]),
+    ):
+        rate = learning_rate(config.schedule, objective, config.rate(objective), steps)
+        for number, fall in enumerate(falls):
+            assert float(rate(fall - 1)) == pytest.approx(first / 10**number)
+            assert float(rate(fall)) == pytest.approx(first / 10 ** (number + 1))
+        assert float(rate(0)) == pytest.approx(first)
+        assert float(rate(steps - 1)) == pytest.approx(first / 10 ** len(falls))
+
+
+def test_the_short_flagfile_is_a_sixteenth_of_the_paper_s_in_one_cycle(at_root):
+    short = parse("--flagfile=flags/cifar10_short.flags")
+    paper = parse("--flagfile=flags/cifar10_minimization.flags")
+    assert short.iterations == {"teacher": 4000, "transfer": 1313, "hint": 1313, "task": 4000}
+    differing = {k for k in FIELDS if getattr(short, k) != getattr(paper, k)}
+    assert differing == {
+        "budget",
+        "schedule",
+        "learning_rate",
+        "weight_decay",
+        "evaluations",
+        "output_dir",
+    }
+    assert (short.schedule, short.learning_rate, short.weight_decay) == ("onecycle", 0.3, 0.0005)
+
+
+def test_the_quickstart_runs_every_method_on_built_in_images(at_root):
+    config = parse("--flagfile=flags/quickstart.flags")
+    assert (config.dataset, config.teacher_depth, config.student_depth) == ("digits", 26, 8)
+    assert config.methods == METHOD_NAMES
+    assert config.dataset in DATASETS

@@ -1,0 +1,417 @@
+"""One stage of training: what moves, by how much, and what does not."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import special
+
+from skt_tf.datasets import training_batches
+from skt_tf.distiller import SequentialDistiller
+from skt_tf.errors import UserError
+from skt_tf.flows import normalized_flow_weights
+from skt_tf.methods import TASK, Stage, stages
+from skt_tf.models import resnet
+from skt_tf.points import dense_flows, disjoint_flows, flow_name
+from skt_tf.schedules import learning_rate
+
+POINTS = ("p0", "m1", "p1", "m2", "p2", "m3", "p3")
+KD = stages("kd")[0]
+HINT, FADING = stages("hint")
+STEP1, STEP2, _ = stages("skt")
+KINDS = {"transfer": STEP2, "hint": HINT, "soft_task": FADING, "task": TASK}
+
+
+def transfer(*flows):
+    return Stage("transfer", "transfer", {}, flows)
+
+
+def compiled(teacher, student, stage, rate=1e-3, momentum=0.0, traced=False, **settings):
+    """A distiller ready to fit; a few steps take less time than tracing one."""
+    distiller = SequentialDistiller(teacher, student, stage, **settings)
+    distiller.compile(keras.optimizers.SGD(rate, momentum=momentum), run_eagerly=not traced)
+    return distiller
+
+
+def fit(distiller, batch, steps=1):
+    """Fits to the same batch again and again; the logs of each step."""
+    data = tf.data.Dataset.from_tensors(batch).repeat()
+    return distiller.fit(data, epochs=steps, steps_per_epoch=1, shuffle=False, verbose=0).history
+
+
+def values(variables):
+    return [variable.numpy() for variable in variables]
+
+
+def unchanged(before, variables):
+    return [a.tobytes() == b.numpy().tobytes() for a, b in zip(before, variables, strict=True)]
+
+
+def update(distiller, batch):
+    """The logs of one step, and by how much it moves each trainable variable of the student."""
+    before = values(distiller.student.trainable_variables)
+    logs = fit(distiller, batch)
+    after = values(distiller.student.trainable_variables)
+    return logs, [b - a for a, b in zip(before, after)]
+
+
+@pytest.fixture
+def in_float64(policy):
+    """A copy of an 8-layer network that computes in float64, from images to {point: map}."""
+
+    def copy(network):
+        policy("float64")
+        width = network.get_layer("p0").output.shape[-1]
+        twin = resnet(8, network.output.shape[-1], network.input.shape[1:], width)
+        policy("float32")
+        twin.set_weights(network.get_weights())
+        return keras.Model(twin.input, {p: twin.get_layer(p).output for p in POINTS})
+
+    return copy
+
+
+@pytest.fixture
+def flow_losses(reference_fsp):
+    """{flow: λ ‖Gᵀ − Gˢ‖²}, averaged over the images, in NumPy from the maps at the points."""
+
+    def losses(targets, outputs, weights):
+        result = {}
+        for flow, weight in weights.items():
+            taught, learnt = (reference_fsp(*(m[p] for p in flow)) for m in (targets, outputs))
+            result[flow] = weight * np.square(taught - learnt).sum(axis=(1, 2)).mean()
+        return result
+
+    return losses
+
+
+@pytest.mark.parametrize("overlap", ["span", "half"])
+@pytest.mark.parametrize("mode", ["batch", "inference"])
+def test_the_transfer_loss_and_its_gradient_are_those_of_the_formula(
+    teacher, student, batch, in_float64, flow_losses, overlap, mode
+):
+    # Without the first flow: a masked one may lie anywhere.
+    weights = dict(zip(dense_flows(overlap)[1:], (0.5, 0.1, 1.0, 0.2)))
+    targets = in_float64(teacher)(batch[0], training=False)
+    twin = in_float64(student)
+    trained = twin.trainable_variables
+
+    def losses():
+        return flow_losses(targets, twin(batch[0], training=mode == "batch"), weights)
+
+    expected = {flow_name(flow): loss for flow, loss in losses().items()}
+    gradients = {}
+    # The largest entry of a few variables of every kind and depth.
+    for number in (0, 1, 2, 3, 7, 8, 9, 14, 18, 19, 20):
+        value = trained[number].numpy()
+        index = np.unravel_index(np.argmax(np.abs(value)), value.shape)
+        ends = []
+        for step in (1e-6, -1e-6):
+            moved = value.copy()
+            moved[index] += step
+            trained[number].assign(moved)
+            ends.append(sum(losses().values()))
+        trained[number].assign(value)
+        gradients[number, index] = (ends[0] - ends[1]) / 2e-6
+
+    settings = {"flow_weights": weights, "transfer_batch_norm": mode}
+    logs, moves = update(compiled(teacher, student, transfer(*weights), 1.0, **settings), batch)
+    assert {name: logs[name][0] for name in expected} == pytest.approx(expected, rel=1e-4)
+    assert logs["loss"][0] == pytest.approx(sum(expected.values()), rel=1e-4)
+    assert set(logs) == {"loss", *expected}
+    assert max(map(abs, gradients.values())) > 1
+    for (number, index), gradient in gradients.items():
+        assert -moves[number][index] == pytest.approx(gradient, rel=1e-3, abs=1e-3), number
+
+
+def test_lambda_times_c_is_the_loss_and_the_gradient_times_c(network, teacher, batch):
+    results = []
+    for scale in (1.0, 8.0):
+        weights = dict.fromkeys(disjoint_flows(), scale)
+        results.append(update(compiled(teacher, network(2), STEP1, flow_weights=weights), batch))
+    (logs, moves), (scaled_logs, scaled_moves) = results
+    for name, value in logs.items():
+        assert scaled_logs[name][0] == pytest.approx(8 * value[0], rel=1e-5)
+    assert max(np.abs(move).max() for move in moves) > 1e-3
+    for move, scaled in zip(moves, scaled_moves, strict=True):
+        assert scaled == pytest.approx(8 * move, rel=1e-3, abs=1e-5)
+
+
+def test_no_flow_weights_mean_lambda_one(network, teacher, batch):
+    weights = dict.fromkeys(disjoint_flows(), 1.0)
+    plain = fit(compiled(teacher, network(2), STEP1), batch)
+    assert plain == fit(compiled(teacher, network(2), STEP1, flow_weights=weights), batch)
+
+
+def test_what_lies_behind_the_deepest_flow_has_no_influence_and_does_not_change(
+    network, teacher, batch
+):
+    results = []
+    for disturbed in (False, True):
+        student = network(2)
+        # The stem and the first section: three convolutions, each a kernel and two factors.
+        front, behind = student.trainable_variables[:9], student.trainable_variables[9:]
+        if disturbed:
+            for variable in behind:
+                variable.assign(3 * variable + 1)
+        before = values(student.variables)
+        distiller = compiled(
+            teacher, student, transfer(("p0", "p1")), momentum=0.9, weight_decay=0.1
+        )
+        results.append((fit(distiller, batch, 3), values(front)))
+        same = unchanged(before, student.variables)
+        still = {id(v) for v, one in zip(student.variables, same) if one}
+        assert {id(v) for v in behind} <= still
+        # Beside the front, the two statistics of each of its normalisations move.
+        assert not {id(v) for v in front} & still
+        assert len(student.variables) - len(still) == len(front) + 2 * 3
+    (logs, front), (disturbed_logs, disturbed_front) = results
+    assert logs == disturbed_logs
+    assert all(np.array_equal(a, b) for a, b in zip(front, disturbed_front))
+
+
+@pytest.mark.parametrize("stage", [STEP1, STEP2, HINT], ids=["disjoint", "dense", "hint"])
+def test_the_head_does_not_move_before_the_task(teacher, student, batch, stage):
+    head = student.get_layer("logits").variables
+    before = values(head)
+    fit(compiled(teacher, student, stage, momentum=0.9, weight_decay=0.1), batch, 2)
+    assert unchanged(before, head) == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("stage", "convolutions", "flows", "heads"),
+    [
+        (transfer(("p0", "p1")), 5 + 3, 1, 0),
+        (transfer(("m1", "m2")), 7 + 4, 1, 0),
+        (STEP1, 13 + 7, 3, 0),
+        (STEP2, 13 + 7, 5, 0),
+        (HINT, 7 + 4, 0, 0),
+        (TASK, 7, 0, 1),
+        (KD, 13 + 7, 0, 2),
+    ],
+    ids=["section 1", "half", "disjoint", "dense", "hint", "task", "kd"],
+)
+def test_a_step_runs_each_network_once_and_no_further_than_the_stage_looks(
+    network, student, batch, stage, convolutions, flows, heads
+):
+    distiller = compiled(network(1, depth=14), student, stage)
+    graph = tf.function(distiller.train_step).get_concrete_function(batch).graph.as_graph_def()
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    operations = [node.op for node in nodes]
+    assert operations.count("Conv2D") == convolutions
+    # A matrix for each flow of each network, and two products for the student's gradient.
+    assert operations.count("BatchMatMulV2") == flows * (2 + 2)
+    assert operations.count("MatMul") == heads + 2 * (heads > 0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stage_moves_the_student_and_nothing_of_the_teacher(
+    network, policy, batch, kind, precision
+):
+    policy(precision)
+    teacher, student = network(1), network(2)
+    before = values(teacher.variables), values(student.trainable_variables)
+    # Sums over whole maps overflow half precision: such steps are skipped, not taken.
+    settings = {"flow_weights": dict.fromkeys(dense_flows(), 1e-3), "hint_reduction": "mean"}
+    distiller = compiled(
+        teacher, student, KINDS[kind], momentum=0.9, traced=True, steps=4, **settings
+    )
+    logs = fit(distiller, batch, 4)
+    assert all(unchanged(before[0], teacher.variables))
+    moved = [not same for same in unchanged(before[1], student.trainable_variables)]
+    reached = {"transfer": 21, "hint": 12, "soft_task": 23, "task": 23}[kind]
+    assert moved == [True] * reached + [False] * (23 - reached)
+    assert all(np.isfinite(value) for column in logs.values() for value in column)
+    assert {v.dtype for v in student.trainable_variables} == {"float32"}
+    assert [v.name for v in distiller.trainable_variables] == [
+        v.name for v in student.trainable_variables
+    ]
+
+
+def test_a_regressor_is_trained_beside_the_student(network, teacher, batch):
+    student = network(2, width=3)
+    distiller = compiled(teacher, student, HINT, momentum=0.9)
+    regressor = distiller.student_view.get_layer("regressor")
+    before = values(regressor.variables)
+    losses = fit(distiller, batch, 10)["loss"]
+    assert unchanged(before, regressor.variables) == [False, False]
+    assert losses[-1] < losses[0]
+    assert regressor not in student.layers
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", ["batch", "inference"])
+def test_statistics_move_with_the_batches_unless_told_otherwise(
+    teacher, student, batch, kind, mode
+):
+    statistics = [v for v in student.variables if v.name.startswith("moving_")]
+    before = values(statistics)
+    settings = {"transfer_batch_norm": mode, "steps": 1}
+    fit(compiled(teacher, student, KINDS[kind], **settings), batch)
+    same = unchanged(before, statistics)
+    if mode == "inference" and kind in ("transfer", "hint"):
+        assert all(same)
+    else:
+        looked_at = 8 if kind == "hint" else 14
+        assert same == [False] * looked_at + [True] * (14 - looked_at)
+
+
+def test_weight_decay_is_half_the_squared_norm_of_the_kernels_within_the_momentum(
+    network, student, batch
+):
+    clone = network(2)
+    rate, decay, momentum = 0.1, 0.05, 0.9
+    fit(compiled(None, student, TASK, rate, momentum, weight_decay=decay), batch, 3)
+    velocities = [np.zeros(v.shape) for v in clone.trainable_variables]
+    for _ in range(3):
+        with tf.GradientTape() as tape:
+            probabilities = tf.nn.softmax(clone(batch[0], training=True))
+            loss = -tf.reduce_mean(tf.math.log(tf.gather(probabilities, batch[1], batch_dims=1)))
+        gradients = tape.gradient(loss, [v.value for v in clone.trainable_variables])
+        for k, (variable, gradient) in enumerate(zip(clone.trainable_variables, gradients)):
+            weights, total = np.float64(variable.numpy()), np.float64(gradient.numpy())
+            if weights.ndim > 1:
+                total = total + decay * weights
+            velocities[k] = momentum * velocities[k] - rate * total
+            variable.assign(weights + velocities[k])
+    for variable, expected in zip(student.trainable_variables, clone.trainable_variables):
+        assert variable.numpy() == pytest.approx(expected.numpy(), rel=1e-3, abs=2e-5)
+
+
+def test_weight_decay_in_transfer_moves_what_the_flows_reach_and_is_not_in_the_shown_loss(
+    network, teacher, batch
+):
+    results = [
+        update(compiled(teacher, network(2), STEP1, 1.0, weight_decay=decay), batch)
+        for decay in (0.0, 0.25)
+    ]
+    assert results[0][0] == results[1][0]
+    start = network(2).trainable_variables
+    for k, (plain, decayed) in enumerate(zip(results[0][1], results[1][1])):
+        decays = start[k].shape[:2] == (3, 3)
+        expected = plain - 0.25 * start[k].numpy() * decays
+        assert decayed == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_the_weight_of_softened_outputs_fades_from_the_first_iteration_to_the_last(
+    network, policy, batch, precision
+):
+    policy(precision)
+    distiller = compiled(network(1), network(2), FADING, rate=0.0, steps=5)
+    logs = fit(distiller, batch, 5)
+    expected = logs["softened"][0] * np.array([4, 3.25, 2.5, 1.75, 1]) / 4
+    assert logs["softened"] == pytest.approx(expected, rel=1e-3)
+    assert logs["loss"] == pytest.approx(np.add(logs["cross_entropy"], logs["softened"]), rel=1e-5)
+
+
+def test_a_stage_of_one_iteration_has_the_first_weight(network, teacher, batch):
+    one = fit(compiled(teacher, network(2), FADING, steps=1), batch)
+    two = fit(compiled(teacher, network(2), FADING, steps=2), batch)
+    assert one["softened"] == two["softened"]
+
+
+def test_a_fading_weight_needs_the_length_of_the_stage(teacher, student):
+    with pytest.raises(UserError, match="stage 'task' fades: give steps=…"):
+        SequentialDistiller(teacher, student, FADING)
+    SequentialDistiller(teacher, student, KD)
+
+
+@pytest.mark.parametrize("stage", [STEP1, HINT, KD], ids=["transfer", "hint", "soft_task"])
+def test_a_stage_that_compares_needs_a_teacher(student, stage):
+    with pytest.raises(UserError, match=f"stage '{stage.name}' needs a teacher"):
+        SequentialDistiller(None, student, stage, steps=1)
+
+
+def test_a_task_needs_no_teacher_and_does_not_touch_a_given_one(network, student, batch):
+    teacher = network(1)
+    fit(compiled(None, student, TASK), batch)
+    SequentialDistiller(teacher, student, TASK)
+    assert teacher.trainable
+    assert len(student.trainable_variables) == 23
+
+
+def test_networks_that_cannot_be_compared_are_refused_before_training(network, teacher):
+    for stage, student, reason in (
+        (STEP1, network(2, width=3), "differ in shape: p0_p1"),
+        (KD, network(2, classes=3), "4 classes and the student 3"),
+        (HINT, network(2, shape=(12, 12, 1)), "differ in size"),
+        (transfer(("p0", "p9")), network(2), "no layer named 'p9'"),
+    ):
+        with pytest.raises(UserError, match=reason):
+            SequentialDistiller(teacher, student, stage)
+
+
+def test_a_flow_without_a_weight_is_refused(teacher, student):
+    weights = dict.fromkeys(disjoint_flows(), 1.0)
+    with pytest.raises(UserError, match="no λ for the flows p0_p2, p1_p3"):
+        SequentialDistiller(teacher, student, STEP2, flow_weights=weights)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_evaluation_is_the_mean_over_all_images_whatever_the_batches(teacher, student, batch, kind):
+    images, labels = batch[0][:7], batch[1][:7]
+    distiller = compiled(teacher, student, KINDS[kind], steps=1)
+    shown = distiller.evaluate(images, labels, batch_size=3, verbose=0, return_dict=True)
+    logits = np.float64(student(images, training=False))
+    entropy = -special.log_softmax(logits, axis=1)[np.arange(7), labels].mean()
+    assert shown["loss"] == pytest.approx(entropy, rel=1e-4)
+    if kind in ("task", "soft_task"):
+        assert shown["accuracy"] == pytest.approx(np.mean(logits.argmax(1) == labels), rel=1e-5)
+
+
+def test_the_task_shows_the_accuracy_of_the_batches_it_trains_on(network, batch):
+    student = network(2)
+    shown = fit(compiled(None, student, TASK), batch)
+    logits = network(2)(batch[0], training=True).numpy()
+    assert shown["accuracy"][0] == pytest.approx(np.mean(logits.argmax(1) == batch[1]), rel=1e-5)
+    entropy = -special.log_softmax(np.float64(logits), axis=1)[np.arange(8), batch[1]].mean()
+    assert shown["loss"][0] == pytest.approx(entropy, rel=1e-4)
+
+
+def test_a_distiller_answers_as_its_student(teacher, student, batch):
+    distiller = compiled(teacher, student, STEP1)
+    assert np.array_equal(distiller(batch[0]), student(batch[0], training=False))
+
+
+def test_xla_is_off_unless_asked_for(teacher, student):
+    assert compiled(teacher, student, STEP1).jit_compile is False
+    distiller = SequentialDistiller(teacher, student, STEP1)
+    distiller.compile(keras.optimizers.SGD(), jit_compile=True)
+    assert distiller.jit_compile is True
+
+
+def test_digits_every_flow_is_learnt_and_a_short_task_then_beats_chance_by_far(digits):
+    def trained(network, teacher, stage, rate, steps, intervals, weights=None):
+        distiller = SequentialDistiller(
+            teacher, network, stage, flow_weights=weights, weight_decay=1e-4, steps=steps
+        )
+        schedule = learning_rate("onecycle", stage.objective, rate, steps)
+        distiller.compile(keras.optimizers.SGD(schedule, momentum=0.9))
+        return distiller.fit(
+            training_batches(digits, 64, 0, steps),
+            epochs=intervals,
+            steps_per_epoch=steps // intervals,
+            shuffle=False,
+            verbose=0,
+        ).history
+
+    def build(depth, seed):
+        moments = (digits.mean.tolist(), digits.variance.tolist())
+        return resnet(depth, 10, digits.image_shape, 4, normalization=moments, seed=seed)
+
+    def accuracy(network):
+        logits = network.predict(digits.test_images, batch_size=360, verbose=0)
+        return np.mean(logits.argmax(1) == digits.test_labels)
+
+    teacher, student = build(14, 0), build(8, 1)
+    trained(teacher, None, TASK, 0.2, 100, 1)
+    weights = normalized_flow_weights(teacher, dense_flows(), digits.train_images[:200])
+    logs = trained(student, teacher, STEP2, 0.1, 36, 6, weights)
+    for flow in dense_flows():
+        first, *_, last = logs[flow_name(flow)]
+        assert last < 0.8 * first, flow
+    assert accuracy(student) < 0.4
+    trained(student, teacher, TASK, 0.2, 60, 1)
+    assert accuracy(student) > 0.6
+    assert accuracy(teacher) > 0.8

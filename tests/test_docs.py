@@ -1,0 +1,62 @@
+"""The documents do what they say: code runs, links lead somewhere, flagfiles are valid."""
+
+import pathlib
+import re
+
+import pytest
+from absl import flags
+
+import skt_tf
+from skt_tf import config
+
+ROOT = pathlib.Path(__file__).parent.parent
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "BUILD.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+
+
+def parse(*arguments):
+    values = flags.FlagValues()
+    config.define_flags(values)
+    values(["main", *arguments])
+    return config.from_flags(values)
+
+
+def test_python_of_the_readme_runs(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    teacher = skt_tf.resnet(8, 10, (8, 8, 1), seed=0)
+    (tmp_path / "runs/quickstart/teacher").mkdir(parents=True)
+    teacher.save(tmp_path / "runs/quickstart/teacher/model.keras")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    # A few more steps, to tell a student that learned from one that guesses.
+    exec(code.replace("steps=60", "steps=100"), names)
+    labels = names["student"].predict(names["data"].test_images, verbose=0).argmax(1)
+    assert (labels == names["data"].test_labels).mean() > 0.6
+    assert (tmp_path / "student.keras").is_file()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files(document):
+    targets = re.findall(r"\]\(([^)#]+)", document.read_text())
+    missing = [t for t in targets if "://" not in t and not (document.parent / t).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "flags").glob("*.flags")), ids=lambda p: p.stem)
+def test_flagfiles_are_valid(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert parse(f"--flagfile={path}").output_dir == f"runs/{path.stem}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_name_flags_that_exist(document):
+    known = {field.name for field in config.dataclasses.fields(config.Config)} | {
+        "flagfile",
+        "help",
+    }
+    commands = [line for line in document.read_text().splitlines() if "-m skt_tf.main" in line]
+    named = {name for line in commands for name in re.findall(r"--(\w+)", line)}
+    assert named <= known

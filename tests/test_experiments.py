@@ -1,0 +1,394 @@
+"""The command line end to end, on a tiny budget, against what can be computed without it."""
+
+import csv
+import json
+import shutil
+from fractions import Fraction
+
+import jsonschema
+import keras
+import numpy as np
+import pytest
+from commands import METHODS, NETS, RUN, finished_run, skt_tf, snapshot
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+FLOWS = ("p0_p1", "p1_p2", "p2_p3", "p0_p2", "p1_p3")
+TEACHER_STEPS = 12
+# The stages of each method and their iterations, with commands.RUN's numbers.
+STAGES = {
+    "baseline": {"task": 4},
+    "baseline_long": {"task": 10},
+    "kd": {"task": 4},
+    "hint": {"hint": 2, "task": 4},
+    "fsp": {"transfer": 6, "task": 4},
+    "skt": {"step1": 3, "step2": 3, "task": 4},
+    "skt_bottom_up": {"section1": 2, "section2": 2, "section3": 2, "task": 4},
+}
+FALLS = {
+    "task": (Fraction(32, 64), Fraction(48, 64)),
+    "transfer": (Fraction(11, 21), Fraction(16, 21)),
+    "hint": (Fraction(25, 35),),
+}
+
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+COUNT = {"type": "integer", "minimum": 0}
+SECONDS = {"type": "number", "minimum": 0}
+STAGE = {
+    "type": "object",
+    "required": ["name", "steps", "final_loss"],
+    "properties": {
+        "name": {"type": "string", "minLength": 1},
+        "steps": {"type": "integer", "minimum": 1},
+        "final_loss": {"type": "number", "minimum": 0},
+    },
+}
+METHOD = {
+    "type": "object",
+    "required": ["accuracies", "mean", "ensemble", "iterations", "seconds", "stages"],
+    "properties": {
+        "accuracies": {"type": "array", "items": SHARE, "minItems": NETS, "maxItems": NETS},
+        "mean": SHARE,
+        "ensemble": SHARE,
+        "iterations": COUNT,
+        "seconds": SECONDS,
+        "stages": {"type": "array", "items": STAGE, "minItems": 1},
+    },
+}
+SCHEMA = {
+    "type": "object",
+    "required": ["experiment", "dataset", "config", "environment", "teacher", "methods"],
+    "properties": {
+        "experiment": {"const": "minimization"},
+        "dataset": {"const": "digits"},
+        "config": {"type": "object", "minProperties": 20},
+        "environment": {
+            "type": "object",
+            "required": ["python", "tensorflow", "keras", "cores", "gpus"],
+        },
+        "teacher": {
+            "type": "object",
+            "required": ["depth", "accuracy", "iterations", "seconds"],
+            "properties": {
+                "depth": COUNT,
+                "accuracy": SHARE,
+                "iterations": COUNT,
+                "seconds": SECONDS,
+            },
+        },
+        "flow_weights": {
+            "type": "object",
+            "required": list(FLOWS),
+            "additionalProperties": {"type": "number", "exclusiveMinimum": 0},
+        },
+        "methods": {
+            "type": "object",
+            "required": list(METHODS),
+            "properties": dict.fromkeys(METHODS, METHOD),
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def run():
+    return finished_run()
+
+
+@pytest.fixture(scope="module")
+def results(run):
+    return read_results(run.folder)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """(training images, test images, test labels) of the digits, split as documented."""
+    bunch = load_digits()
+    pictures = np.rint(bunch.images / 16 * 255).astype(np.uint8)[..., None]
+    train, test, _, labels = train_test_split(
+        pictures, bunch.target, test_size=360, random_state=0, stratify=bunch.target
+    )
+    return train, test, labels
+
+
+def read_results(folder):
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def students(folder, method):
+    paths = sorted((folder / method).glob("net*/student.keras"))
+    assert [path.parent.name for path in paths] == [f"net{k}" for k in range(NETS)]
+    return [keras.models.load_model(path) for path in paths]
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def rows(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def times(folder, pattern="*.keras"):
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob(pattern)}
+
+
+def table_rows(output):
+    """{first cell: cells} of the lines of a printed table."""
+    return {line.split()[0]: line.split() for line in output.splitlines() if line.startswith("  ")}
+
+
+def test_the_command_ends_well_and_says_nothing_on_stderr(run):
+    assert run.done.returncode == 0, run.done.stderr
+    assert run.done.stderr == ""
+
+
+def test_the_command_prints_a_table_of_all_methods_and_the_report_s_path(run, results):
+    printed = table_rows(run.done.stdout)
+    assert f"{results['teacher']['accuracy']:.2%}"[:-1] in printed["teacher"]
+    for method in METHODS:
+        for accuracy in (results["methods"][method][k] for k in ("mean", "ensemble")):
+            assert f"{accuracy:.2%}"[:-1] in printed[method]
+    assert run.done.stdout.rstrip().splitlines()[-1] == "report: run/report.md"
+
+
+def test_results_follow_their_schema(results):
+    jsonschema.validate(results, SCHEMA, cls=jsonschema.Draft202012Validator)
+    assert results["config"]["methods"] == list(METHODS)
+    assert results["config"]["nets"] == NETS
+    assert list(results["methods"]) == list(METHODS)
+
+
+def test_results_count_stages_and_iterations(results):
+    assert results["teacher"]["iterations"] == TEACHER_STEPS
+    assert results["teacher"]["depth"] == 14
+    for method, expected in STAGES.items():
+        entry = results["methods"][method]
+        assert {stage["name"]: stage["steps"] for stage in entry["stages"]} == expected
+        assert entry["iterations"] == NETS * sum(expected.values())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_accuracies_are_those_of_the_saved_students(method, run, results, images):
+    _, test, labels = images
+    entry = results["methods"][method]
+    outputs = [student.predict(test, verbose=0) for student in students(run.folder, method)]
+    accuracies = [np.mean(logits.argmax(1) == labels) for logits in outputs]
+    assert entry["accuracies"] == pytest.approx(accuracies)
+    assert entry["mean"] == pytest.approx(np.mean(accuracies))
+    together = np.mean([softmax(logits) for logits in outputs], axis=0)
+    assert entry["ensemble"] == pytest.approx(np.mean(together.argmax(1) == labels))
+
+
+def test_the_teacher_s_accuracy_is_that_of_the_saved_teacher(run, results, images):
+    _, test, labels = images
+    teacher = keras.models.load_model(run.folder / "teacher" / "model.keras")
+    accuracy = np.mean(teacher.predict(test, verbose=0).argmax(1) == labels)
+    assert results["teacher"]["accuracy"] == pytest.approx(accuracy)
+
+
+def test_every_file_is_there_and_no_draft_is_left(run):
+    nets = [f"{method}/net{k}" for method in METHODS for k in range(NETS)]
+    files = {name for name, content in snapshot(run.cwd).items() if content}
+    assert files == {
+        "run/results.json",
+        "run/report.md",
+        "run/accuracy.png",
+        "run/flows.png",
+        "run/teacher/model.keras",
+        "run/teacher/metrics.csv",
+        *(f"run/{net}/student.keras" for net in nets),
+        *(f"run/{net}/metrics.csv" for net in nets),
+    }
+
+
+def test_the_curves_are_pictures_that_the_report_shows(run):
+    report = (run.folder / "report.md").read_text(encoding="utf-8")
+    for name in ("accuracy.png", "flows.png"):
+        content = (run.folder / name).read_bytes()
+        assert content.startswith(b"\x89PNG\r\n")
+        assert content.endswith(b"IEND\xaeB`\x82")
+        assert f"]({name})" in report
+
+
+def rate(stage, step):
+    """The rate of a stage's iteration `step`, counted from 0, as the method's page says it."""
+    name, steps = stage
+    kind = name if name in FALLS else "transfer"
+    first = {"task": 0.1, "transfer": 0.1, "hint": 0.0001}[kind]
+    return first / 10 ** sum(step >= share * steps for share in FALLS[kind])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_metrics_hold_every_stage_with_its_steps_and_rates(method, run, results):
+    for net in range(NETS):
+        logged = rows(run.folder / method / f"net{net}" / "metrics.csv")
+        before = 0
+        for stage in STAGES[method].items():
+            own = [row for row in logged if row["stage"] == stage[0]]
+            steps = [int(row["step"]) for row in own]
+            assert steps == sorted(set(steps))
+            assert steps[-1] == stage[1]
+            assert [int(row["iteration"]) for row in own] == [before + step for step in steps]
+            assert [float(row["learning_rate"]) for row in own] == pytest.approx(
+                [rate(stage, step - 1) for step in steps]
+            )
+            before += stage[1]
+        assert [row["stage"] for row in logged] == sorted(
+            (row["stage"] for row in logged), key=list(STAGES[method]).index
+        )
+        accuracy = results["methods"][method]["accuracies"][net]
+        assert float(logged[-1]["test_accuracy"]) == pytest.approx(accuracy)
+
+
+def test_the_teacher_s_metrics_hold_its_steps_and_rates(run, results):
+    logged = rows(run.folder / "teacher" / "metrics.csv")
+    assert [int(row["step"]) for row in logged] == [3, 6, 9, 12]
+    rates = [float(row["learning_rate"]) for row in logged]
+    assert rates == pytest.approx([rate(("task", 12), step - 1) for step in (3, 6, 9, 12)])
+    assert float(logged[-1]["test_accuracy"]) == pytest.approx(results["teacher"]["accuracy"])
+
+
+def test_final_losses_are_the_last_logged_ones_of_all_nets(run, results):
+    for method in METHODS:
+        logged = [rows(run.folder / method / f"net{k}" / "metrics.csv") for k in range(NETS)]
+        for stage in results["methods"][method]["stages"]:
+            last = [
+                [float(row["loss"]) for row in net if row["stage"] == stage["name"]][-1]
+                for net in logged
+            ]
+            assert stage["final_loss"] == pytest.approx(np.mean(last))
+
+
+def test_the_losses_of_the_active_flows_are_logged_and_add_up(run):
+    active = {"step1": FLOWS[:3], "step2": FLOWS, "task": ()}
+    for row in rows(run.folder / "skt" / "net0" / "metrics.csv"):
+        own = {flow: float(row[flow]) for flow in FLOWS if row[flow]}
+        assert set(own) == set(active[row["stage"]])
+        if own:
+            assert float(row["loss"]) == pytest.approx(sum(own.values()), rel=1e-5)
+
+
+def test_flow_weights_are_the_inverse_mean_squares_of_the_saved_teacher(
+    run, results, images, reference_fsp
+):
+    teacher = keras.models.load_model(run.folder / "teacher" / "model.keras")
+    points = ("p0", "p1", "p2", "p3")
+    view = keras.Model(teacher.input, [teacher.get_layer(point).output for point in points])
+    maps = dict(zip(points, view.predict(images[0], verbose=0)))
+    assert list(results["flow_weights"]) == list(FLOWS)
+    for name, weight in results["flow_weights"].items():
+        matrices = reference_fsp(*(maps[point] for point in name.split("_")))
+        assert weight == pytest.approx(1 / np.mean(np.sum(matrices**2, axis=(1, 2))), rel=1e-4)
+
+
+def test_the_student_of_a_hint_has_no_regressor(run):
+    for hinted, alone in zip(students(run.folder, "hint"), students(run.folder, "baseline")):
+        names = [layer.name for layer in hinted.layers]
+        assert not any("regress" in name for name in names)
+        assert len(names) == len(alone.layers)
+        assert [v.shape for v in hinted.variables] == [v.shape for v in alone.variables]
+
+
+def test_the_same_command_again_trains_nothing_and_prints_the_table(run, results, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run.folder, folder)
+    before = times(folder) | times(folder, "metrics.csv")
+    done = skt_tf(*RUN, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert times(folder) | times(folder, "metrics.csv") == before
+    assert read_results(folder) == results
+    assert table_rows(done.stdout) == table_rows(
+        run.done.stdout[run.done.stdout.index("teach 8") :]
+    )
+    assert "iterations\n" not in done.stdout
+    assert done.stdout.rstrip().endswith("report: run/report.md")
+
+
+def test_a_run_goes_on_with_the_nets_that_are_missing(run, results, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run.folder, folder)
+    # As if it had been stopped: one method not begun, the other with one of its nets.
+    lost = json.loads(json.dumps(results))
+    del lost["methods"]["baseline"]
+    shutil.rmtree(folder / "baseline")
+    lost["methods"]["kd"].update(
+        accuracies=results["methods"]["kd"]["accuracies"][:1],
+        mean=None,
+        ensemble=None,
+        iterations=STAGES["kd"]["task"],
+    )
+    shutil.rmtree(folder / "kd" / "net1")
+    (folder / "results.json").write_text(json.dumps(lost), encoding="utf-8")
+    before = times(folder)
+
+    done = skt_tf(*RUN, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    after = times(folder)
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {
+        "baseline/net0/student.keras",
+        "baseline/net1/student.keras",
+        "kd/net1/student.keras",
+    }
+    restored = read_results(folder)
+    assert restored["teacher"] == results["teacher"]
+    for method in METHODS:
+        entry, expected = restored["methods"][method], results["methods"][method]
+        if method not in ("baseline", "kd"):
+            assert entry == expected
+        assert entry["iterations"] == expected["iterations"]
+        assert len(entry["accuracies"]) == NETS
+    assert list(table_rows(done.stdout[done.stdout.rindex("teach 8") :]))[-7:] == list(METHODS)
+    # The seeds decide the nets: the restored ones are the lost ones, to rounding.
+    for method, net in (("baseline", 0), ("baseline", 1), ("kd", 1)):
+        old, new = (students(place, method)[net] for place in (run.folder, folder))
+        for one, other in zip(old.variables, new.variables, strict=True):
+            np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def with_given_teacher(run, tmp_path_factory):
+    """A run of three methods with the first run's teacher and weights of one."""
+    cwd = tmp_path_factory.mktemp("given")
+    teacher = run.folder / "teacher" / "model.keras"
+    shutil.copy(teacher, cwd / "given.keras")
+    changed = ("--teacher=given.keras", "--flow_weights=equal", "--methods=kd,hint,fsp", "--nets=1")
+    done = skt_tf(*RUN, *changed, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd, read_results(cwd / "run")
+
+
+def test_a_given_teacher_is_not_trained(with_given_teacher, results):
+    _, again = with_given_teacher
+    assert again["teacher"]["iterations"] == 0
+    assert again["teacher"]["accuracy"] == results["teacher"]["accuracy"]
+    assert again["teacher"]["depth"] == 14
+
+
+def test_nothing_of_a_given_teacher_changes(with_given_teacher, run):
+    cwd, _ = with_given_teacher
+    original = run.folder / "teacher" / "model.keras"
+    assert (cwd / "given.keras").read_bytes() == original.read_bytes()
+    given = keras.models.load_model(cwd / "given.keras")
+    saved = keras.models.load_model(cwd / "run" / "teacher" / "model.keras")
+    assert len(given.variables) > 50
+    for one, other in zip(given.variables, saved.variables, strict=True):
+        assert one.path == other.path
+        assert one.numpy().tobytes() == other.numpy().tobytes()
+
+
+def test_equal_flow_weights_are_ones(with_given_teacher):
+    _, again = with_given_teacher
+    assert again["flow_weights"] == dict.fromkeys(FLOWS, 1.0)
+
+
+def test_equal_flow_weights_start_at_the_paper_s_transfer_rate(with_given_teacher):
+    cwd, again = with_given_teacher
+    assert list(again["methods"]) == ["kd", "hint", "fsp"]
+    transfer = [r for r in rows(cwd / "run/fsp/net0/metrics.csv") if r["stage"] == "transfer"]
+    assert float(transfer[0]["learning_rate"]) == pytest.approx(0.001)

@@ -1,0 +1,259 @@
+"""Stages in their order: weights handed on, a fresh optimizer each, exactly so many iterations."""
+
+import dataclasses
+import types
+
+import numpy as np
+import pytest
+
+from skt_tf import experiments
+from skt_tf.config import Config
+from skt_tf.datasets import Dataset
+from skt_tf.distiller import SequentialDistiller
+from skt_tf.flows import normalized_flow_weights
+from skt_tf.methods import METHOD_NAMES, stages
+from skt_tf.points import dense_flows
+from skt_tf.training import run_stages
+
+CLASSES, SHAPE, BATCH = 4, (8, 8, 1), 8
+TRANSFER_STAGES = {"fsp": 1, "skt": 2, "skt_bottom_up": 3}
+
+
+def values(network):
+    return [variable.numpy() for variable in network.variables]
+
+
+def same(first, second):
+    return [a.tobytes() for a in first] == [b.tobytes() for b in second]
+
+
+def batches(data):
+    return [(images.tobytes(), labels.tobytes()) for images, labels in data.as_numpy_iterator()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """One call of `SequentialDistiller.fit`: what it started with and ended with."""
+
+    distiller: SequentialDistiller
+    batches: list
+    start: list
+    end: list
+    start_iterations: int
+    end_iterations: int
+    start_momenta: list
+    end_momenta: list
+
+
+def momenta(optimizer):
+    return [v.numpy() for v in optimizer.variables if "momentum" in v.path]
+
+
+@pytest.fixture(scope="module")
+def images():
+    random = np.random.default_rng(0)
+
+    def draw(number):
+        pictures = random.integers(0, 256, (number, *SHAPE), dtype=np.uint8)
+        return pictures, np.arange(number, dtype=np.int32) % CLASSES
+
+    return Dataset("random", *draw(40), *draw(12), CLASSES, mirrored=False)
+
+
+@pytest.fixture(scope="module")
+def train(images, network):
+    """Runs a plan on a fresh student and a fresh teacher and notes every fit."""
+
+    def run(plan, **settings):
+        teacher, student = network(1), network(2)
+        config = Config(batch_size=BATCH, **settings)
+        fits, fit = [], SequentialDistiller.fit
+
+        def noted(self, data, **options):
+            before = values(self.student), int(self.optimizer.iterations), momenta(self.optimizer)
+            result = fit(self, data, **options)
+            after = values(self.student), int(self.optimizer.iterations), momenta(self.optimizer)
+            pairs = [piece for pair in zip(before, after) for piece in pair]
+            fits.append(Fit(self, batches(data), *pairs))
+            return result
+
+        weights = normalized_flow_weights(teacher, dense_flows(), images.train_images)
+        frozen, initial = values(teacher), values(student)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SequentialDistiller, "fit", noted)
+            records = run_stages(
+                plan, student, teacher, images, config, seed=5, flow_weights=weights
+            )
+        return types.SimpleNamespace(
+            records=records,
+            fits=fits,
+            initial=initial,
+            student=student,
+            teacher_before=frozen,
+            teacher=teacher,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module", params=METHOD_NAMES)
+def two_steps(request, train):
+    """(method, what a run of it with two iterations per stage did)."""
+    method = request.param
+    transfer = 2 * TRANSFER_STAGES.get(method, 1)
+    run = train(
+        stages(method), methods=(method,), transfer_steps=transfer, hint_steps=2, task_steps=2
+    )
+    return method, run
+
+
+def of_distiller(run):
+    """The fits of each stage, in their order."""
+    order = list(dict.fromkeys(id(fit.distiller) for fit in run.fits))
+    return [[fit for fit in run.fits if id(fit.distiller) == key] for key in order]
+
+
+def test_two_iterations_per_stage_are_enough_for_every_method(two_steps):
+    method, run = two_steps
+    expected = [(stage.name, 2) for stage in stages(method)]
+    if method == "baseline_long":
+        expected = [("task", 4)]
+    assert [(record.name, record.steps) for record in run.records] == expected
+    for record in run.records:
+        assert [row["step"] for row in record.rows] == list(range(1, record.steps + 1))
+        assert np.isfinite([row["loss"] for row in record.rows]).all()
+        assert record.final_loss == record.rows[-1]["loss"]
+
+
+def test_every_stage_goes_on_from_the_last_one_s_weights(two_steps):
+    _, run = two_steps
+    assert same(run.fits[0].start, run.initial)
+    for fit, following in zip(run.fits, run.fits[1:]):
+        assert same(fit.end, following.start)
+    assert same(run.fits[-1].end, values(run.student))
+    for fit in run.fits:
+        assert not same(fit.start, fit.end)
+
+
+def test_every_stage_starts_with_a_fresh_optimizer(two_steps):
+    method, run = two_steps
+    by_stage = of_distiller(run)
+    assert len(by_stage) == len(stages(method))
+    assert len({id(fits[0].distiller.optimizer) for fits in by_stage}) == len(by_stage)
+    for fits, record in zip(by_stage, run.records):
+        assert fits[0].start_iterations == 0
+        assert fits[-1].end_iterations == record.steps
+        assert len(fits[0].start_momenta) == len(fits[0].distiller.trained)
+        assert all((momentum == 0).all() for momentum in fits[0].start_momenta)
+        assert any((momentum != 0).any() for momentum in fits[-1].end_momenta)
+
+
+def test_every_stage_s_rate_starts_anew(two_steps):
+    _, run = two_steps
+    first = {"transfer": 0.1, "hint": 0.0001, "task": 0.1, "soft_task": 0.1}
+    by_stage = of_distiller(run)
+    for fits, stage_rows in zip(by_stage, [record.rows for record in run.records]):
+        objective = type(fits[0].distiller.objective).__name__
+        name = {"SoftTask": "soft_task"}.get(objective, objective.lower())
+        assert stage_rows[0]["learning_rate"] == pytest.approx(first[name])
+
+
+def test_nothing_of_the_teacher_changes(two_steps):
+    _, run = two_steps
+    assert same(run.teacher_before, values(run.teacher))
+
+
+@pytest.fixture(scope="module")
+def alone(train):
+    """What a run of the baseline with two iterations did."""
+    return train(stages("baseline"), methods=("baseline",), task_steps=2)
+
+
+def test_the_task_s_batches_are_the_same_in_every_method(two_steps, alone):
+    _, run = two_steps
+    *earlier, task = of_distiller(run)
+    task = [batch for fit in task for batch in fit.batches]
+    assert len(alone.fits[0].batches) == 2
+    assert task[:2] == alone.fits[0].batches
+    for fits in earlier:
+        assert fits[0].batches[0] not in task
+
+
+@pytest.mark.parametrize(
+    ("method", "steps", "evaluations"), [("fsp", 5, 2), ("baseline", 7, 3), ("baseline", 4, 1)]
+)
+def test_exactly_the_steps_are_run_whatever_the_evaluations(method, steps, evaluations, train):
+    run = train(
+        stages(method),
+        methods=(method,),
+        transfer_steps=steps,
+        task_steps=steps,
+        evaluations=evaluations,
+    )
+    for fits, record in zip(of_distiller(run), run.records):
+        assert fits[-1].end_iterations == record.steps == steps
+        assert len(record.rows) <= evaluations
+        assert record.rows[-1]["step"] == steps
+        logged = [row["step"] for row in record.rows]
+        assert logged == sorted(set(logged))
+        # A second fit of a stage goes on where the first one's batches ended.
+        seen = []
+        for fit in fits:
+            seen += fit.batches[: fit.end_iterations - fit.start_iterations]
+        assert len(seen) == steps
+        assert seen == fits[0].batches[:steps]
+
+
+def test_only_stages_that_train_the_head_are_tested(two_steps):
+    method, run = two_steps
+    for stage, record in zip(stages(method), run.records):
+        tested = [0 <= row.get("test_accuracy", -1) <= 1 for row in record.rows]
+        assert tested == [stage.objective in ("task", "soft_task")] * len(record.rows)
+
+
+def test_a_row_s_rate_is_that_of_its_last_iteration(train):
+    run = train(stages("baseline"), methods=("baseline",), task_steps=8, evaluations=4)
+    assert [(row["step"], row["learning_rate"]) for row in run.records[0].rows] == [
+        (2, pytest.approx(0.1)),
+        (4, pytest.approx(0.1)),
+        (6, pytest.approx(0.01)),
+        (8, pytest.approx(0.001)),
+    ]
+
+
+def test_nets_of_one_seed_are_pairs_in_every_method(tmp_path, monkeypatch):
+    seen = []
+
+    def fit(self, data, *, initial_epoch, epochs, **options):
+        task = batches(data) if self.objective.has_logits else []
+        seen.append((self.student, values(self.student), task))
+        return types.SimpleNamespace(history={"loss": [1.0] * (epochs - initial_epoch)})
+
+    monkeypatch.setattr(SequentialDistiller, "fit", fit)
+    config = Config(
+        dataset="digits",
+        teacher_depth=8,
+        width=2,
+        nets=2,
+        batch_size=BATCH,
+        teacher_steps=1,
+        transfer_steps=3,
+        hint_steps=1,
+        task_steps=2,
+        evaluations=1,
+        output_dir=str(tmp_path / "run"),
+    )
+    experiments.run(config)
+    networks = list({id(student): student for student, *_ in seen}.values())[1:]
+    assert len(networks) == len(METHOD_NAMES) * config.nets
+    starts, tasks = [], []
+    for network in networks:
+        own = [entry for entry in seen if entry[0] is network]
+        starts.append(own[0][1])
+        tasks.append(own[-1][2][: config.task_steps])
+    for net in range(config.nets):
+        assert all(same(start, starts[net]) for start in starts[net :: config.nets])
+        assert all(task == tasks[net] for task in tasks[net :: config.nets])
+        assert len(tasks[net]) == config.task_steps
+    assert not same(starts[0], starts[1])
+    assert tasks[0] != tasks[1]
