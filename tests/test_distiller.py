@@ -396,22 +396,22 @@ def test_digits_every_flow_is_learnt_and_a_short_task_then_beats_chance_by_far(d
             verbose=0,
         ).history
 
-    def build(depth, seed):
+    def build(seed):
         moments = (digits.mean.tolist(), digits.variance.tolist())
-        return resnet(depth, 10, digits.image_shape, 4, normalization=moments, seed=seed)
+        return resnet(8, 10, digits.image_shape, 8, normalization=moments, seed=seed)
 
     def accuracy(network):
         logits = network.predict(digits.test_images, batch_size=360, verbose=0)
         return np.mean(logits.argmax(1) == digits.test_labels)
 
-    teacher, student = build(14, 0), build(8, 1)
+    teacher, student = build(0), build(1)
     trained(teacher, None, TASK, 0.2, 100, 1)
     weights = normalized_flow_weights(teacher, dense_flows(), digits.train_images[:200])
     logs = trained(student, teacher, STEP2, 0.1, 36, 6, weights)
     for flow in dense_flows():
         first, *_, last = logs[flow_name(flow)]
-        assert last < 0.8 * first, flow
+        assert last < 0.9 * first, flow
     assert accuracy(student) < 0.4
-    trained(student, teacher, TASK, 0.2, 60, 1)
-    assert accuracy(student) > 0.6
+    trained(student, teacher, TASK, 0.2, 80, 1)
+    assert accuracy(student) > 0.75
     assert accuracy(teacher) > 0.8

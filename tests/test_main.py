@@ -104,7 +104,8 @@ def test_a_mistake_in_the_flags_is_answered_before_tensorflow(arguments, parts, 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "digits"])
 def test_a_data_folder_that_does_not_exist_is_refused(dataset, cwd):
-    check_refusal([f"--dataset={dataset}", "--data_dir=nowhere"], ["--data_dir=nowhere"], cwd)
+    arguments = [f"--dataset={dataset}", "--data_dir=nowhere", "--methods=baseline"]
+    check_refusal(arguments, ["--data_dir=nowhere"], cwd)
 
 
 def test_a_teacher_that_does_not_exist_is_refused(cwd):
