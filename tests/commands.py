@@ -1,10 +1,12 @@
 """The command line as a person uses it: a process of its own, in a folder of its own."""
 
+import concurrent.futures
 import dataclasses
 import functools
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -59,6 +61,44 @@ def is_one_sentence(text):
         and not re.search(r"[.!?]\s+[A-Z]", text)
         and not re.search(foreign, text)
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """A command that may be refused, and all files around it before and after."""
+
+    done: subprocess.CompletedProcess
+    before: dict
+    after: dict
+
+
+def attempt(arguments, folder, cwd, before=()):
+    """Runs the command in `cwd`, a new copy of `folder`."""
+    shutil.copytree(folder, cwd)
+    content = snapshot(cwd)
+    return Attempt(skt_tf(*arguments, cwd=cwd, before=before), content, snapshot(cwd))
+
+
+def attempts(cases, folder, place):
+    """{name: Attempt} for {name: arguments}, two at a time: each of them loads TensorFlow."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        running = {
+            name: pool.submit(attempt, arguments, folder, place / name.replace(" ", "_"))
+            for name, arguments in cases.items()
+        }
+    return {name: future.result() for name, future in running.items()}
+
+
+def check_refused(attempt, parts):
+    """Asserts that a command ended with one sentence that has all `parts`, and changed nothing."""
+    done = attempt.done
+    assert done.returncode in (1, 2), done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    assert is_one_sentence(done.stderr), done.stderr
+    assert done.stdout == ""
+    for part in parts:
+        assert part in done.stderr
+    assert attempt.after == attempt.before
 
 
 @dataclasses.dataclass(frozen=True)

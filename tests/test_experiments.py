@@ -1,8 +1,13 @@
 """The command line end to end, on a tiny budget, against what can be computed without it."""
 
+import concurrent.futures
+import copy
 import csv
+import dataclasses
 import json
+import pathlib
 import shutil
+import subprocess
 from fractions import Fraction
 
 import jsonschema
@@ -132,8 +137,9 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def times(folder, pattern="*.keras"):
-    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob(pattern)}
+def times(folder):
+    """{network's path: when it was written}."""
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*.keras")}
 
 
 def table_rows(output):
@@ -177,7 +183,7 @@ def test_results_count_stages_and_iterations(results):
 def test_accuracies_are_those_of_the_saved_students(method, run, results, images):
     _, test, labels = images
     entry = results["methods"][method]
-    outputs = [student.predict(test, verbose=0) for student in students(run.folder, method)]
+    outputs = [student(test).numpy() for student in students(run.folder, method)]
     accuracies = [np.mean(logits.argmax(1) == labels) for logits in outputs]
     assert entry["accuracies"] == pytest.approx(accuracies)
     assert entry["mean"] == pytest.approx(np.mean(accuracies))
@@ -188,7 +194,7 @@ def test_accuracies_are_those_of_the_saved_students(method, run, results, images
 def test_the_teacher_s_accuracy_is_that_of_the_saved_teacher(run, results, images):
     _, test, labels = images
     teacher = keras.models.load_model(run.folder / "teacher" / "model.keras")
-    accuracy = np.mean(teacher.predict(test, verbose=0).argmax(1) == labels)
+    accuracy = np.mean(teacher(test).numpy().argmax(1) == labels)
     assert results["teacher"]["accuracy"] == pytest.approx(accuracy)
 
 
@@ -295,72 +301,106 @@ def test_the_student_of_a_hint_has_no_regressor(run):
         assert [v.shape for v in hinted.variables] == [v.shape for v in alone.variables]
 
 
-def test_the_same_command_again_trains_nothing_and_prints_the_table(run, results, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(run.folder, folder)
-    before = times(folder) | times(folder, "metrics.csv")
-    done = skt_tf(*RUN, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert times(folder) | times(folder, "metrics.csv") == before
-    assert read_results(folder) == results
-    assert table_rows(done.stdout) == table_rows(run.done.stdout)
-    assert "stage" not in done.stdout
-    assert done.stdout.rstrip().endswith("report: run/report.md")
+@dataclasses.dataclass(frozen=True)
+class Later:
+    """A command given after the first run: its folder, what it said, the files it found."""
+
+    cwd: pathlib.Path
+    done: subprocess.CompletedProcess
+    found: dict
+
+    @property
+    def folder(self):
+        return self.cwd / "run"
 
 
-def test_a_run_goes_on_with_the_nets_that_are_missing(run, results, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(run.folder, folder)
-    # As if it had been stopped: one method not begun, the other with one of its nets.
-    lost = json.loads(json.dumps(results))
-    del lost["methods"]["baseline"]
-    shutil.rmtree(folder / "baseline")
-    lost["methods"]["kd"].update(
-        accuracies=results["methods"]["kd"]["accuracies"][:1],
-        mean=None,
-        ensemble=None,
-        iterations=STAGES["kd"]["task"],
+def go_on(cwd, *changed):
+    found = times(cwd / "run")
+    return Later(cwd, skt_tf(*RUN, *changed, cwd=cwd), found)
+
+
+@pytest.fixture(scope="module")
+def later(run, results, tmp_path_factory):
+    """Three commands after the first run, two at a time, each in a folder of its own."""
+    again, stopped, given = (
+        tmp_path_factory.mktemp(name) for name in ("again", "stopped", "given")
     )
-    shutil.rmtree(folder / "kd" / "net1")
-    (folder / "results.json").write_text(json.dumps(lost), encoding="utf-8")
-    before = times(folder)
+    shutil.copytree(run.folder, again / "run")
 
-    done = skt_tf(*RUN, cwd=tmp_path)
+    # As if it had been stopped: one method not begun, another with one of its nets.
+    shutil.copytree(run.folder, stopped / "run")
+    lost = copy.deepcopy(results)
+    del lost["methods"]["baseline"]
+    shutil.rmtree(stopped / "run" / "baseline")
+    first = results["methods"]["kd"]["accuracies"][:1]
+    lost["methods"]["kd"].update(
+        accuracies=first, mean=None, ensemble=None, iterations=STAGES["kd"]["task"]
+    )
+    shutil.rmtree(stopped / "run" / "kd" / "net1")
+    (stopped / "run" / "results.json").write_text(json.dumps(lost), encoding="utf-8")
 
-    assert done.returncode == 0, done.stderr
-    after = times(folder)
-    assert {name: after[name] for name in before} == before
-    assert set(after) - set(before) == {
+    shutil.copy(run.folder / "teacher" / "model.keras", given / "given.keras")
+    changed = ("--teacher=given.keras", "--flow_weights=equal", "--methods=kd,fsp", "--nets=1")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        running = {
+            "stopped": pool.submit(go_on, stopped),
+            "given": pool.submit(go_on, given, *changed),
+            "again": pool.submit(go_on, again),
+        }
+    return {name: future.result() for name, future in running.items()}
+
+
+def test_the_same_command_again_trains_nothing_and_prints_the_table(run, results, later):
+    again = later["again"]
+    assert again.done.returncode == 0, again.done.stderr
+    assert len(again.found) == 1 + NETS * len(METHODS)
+    assert times(again.folder) == again.found
+    assert read_results(again.folder) == results
+    assert table_rows(again.done.stdout) == table_rows(run.done.stdout)
+    assert "stage" not in again.done.stdout
+    assert again.done.stdout.rstrip().endswith("report: run/report.md")
+
+
+def test_a_stopped_run_goes_on_with_the_missing_nets_alone(results, later):
+    stopped = later["stopped"]
+    assert stopped.done.returncode == 0, stopped.done.stderr
+    after = times(stopped.folder)
+    assert {name: after[name] for name in stopped.found} == stopped.found
+    assert set(after) - set(stopped.found) == {
         "baseline/net0/student.keras",
         "baseline/net1/student.keras",
         "kd/net1/student.keras",
     }
-    restored = read_results(folder)
+    restored = read_results(stopped.folder)
     assert restored["teacher"] == results["teacher"]
-    for method in METHODS:
-        entry, expected = restored["methods"][method], results["methods"][method]
+    assert set(restored["methods"]) == set(METHODS)
+    for method, expected in results["methods"].items():
+        entry = restored["methods"][method]
         if method not in ("baseline", "kd"):
             assert entry == expected
         assert entry["iterations"] == expected["iterations"]
         assert len(entry["accuracies"]) == NETS
-    # The seeds decide the nets: the restored ones are the lost ones, to rounding.
+
+
+def test_the_seeds_decide_the_nets_of_a_stopped_run(run, later):
     for method, net in (("baseline", 0), ("baseline", 1), ("kd", 1)):
-        old, new = (students(place, method)[net] for place in (run.folder, folder))
-        for one, other in zip(old.variables, new.variables, strict=True):
+        lost, restored = (
+            students(folder, method)[net] for folder in (run.folder, later["stopped"].folder)
+        )
+        for one, other in zip(lost.variables, restored.variables, strict=True):
             np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-3, atol=1e-4)
-    assert list(table_rows(done.stdout)) == ["teacher", *METHODS]
+
+
+def test_the_table_of_a_stopped_run_keeps_the_order_of_the_methods(later):
+    assert list(table_rows(later["stopped"].done.stdout)) == ["teacher", *METHODS]
 
 
 @pytest.fixture(scope="module")
-def with_given_teacher(run, tmp_path_factory):
-    """A run of three methods with the first run's teacher and weights of one."""
-    cwd = tmp_path_factory.mktemp("given")
-    teacher = run.folder / "teacher" / "model.keras"
-    shutil.copy(teacher, cwd / "given.keras")
-    changed = ("--teacher=given.keras", "--flow_weights=equal", "--methods=kd,hint,fsp", "--nets=1")
-    done = skt_tf(*RUN, *changed, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return cwd, read_results(cwd / "run")
+def with_given_teacher(later):
+    """(folder, results) of the run of two methods with the first run's teacher, all λ equal."""
+    given = later["given"]
+    assert given.done.returncode == 0, given.done.stderr
+    return given.cwd, read_results(given.folder)
 
 
 def test_a_given_teacher_is_not_trained(with_given_teacher, results):
@@ -389,6 +429,6 @@ def test_equal_flow_weights_are_ones(with_given_teacher):
 
 def test_equal_flow_weights_start_at_the_paper_s_transfer_rate(with_given_teacher):
     cwd, again = with_given_teacher
-    assert list(again["methods"]) == ["kd", "hint", "fsp"]
+    assert list(again["methods"]) == ["kd", "fsp"]
     transfer = [r for r in rows(cwd / "run/fsp/net0/metrics.csv") if r["stage"] == "transfer"]
     assert float(transfer[0]["learning_rate"]) == pytest.approx(0.001)

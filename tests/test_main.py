@@ -5,7 +5,15 @@ import re
 import shutil
 
 import pytest
-from commands import RUN, finished_run, is_one_sentence, skt_tf, snapshot
+from commands import (
+    RUN,
+    attempt,
+    attempts,
+    check_refused,
+    finished_run,
+    is_one_sentence,
+    skt_tf,
+)
 
 from skt_tf.config import Config
 from skt_tf.models import resnet
@@ -24,13 +32,14 @@ TINY = (
 )
 
 
-@pytest.fixture
-def cwd(tmp_path):
-    """A folder with things of its owner."""
-    folder = tmp_path / "work"
-    (folder / "mine").mkdir(parents=True)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with things of its owner; commands run in copies of it."""
+    folder = tmp_path_factory.mktemp("owner")
+    (folder / "mine").mkdir()
     (folder / "mine" / "letter.txt").write_text("dear")
     (folder / "notes.txt").write_text("not a network")
+    (folder / "notes.keras").write_text("not a network")
     (folder / "stray.flags").write_text("--seed=1\nwords\n")
     (folder / "latin.flags").write_bytes(b"# \xfcbung\n--seed=1\n")
     return folder
@@ -43,20 +52,6 @@ def no_tensorflow(tmp_path_factory):
     for name in ("tensorflow", "keras", "numpy", "sklearn", "matplotlib", "tensorflow_datasets"):
         (folder / f"{name}.py").write_text(f"raise SystemExit('{name} was loaded')\n")
     return folder
-
-
-def check_refusal(arguments, parts, cwd, before=()):
-    content = snapshot(cwd)
-    done = skt_tf(*TINY, *arguments, cwd=cwd, before=before)
-    assert done.returncode in (1, 2), done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert is_one_sentence(done.stderr), done.stderr
-    assert done.stdout == ""
-    for part in parts:
-        assert part in done.stderr
-    assert snapshot(cwd) == content
-    return done.stderr
 
 
 AT_ONCE = {
@@ -98,55 +93,70 @@ AT_ONCE = {
 
 
 @pytest.mark.parametrize(("arguments", "parts"), AT_ONCE.values(), ids=AT_ONCE)
-def test_a_mistake_in_the_flags_is_answered_before_tensorflow(arguments, parts, cwd, no_tensorflow):
-    check_refusal(arguments, parts, cwd, [no_tensorflow])
+def test_a_mistake_in_the_flags_is_answered_before_tensorflow(
+    arguments, parts, folder, no_tensorflow, tmp_path
+):
+    refused = attempt([*TINY, *arguments], folder, tmp_path / "work", [no_tensorflow])
+    check_refused(refused, parts)
 
 
-@pytest.mark.parametrize("dataset", ["cifar10", "digits"])
-def test_a_data_folder_that_does_not_exist_is_refused(dataset, cwd):
-    arguments = [f"--dataset={dataset}", "--data_dir=nowhere", "--methods=baseline"]
-    check_refusal(arguments, ["--data_dir=nowhere"], cwd)
-
-
-def test_a_teacher_that_does_not_exist_is_refused(cwd):
-    check_refusal(["--teacher=gone.keras"], ["gone.keras", "does not exist"], cwd)
-
-
-@pytest.mark.parametrize("name", ["notes.txt", "notes.keras"])
-def test_a_teacher_that_is_not_a_keras_file_is_refused(name, cwd):
-    (cwd / "notes.txt").rename(cwd / name)
-    message = check_refusal([f"--teacher={name}"], [name, "Keras"], cwd)
-    assert "not found" not in message  # The file is there.
-
-
-def test_a_teacher_for_images_of_another_shape_is_refused(cwd):
-    resnet(8, 10, (32, 32, 3), 2).save(cwd / "colour.keras")
-    check_refusal(["--teacher=colour.keras"], ["colour.keras", "(32, 32, 3)", "(8, 8, 1)"], cwd)
-
-
-def test_an_output_folder_that_is_a_file_is_refused(cwd):
-    check_refusal(["--output_dir=notes.txt"], ["notes.txt", "file"], cwd)
-
-
-def test_an_output_folder_below_a_file_is_refused(cwd):
-    check_refusal(["--output_dir=notes.txt/run"], ["notes.txt"], cwd)
-
-
-def test_an_output_folder_that_holds_other_files_is_refused(cwd):
-    check_refusal(["--output_dir=mine"], ["mine", "other files"], cwd)
-
-
-def test_an_output_folder_that_holds_another_experiment_is_refused_with_what_differs(cwd):
-    shutil.copytree(finished_run().folder, cwd / "run")
-    # The last value of a flag given twice counts.
-    changed = [*RUN, "--seed=7", "--methods=baseline,kd", "--learning_rate=0.25"]
-    message = check_refusal(
-        changed,
+IN_FILES = {
+    "data folder of cifar10": (
+        ["--dataset=cifar10", "--data_dir=nowhere"],
+        ["--data_dir=nowhere", "does not exist"],
+    ),
+    "data folder of digits": (
+        ["--data_dir=nowhere", "--methods=baseline"],
+        ["--data_dir=nowhere", "does not exist"],
+    ),
+    "no such teacher": (["--teacher=gone.keras"], ["gone.keras", "does not exist"]),
+    "folder as teacher": (["--teacher=mine"], ["mine", "Keras"]),
+    "text as teacher": (["--teacher=notes.txt"], ["notes.txt", "Keras"]),
+    "text named as teacher": (["--teacher=notes.keras"], ["notes.keras", "Keras"]),
+    "teacher of other images": (
+        ["--teacher=colour.keras"],
+        ["colour.keras", "(32, 32, 3)", "(8, 8, 1)"],
+    ),
+    "file as output": (["--output_dir=notes.txt"], ["notes.txt", "file"]),
+    "output below a file": (["--output_dir=notes.txt/run"], ["notes.txt"]),
+    "output with other files": (["--output_dir=mine"], ["mine", "other files"]),
+    "output with another experiment": (
+        # The last value of a flag that is given twice counts.
+        [*RUN, "--seed=7", "--learning_rate=0.25", "--methods=baseline,kd"],
         ["run", "seed (0 there, 7 here)", "learning_rate (0.1 there, 0.25 here)", "methods ("],
-        cwd,
-    )
-    assert "width" not in message
-    assert "batch_size" not in message
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def answers(folder, tmp_path_factory):
+    """{name: Attempt} for the mistakes that show in files."""
+    place = tmp_path_factory.mktemp("in_files")
+    full = place / "full"
+    shutil.copytree(folder, full)
+    shutil.copytree(finished_run().folder, full / "run")
+    resnet(8, 10, (32, 32, 3), 2).save(full / "colour.keras")
+    cases = {name: [*TINY, *arguments] for name, (arguments, _) in IN_FILES.items()}
+    # Only one case is about a run that is there.
+    for name, arguments in cases.items():
+        if name != "output with another experiment":
+            arguments.insert(len(TINY), "--output_dir=new")
+    return attempts(cases, full, place)
+
+
+@pytest.mark.parametrize("name", IN_FILES)
+def test_a_mistake_that_shows_in_files_is_refused_and_changes_nothing(name, answers):
+    check_refused(answers[name], IN_FILES[name][1])
+
+
+def test_a_teacher_that_cannot_be_read_is_not_said_to_be_missing(answers):
+    assert "not found" not in answers["text named as teacher"].done.stderr
+
+
+def test_what_does_not_differ_from_another_experiment_is_not_named(answers):
+    message = answers["output with another experiment"].done.stderr
+    for name in ("width", "batch_size", "teacher_steps", "precision"):
+        assert name not in message
 
 
 @pytest.fixture(scope="module")

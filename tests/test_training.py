@@ -211,16 +211,6 @@ def test_only_stages_that_train_the_head_are_tested(two_steps):
         assert tested == [stage.objective in ("task", "soft_task")] * len(record.rows)
 
 
-def test_a_row_s_rate_is_that_of_its_last_iteration(train):
-    run = train(stages("baseline"), methods=("baseline",), task_steps=8, evaluations=4)
-    assert [(row["step"], row["learning_rate"]) for row in run.records[0].rows] == [
-        (2, pytest.approx(0.1)),
-        (4, pytest.approx(0.1)),
-        (6, pytest.approx(0.01)),
-        (8, pytest.approx(0.001)),
-    ]
-
-
 def test_nets_of_one_seed_are_pairs_in_every_method(tmp_path, monkeypatch):
     seen = []
 
