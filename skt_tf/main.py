@@ -3,6 +3,8 @@
 python -m skt_tf.main --flagfile=flags/quickstart.flags
 """
 
+import difflib
+import re
 import sys
 
 from absl import app, flags, logging
@@ -17,19 +19,35 @@ flags.adopt_module_key_flags(configuration)
 
 def _refuse(error):
     """Ends the program with one sentence, without a traceback."""
-    sentence = " ".join(str(error).removeprefix("ERROR:: ").split())
-    print(f"skt_tf: {sentence}", file=sys.stderr)
+    print(f"skt_tf: {' '.join(str(error).split())}", file=sys.stderr)
     sys.exit(2)
 
 
 def _parse(argv):
+    """Parses flags as absl does, and says what is wrong with them in the project's words."""
     try:
         rest = flags.FLAGS(argv)
-        if rest[1:]:
-            raise UserError(f"'{rest[1]}' is not a flag: expected --name=value")
-        return rest
-    except (flags.Error, UserError) as error:
+    except SystemExit:
+        sys.exit(0)  # --help: absl leaves with an error after it.
+    except flags.IllegalFlagValueError as error:
+        given, name = re.match(r"flag (--(\w+)=.*?): ", str(error), re.DOTALL).groups()
+        expected = flags.FLAGS[name].parser.syntactic_help or "another value"
+        _refuse(f"{given} is not understood: expected {expected}")
+    except flags.UnrecognizedFlagError as error:
+        close = difflib.get_close_matches(error.flagname, list(flags.FLAGS), n=1)
+        hint = f"did you mean --{close[0]}?" if close else "--help lists all"
+        _refuse(f"--{error.flagname} is not a flag: {hint}")
+    except flags.CantOpenFlagFileError as error:
+        cause = error.__context__
+        _refuse(f"the flagfile {cause.filename} cannot be read: {cause.strerror}")
+    except UnicodeDecodeError:
+        _refuse(f"a flagfile of {' '.join(argv[1:])} cannot be read: it is not UTF-8 text")
+    # Of absl's further errors, some are its own and some are ValueErrors.
+    except (flags.Error, ValueError) as error:
         _refuse(error)
+    if rest[1:]:
+        _refuse(f"'{rest[1]}' is not a flag: expected --name=value")
+    return rest
 
 
 def main(argv):
@@ -57,6 +75,9 @@ def main(argv):
 
 def console():
     """The entry point of the installed command."""
+    # Where the terminal's encoding lacks a sign, a run of hours must not end at a minus.
+    sys.stdout.reconfigure(errors="replace")
+    sys.stderr.reconfigure(errors="replace")
     app.run(main, flags_parser=_parse)
 
 

@@ -5,6 +5,7 @@ Reads the folder alone: a report can be made again without training.
 
 import json
 import pathlib
+import sys
 
 from skt_tf.files import whole, write_text
 from skt_tf.metrics import read_metrics
@@ -45,7 +46,7 @@ def table(results):
     published = accuracies(results)
     several = results["config"]["nets"] > 1
     header = ["method", "accuracy %"] + (["ensemble %"] if several else [])
-    header += ["− baseline", "iterations", "seconds"] + (["published %"] if published else [])
+    header += ["vs. baseline", "iterations", "seconds"] + (["published %"] if published else [])
     teacher = results["teacher"]
     baseline = results["methods"].get("baseline")
 
@@ -86,7 +87,8 @@ def _print(results):
     for row in rows:
         shown.add_row(*row)
     print()
-    console.Console().print(shown)
+    # A pipe has no width to keep to.
+    console.Console(width=None if sys.stdout.isatty() else 200).print(shown)
 
 
 def _title(results):

@@ -74,7 +74,7 @@ def test_the_table_has_a_row_for_the_teacher_and_each_method():
 
 def test_differences_are_points_above_the_baseline():
     table = rows(paper_results())
-    differences = {name: row["− baseline"] for name, row in table.items()}
+    differences = {name: row["vs. baseline"] for name, row in table.items()}
     assert differences == {
         "teacher": "–",
         "baseline": "–",
@@ -87,7 +87,7 @@ def test_differences_are_points_above_the_baseline():
 def test_without_a_baseline_there_are_no_differences():
     results = paper_results()
     del results["methods"]["baseline"]
-    assert {row["− baseline"] for row in rows(results).values()} == {"–"}
+    assert {row["vs. baseline"] for row in rows(results).values()} == {"–"}
 
 
 def test_the_paper_s_setting_has_the_published_numbers_beside_it():

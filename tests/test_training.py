@@ -220,6 +220,7 @@ def test_nets_of_one_seed_are_pairs_in_every_method(tmp_path, monkeypatch):
         return types.SimpleNamespace(history={"loss": [1.0] * (epochs - initial_epoch)})
 
     monkeypatch.setattr(SequentialDistiller, "fit", fit)
+    monkeypatch.setattr(experiments.reports, "write", lambda folder: None)
     config = Config(
         dataset="digits",
         teacher_depth=8,
