@@ -54,13 +54,13 @@ def table(results):
         cells = [name, f"{accuracy:.2%}"[:-1]] + ([ensemble] if several else [])
         cells += [difference, f"{iterations:,}", f"{seconds:,.0f}"]
         shown = published.get(name)
-        return cells + ([f"{shown:.2f}" if shown else "–"] if published else [])
+        return cells + ([f"{shown:.2f}" if shown else "-"] if published else [])
 
     rows = [
-        row("teacher", teacher["accuracy"], "–", "–", teacher["iterations"], teacher["seconds"])
+        row("teacher", teacher["accuracy"], "-", "-", teacher["iterations"], teacher["seconds"])
     ]
     for name, entry in results["methods"].items():
-        difference = "–"
+        difference = "-"
         if baseline and name != "baseline":
             difference = f"{100 * (entry['mean'] - baseline['mean']):+.2f}"
         rows.append(
@@ -205,7 +205,7 @@ def _flow_figure(results, metrics):
         for flow, colour in zip(flows, COLOURS[2:]):
             points = [(row["iteration"], row[flow]) for row in rows if flow in row]
             if points:
-                axis.plot(*zip(*points), color=colour, marker=".", label=flow.replace("_", "–"))
+                axis.plot(*zip(*points), color=colour, marker=".", label=flow.replace("_", "-"))
         axis.set(title=method, xlabel="iterations", yscale="log")
     axes[0].set_ylabel("loss of a flow, λ‖Gᵀ − Gˢ‖²")
     # One legend for all: the last method of the list may not use every flow.

@@ -76,8 +76,8 @@ def test_differences_are_points_above_the_baseline():
     table = rows(paper_results())
     differences = {name: row["vs. baseline"] for name, row in table.items()}
     assert differences == {
-        "teacher": "–",
-        "baseline": "–",
+        "teacher": "-",
+        "baseline": "-",
         "baseline_long": "+0.75",
         "hint": "-7.50",
         "skt": "+1.25",
@@ -87,7 +87,7 @@ def test_differences_are_points_above_the_baseline():
 def test_without_a_baseline_there_are_no_differences():
     results = paper_results()
     del results["methods"]["baseline"]
-    assert {row["vs. baseline"] for row in rows(results).values()} == {"–"}
+    assert {row["vs. baseline"] for row in rows(results).values()} == {"-"}
 
 
 def test_the_paper_s_setting_has_the_published_numbers_beside_it():
@@ -95,7 +95,7 @@ def test_the_paper_s_setting_has_the_published_numbers_beside_it():
     assert published == {
         "teacher": "91.91",
         "baseline": "87.94",
-        "baseline_long": "–",
+        "baseline_long": "-",
         "hint": "88.40",
         "skt": "88.96",
     }
@@ -135,7 +135,7 @@ def test_several_nets_have_an_ensemble_and_one_has_none():
     assert "ensemble %" not in reports.table(paper_results(nets=1))[0]
     table = rows(paper_results(nets=3))
     assert table["skt"]["ensemble %"] == "90.00"
-    assert table["teacher"]["ensemble %"] == "–"
+    assert table["teacher"]["ensemble %"] == "-"
 
 
 @pytest.mark.parametrize(("nets", "noted"), [(1, True), (2, False)])
