@@ -61,6 +61,11 @@ class SequentialDistiller(keras.Model):
             raise UserError(
                 f"Keras runs on {keras.backend.backend()}: set KERAS_BACKEND=tensorflow"
             )
+        if transfer_batch_norm not in ("batch", "inference"):
+            raise UserError(
+                f"transfer_batch_norm '{transfer_batch_norm}' is unknown: expected batch or "
+                "inference"
+            )
         self.objective = objective(
             stage,
             flow_weights=flow_weights,

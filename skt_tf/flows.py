@@ -20,7 +20,15 @@ def _max_pool_to(maps, size):
     if height % size[0] == 0 and width % size[1] == 0:
         window = (height // size[0], width // size[1])
         return keras.ops.max_pool(maps, window, window, "valid", "channels_last")
-    return keras.ops.adaptive_max_pool(maps, tuple(size), "channels_last")
+    # Windows of unequal, overlapping extent, as in adaptive pooling. Keras' own fails on
+    # lengths such as 5 to 2.
+    for axis, cells in enumerate(size, start=1):
+        length = maps.shape[axis]
+        windows = [range(k * length // cells, -(-(k + 1) * length // cells)) for k in range(cells)]
+        maps = tf.stack(
+            [tf.reduce_max(tf.gather(maps, window, axis=axis), axis) for window in windows], axis
+        )
+    return maps
 
 
 def fsp_matrix(first, second):
@@ -72,6 +80,7 @@ class FSPMatrix(keras.layers.Layer):
         return (first[0], first[-1], second[-1])
 
 
+@keras.saving.register_keras_serializable(package="skt_tf")
 class FlowModel(keras.Model):
     """A functional model that returns a list even where it has a single output."""
 
