@@ -82,6 +82,12 @@ def load_dataset(name, data_dir=None):
     """
     if name not in DATASETS:
         raise UserError(f"dataset '{name}' is unknown: expected one of {', '.join(DATASETS)}")
+    if data_dir:
+        given, data_dir = data_dir, pathlib.Path(data_dir).expanduser()
+        if not data_dir.is_dir():
+            raise UserError(
+                f"--data_dir={given} does not exist: expected a folder of TensorFlow Datasets"
+            )
     splits, num_classes = _digits() if name == "digits" else _from_tfds(name, data_dir)
     (train_images, train_labels), (test_images, test_labels) = splits
     return Dataset(
@@ -109,11 +115,6 @@ def _digits():
 def _from_tfds(name, data_dir):
     import tensorflow_datasets as tfds
 
-    if data_dir and not pathlib.Path(data_dir).expanduser().is_dir():
-        raise UserError(
-            f"--data_dir={data_dir} does not exist: expected a folder of TensorFlow Datasets"
-        )
-    data_dir = str(pathlib.Path(data_dir).expanduser()) if data_dir else None
     builder = tfds.builder(name, data_dir=data_dir)
     try:
         if not builder.is_prepared():

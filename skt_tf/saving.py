@@ -1,6 +1,7 @@
 """Networks to and from .keras files."""
 
 import pathlib
+import zipfile
 
 import keras
 
@@ -12,6 +13,9 @@ def load_network(path):
     """Loads a saved Keras model in safe mode; a ValueError of one sentence if it cannot."""
     if not pathlib.Path(path).is_file():
         raise UserError(f"{path} does not exist: expected a network saved by Keras (.keras)")
+    # Keras would say of such a file that it is not found.
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is not a network saved by Keras (.keras)")
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     # Keras passes on what zipfile, h5py, json and its own deserialisers raise.
