@@ -57,6 +57,8 @@ def run(config):
                 _train_net(method, net, config, dataset, teacher, flow_weights, folder, results)
                 write_json(folder / "results.json", results)
         _complete(method, config, dataset, folder, results)
+    # A run that went on has met its methods in another order.
+    results["methods"] = {method: results["methods"][method] for method in config.methods}
     write_json(folder / "results.json", results)
     reports.write(folder)
     return results

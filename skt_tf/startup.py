@@ -20,6 +20,8 @@ def load_tensorflow():
     with _filtered_stderr():
         import tensorflow as tf
 
+        # Every stage is a graph of its own: traced once, and meant to be.
+        tf.get_logger().addFilter(lambda record: "retracing" not in record.getMessage())
         tf.config.list_physical_devices("GPU")
         tf.constant(0)
 
