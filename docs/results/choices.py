@@ -1,6 +1,6 @@
 """Measures the choices that docs/method.md makes where the papers leave them open.
 
-    python docs/results/choices.py runs/cifar10_short/teacher/model.keras > docs/results/choices.md
+    python -m docs.results.choices runs/cifar10_short/teacher/model.keras > docs/results/choices.md
 
 One seed, 300 iterations of transfer or hint and 500 of the task each: differences of one or two
 points are noise.
@@ -46,7 +46,7 @@ def main(path):
     hint, fsp = skt_tf.stages("hint")[0], skt_tf.stages("fsp")[0]
     machine = environment()
     print("# Choices, measured\n")
-    print("```\npython docs/results/choices.py runs/cifar10_short/teacher/model.keras\n```\n")
+    print("```\npython -m docs.results.choices runs/cifar10_short/teacher/model.keras\n```\n")
     print(f"{__doc__.strip().splitlines()[-2]} {__doc__.strip().splitlines()[-1]} ")
     print(
         f"CIFAR-10, an 8-layer student; every task stage is one cycle to 0.3 on the labels alone. "
