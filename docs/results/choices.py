@@ -47,7 +47,7 @@ def main(path):
     machine = environment()
     print("# Choices, measured\n")
     print("```\npython -m docs.results.choices runs/cifar10_short/teacher/model.keras\n```\n")
-    print(f"{__doc__.strip().splitlines()[-2]} {__doc__.strip().splitlines()[-1]} ")
+    print(f"{__doc__.strip().splitlines()[-2]} {__doc__.strip().splitlines()[-1]}\n")
     print(
         f"CIFAR-10, an 8-layer student; every task stage is one cycle to 0.3 on the labels alone. "
         f"{machine['processor']}, {machine['cores']} cores, TensorFlow {machine['tensorflow']}.\n"
