@@ -1,6 +1,6 @@
 """The command line's flags, and the frozen configuration that they become.
 
-Every check of a value lives here. Nothing here loads TensorFlow, so that `--help`
+Every check of a flag's value lives here. Nothing here loads TensorFlow, so that `--help`
 and a mistyped flag answer at once.
 """
 
@@ -178,6 +178,15 @@ class Config:
             raise UserError(
                 f"--flow_weights={given}: expected finite numbers of 0 or more, not all 0"
             )
+        weights = dict(zip(dense_flows(self.dense_flows), self.flow_weights))
+        for method in self.methods:
+            for stage in self.stages(method):
+                if stage.flows and not any(weights[flow] for flow in stage.flows):
+                    raise UserError(
+                        f"--flow_weights={given} leaves stage '{stage.name}' of {method} nothing "
+                        "to transfer: expected a weight above 0 for one of "
+                        + ", ".join(flow_name(flow) for flow in stage.flows)
+                    )
 
     @property
     def iterations(self):
@@ -192,6 +201,12 @@ class Config:
     def stages(self, method):
         """The stages of `method` with this configuration's dense flows."""
         return stages(method, self.dense_flows)
+
+    @staticmethod
+    def rate_flag(objective):
+        """The flag of the first or highest learning rate of a stage with `objective`."""
+        prefix = objective + "_" if objective in ("hint", "transfer") else ""
+        return f"{prefix}learning_rate"
 
     def rate(self, objective):
         """The first or highest learning rate of a stage with `objective`."""
@@ -228,7 +243,7 @@ _DEFINE = {
 
 
 def define_flags(flag_values=flags.FLAGS):
-    """Defines one absl flag for each field of `Config`, as key flags of the caller."""
+    """Defines one absl flag for each field of `Config`, which become key flags of this module."""
     for field in dataclasses.fields(Config):
         default, choices = field.default, field.metadata["choices"]
         text = field.metadata["help"] + (f": {', '.join(choices)}." if choices else ".")

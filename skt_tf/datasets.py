@@ -1,6 +1,7 @@
 """Images: where they come from, and the batches a stage is trained on."""
 
 import dataclasses
+import functools
 import pathlib
 import socket
 import urllib.request
@@ -47,12 +48,12 @@ class Dataset:
         """(height, width, channels)."""
         return self.train_images.shape[1:]
 
-    @property
+    @functools.cached_property
     def mean(self):
         """Mean of each channel over the training images, in grey levels of 0…255."""
         return self.train_images.mean(axis=(0, 1, 2), dtype=np.float64)
 
-    @property
+    @functools.cached_property
     def variance(self):
         """Variance of each channel over the training images, in squared grey levels."""
         levels = np.arange(256.0)
@@ -115,8 +116,10 @@ def _digits():
 def _from_tfds(name, data_dir):
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=data_dir)
+    place = data_dir or "the default folder of TensorFlow Datasets"
     try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        place = builder.data_dir
         if not builder.is_prepared():
             _check_reachable(_HOSTS[name])
             builder.download_and_prepare()
@@ -127,7 +130,7 @@ def _from_tfds(name, data_dir):
     # TFDS passes on whatever its downloader, its file reader or TensorFlow raises.
     except Exception as error:
         raise UserError(
-            f"dataset '{name}' cannot be read from {builder.data_dir} ({one_line(error)}): prepare "
+            f"dataset '{name}' cannot be read from {place} ({one_line(error)}): prepare "
             f"it with `tfds build {name}` on a machine with a network and give its folder as "
             "--data_dir"
         ) from error

@@ -56,7 +56,8 @@ class SequentialDistiller(keras.Model):
         transfer_batch_norm="batch",
         steps=None,
     ):
-        super().__init__(name=f"{student.name}_{stage.name}")
+        # The student's policy decides whether the loss is scaled.
+        super().__init__(name=f"{student.name}_{stage.name}", dtype=student.dtype_policy)
         if keras.backend.backend() != "tensorflow":
             raise UserError(
                 f"Keras runs on {keras.backend.backend()}: set KERAS_BACKEND=tensorflow"
@@ -77,12 +78,13 @@ class SequentialDistiller(keras.Model):
         weight = getattr(self.objective, "weight", (0, 0))
         if weight[0] != weight[1] and not steps:
             raise UserError(f"the weight of stage '{stage.name}' fades: give steps=…, its length")
-        self.student, self.steps = student, steps
+        self.student, self.stage, self.steps = student, stage, steps
         self.teacher_view, self.student_view = self.objective.views(teacher, student)
-        if self.teacher_view is not None:
-            # Frozen for Keras' eyes too: summaries and optimizers built on the
-            # distiller count and move the student alone.
-            teacher.trainable = False
+        if not self.trainable_variables:
+            raise UserError(
+                f"no variable of the student '{student.name}' is trainable in stage "
+                f"'{stage.name}': set student.trainable = True"
+            )
         self.weight_decay = weight_decay
         self.normalizes_by_batch = self.objective.has_logits or transfer_batch_norm == "batch"
         names = ["loss", *self.objective.names]
@@ -95,14 +97,14 @@ class SequentialDistiller(keras.Model):
         return list(self.trackers.values())
 
     @property
-    def trained(self):
-        """The variables that this stage moves; head and masked layers are not among them."""
+    def trainable_variables(self):
+        """The variables that this stage moves: nothing of the teacher, no head that is not run."""
         return self.student_view.trainable_variables
 
     def compile(self, optimizer, **kwargs):
         """As `keras.Model.compile`; XLA is off unless asked for, for it slows CPUs down."""
         super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
-        self.optimizer.build(self.trained)
+        self.optimizer.build(self.trainable_variables)
 
     def call(self, images, training=False):
         """Logits of the student for images [batch, height, width, channels]."""
@@ -120,10 +122,12 @@ class SequentialDistiller(keras.Model):
             loss = tf.add_n(list(losses.values()))
             minimized = loss
             if self.weight_decay:
-                kernels = [v for v in self.trained if v.name == "kernel"]
+                kernels = [v for v in self.trainable_variables if v.name == "kernel"]
                 minimized += self.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in kernels])
             minimized = self.optimizer.scale_loss(minimized)
-        self.optimizer.apply(tape.gradient(minimized, self.trained), self.trained)
+        self.optimizer.apply(
+            tape.gradient(minimized, self.trainable_variables), self.trainable_variables
+        )
         return self._track({"loss": loss, **losses}, labels, outputs)
 
     def test_step(self, data):

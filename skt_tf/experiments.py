@@ -45,7 +45,7 @@ def run(config):
     results = _open(folder, config)
     keras.config.set_dtype_policy(config.precision)
     dataset = load_dataset(config.dataset, config.data_dir)
-    given = _load_teacher(config, dataset) if config.teacher else None
+    given = _load_teacher(config, dataset) if config.teacher and not results["teacher"] else None
     write_json(folder / "results.json", results)
 
     teacher = _teacher(config, dataset, given, folder, results)

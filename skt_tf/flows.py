@@ -118,7 +118,7 @@ def point_output(model, point):
     """The symbolic output of the layer of `model` that is named `point`."""
     names = [layer.name for layer in model.layers]
     if point not in names:
-        raise UserError(f"the model '{model.name}' has no layer named '{point}' for a flow")
+        raise UserError(f"the model '{model.name}' has no layer named '{point}'")
     return model.get_layer(point).output
 
 
@@ -141,10 +141,10 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128):
     for start in range(0, len(images), batch_size):
         matrices = model(images[start : start + batch_size], training=False)
         total += [np.sum(np.square(matrix, dtype=np.float64)) for matrix in matrices]
-    dead = [flow_name(flow) for flow, value in zip(flows, total) if value == 0.0]
+    dead = [flow_name(flow) for flow, value in zip(flows, total) if not 0 < value < np.inf]
     if dead:
         raise UserError(
-            f"the teacher's FSP matrices of {', '.join(dead)} are zero on every training "
-            "image, so these flows cannot be normalised: train the teacher for longer"
+            f"the teacher's FSP matrices of {', '.join(dead)} are zero on every image, or not "
+            "finite, so these flows cannot be normalised: train the teacher for longer"
         )
     return {flow: float(len(images) / value) for flow, value in zip(flows, total)}

@@ -66,6 +66,9 @@ def main(argv):
             from skt_tf import experiments
 
             experiments.run(config)
+    except KeyboardInterrupt:
+        print("\nskt_tf: stopped; the same command goes on with what is missing", file=sys.stderr)
+        sys.exit(130)
     except UserError as error:
         _refuse(error)
     except OSError as error:

@@ -111,6 +111,7 @@ class Task:
 
     def losses(self, labels, targets, outputs, progress):
         del targets, progress
+        outputs = tf.cast(outputs, tf.float32)
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=outputs)
         return {"cross_entropy": tf.reduce_mean(entropy)}
 
@@ -142,6 +143,7 @@ class SoftTask(Task):
 
     def losses(self, labels, targets, outputs, progress):
         first, last = self.weight
+        targets, outputs = tf.cast(targets, tf.float32), tf.cast(outputs, tf.float32)
         soft = tf.nn.softmax(targets / self.temperature)
         log_ratio = tf.nn.log_softmax(targets / self.temperature) - tf.nn.log_softmax(
             outputs / self.temperature

@@ -3,12 +3,14 @@
 Reads the folder alone: a report can be made again without training.
 """
 
+import itertools
 import json
 import pathlib
 import sys
 
 from skt_tf.files import whole, write_text
 from skt_tf.metrics import read_metrics
+from skt_tf.published import TASK_STEPS as PUBLISHED_TASK_STEPS
 from skt_tf.published import accuracies
 
 # Okabe and Ito's palette: told apart with any colour vision.
@@ -119,8 +121,9 @@ def _markdown(results, figures):
         lines += ["One net a method: differences of a point may be chance.", ""]
     if "published %" in header:
         lines += [
-            "Published accuracies are those of the paper's slides at its full number of "
-            f"iterations; this run's budget is {config['budget']:g} of it.",
+            "Published accuracies are those of the paper's slides, whose students have "
+            f"{PUBLISHED_TASK_STEPS:,} iterations of the task; those of this run have "
+            f"{round(config['task_steps'] * config['budget']):,}.",
             "",
         ]
     for name, title in figures.items():
@@ -174,7 +177,7 @@ def _axes(plots, width, height):
 
 def _accuracy_figure(results, metrics):
     figure, (axis,) = _axes(1, 8, 4.5)
-    for (method, rows), colour in zip(metrics.items(), COLOURS):
+    for (method, rows), colour in zip(metrics.items(), itertools.cycle(COLOURS)):
         rows = [row for row in rows if "test_accuracy" in row]
         axis.plot(
             [row["iteration"] for row in rows],

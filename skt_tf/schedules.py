@@ -44,7 +44,7 @@ def learning_rate(schedule, objective, rate, steps):
         schedule: `"steps"` (the papers': `rate`, then a tenth and a hundredth of it
             from the boundaries of `objective` on, scaled to `steps`) or `"onecycle"`,
             which is for stages that train the task: transfer and hint stages keep the
-            steps, since one cycle did not help them (docs/method.md, *Short budgets*).
+            steps (docs/method.md, *Short budgets*).
         objective: a stage's objective; it decides the boundaries.
         rate: the first rate (`"steps"`) or the highest one (`"onecycle"`).
         steps: iterations of the stage.

@@ -1,6 +1,7 @@
 """Runs a method's stages in their order, each from the last one's weights."""
 
 import dataclasses
+import math
 import sys
 import time
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from skt_tf.datasets import training_batches
 from skt_tf.distiller import SequentialDistiller
+from skt_tf.errors import UserError
 from skt_tf.methods import stage_steps
 from skt_tf.schedules import learning_rate
 
@@ -56,6 +58,9 @@ def run_stages(plan, student, teacher, dataset, config, *, seed, flow_weights=No
 
     Returns:
         One `StageRecord` for each stage.
+
+    Raises:
+        ValueError: the loss of a stage is no longer a finite number.
     """
     records = []
     steps = stage_steps(plan, config.iterations)
@@ -92,6 +97,15 @@ def _fit(distiller, dataset, config, steps, seed, stream):
     full, rest = divmod(steps, interval)
     intervals = full + bool(rest)
     rows = []
+
+    def check(epoch, logs):
+        if not math.isfinite(logs["loss"]):
+            raise UserError(
+                f"the loss of {distiller.name} is {logs['loss']} after at most "
+                f"{min((epoch + 1) * interval, steps)} iterations: give a smaller "
+                f"--{config.rate_flag(distiller.stage.objective)}, or a --precision of more digits"
+            )
+
     # Keras wants epochs of one length: a shorter last interval is a second fit, which
     # goes on with the same optimizer where the data of the first one ended.
     for first, last, length in ((0, full, interval), (full, intervals, rest)):
@@ -105,6 +119,7 @@ def _fit(distiller, dataset, config, steps, seed, stream):
             epochs=last,
             steps_per_epoch=length,
             shuffle=False,
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=check)],
             verbose=1 if sys.stdout.isatty() else 2,
             # Plotted only. Without the head's training, accuracy would say nothing.
             validation_data=(

@@ -220,6 +220,7 @@ def test_flow_weights_may_be_one_number_per_dense_flow():
         ("inf,1,1,1,1", "finite"),
         ("1,1,1,1,-0.5", "0 or more"),
         ("0,0,0,0,0", "not all 0"),
+        ("0,0,0,1,1", "stage 'transfer' of fsp"),
         ("1,2,x,4,5", "1,2,x,4,5"),
         ("1,2,3,4,", "1,2,3,4,"),
         ("", "normalized"),

@@ -269,6 +269,14 @@ def test_behind_a_proxy_names_need_not_be_resolved(tmp_path, monkeypatch, failin
     assert "the line was cut" in refusal("cifar10", tmp_path)
 
 
+def test_a_folder_whose_files_are_damaged_is_refused(tmp_path, failing_download):
+    folder = tmp_path / "cifar10" / "3.0.2"
+    folder.mkdir(parents=True)
+    (folder / "dataset_info.json").write_text('{"name": "cifar10", "moduleName"')
+    (folder / "features.json").write_text("{")
+    assert str(tmp_path) in refusal("cifar10", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "classes", "mirrored", "more"),
     [

@@ -231,6 +231,14 @@ def test_no_flows_are_refused(teacher):
         flow_model(teacher, ())
 
 
+def test_flows_of_a_teacher_that_diverged_are_not_normalised(network, batch):
+    teacher = network(0)
+    kernel = teacher.trainable_variables[0]
+    kernel.assign(np.nan * kernel)
+    with pytest.raises(UserError, match="p0_p1, p1_p2, p2_p3 are zero on every image, or not"):
+        normalized_flow_weights(teacher, disjoint_flows(), batch[0])
+
+
 def flow_norms(teacher, flows, images, reference_fsp):
     """Mean of ‖Gᵢ‖² over images, in NumPy from the maps at the points."""
     names = sorted({point for flow in flows for point in flow})
