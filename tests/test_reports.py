@@ -35,7 +35,14 @@ def paper_results(nets=1, **config):
     return {
         "experiment": "minimization",
         "dataset": "cifar10",
-        "config": {"student_depth": 8, "width": 16, "nets": nets, "budget": 1.0, **config},
+        "config": {
+            "student_depth": 8,
+            "width": 16,
+            "nets": nets,
+            "budget": 1.0,
+            "task_steps": 64_000,
+            **config,
+        },
         "environment": {"python": "3.11"},
         "teacher": {"depth": 26, "accuracy": 0.9191, "iterations": 64_000, "seconds": 60.0},
         "flow_weights": {"p0_p1": 0.5},

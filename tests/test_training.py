@@ -157,7 +157,7 @@ def test_every_stage_starts_with_a_fresh_optimizer(two_steps):
     for fits, record in zip(by_stage, run.records):
         assert fits[0].start_iterations == 0
         assert fits[-1].end_iterations == record.steps
-        assert len(fits[0].start_momenta) == len(fits[0].distiller.trained)
+        assert len(fits[0].start_momenta) == len(fits[0].distiller.trainable_variables)
         assert all((momentum == 0).all() for momentum in fits[0].start_momenta)
         assert any((momentum != 0).any() for momentum in fits[-1].end_momenta)
 
