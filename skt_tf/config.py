@@ -7,6 +7,7 @@ and a mistyped flag answer at once.
 import contextlib
 import dataclasses
 import math
+import os
 
 from absl import flags
 
@@ -102,6 +103,9 @@ class Config:
                         f"--{field.name}={one} is unknown: expected "
                         f"{'some' if isinstance(value, tuple) else 'one'} of {', '.join(choices)}"
                     )
+        for name in ("data_dir", "teacher", "student", "output_dir"):
+            if path := getattr(self, name):
+                object.__setattr__(self, name, os.path.expanduser(path))
         self._check_numbers()
         self._check_networks_and_methods()
         self._check_flow_weights()
@@ -135,7 +139,9 @@ class Config:
         if self.transfer_learning_rate is not None:
             _check_positive("transfer_learning_rate", self.transfer_learning_rate)
         if not 0 <= self.weight_decay < 1:
-            raise UserError(f"--weight_decay={self.weight_decay} is out of range: expected 0 to 1")
+            raise UserError(
+                f"--weight_decay={self.weight_decay} is out of range: expected 0 or more, below 1"
+            )
 
     def _check_networks_and_methods(self):
         for name in ("teacher_depth", "student_depth"):

@@ -43,6 +43,15 @@ class Dataset:
     num_classes: int
     mirrored: bool
 
+    def __post_init__(self):
+        for part in ("train", "test"):
+            images = getattr(self, f"{part}_images")
+            if images.ndim != 4 or images.dtype != np.uint8:
+                raise UserError(
+                    f"{part}_images have shape {images.shape} and dtype {images.dtype}: expected "
+                    "[number, height, width, channels], uint8"
+                )
+
     @property
     def image_shape(self):
         """(height, width, channels)."""

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from skt_tf.errors import UserError
+from skt_tf.flows import check_network
 from skt_tf.objectives import objective
 
 
@@ -56,6 +57,11 @@ class SequentialDistiller(keras.Model):
         transfer_batch_norm="batch",
         steps=None,
     ):
+        for network in (teacher, student):
+            if network is not None:
+                check_network(network)
+        if teacher is student:
+            raise UserError("the teacher and the student are the same model: expected two")
         # The student's policy decides whether the loss is scaled.
         super().__init__(name=f"{student.name}_{stage.name}", dtype=student.dtype_policy)
         if keras.backend.backend() != "tensorflow":
@@ -111,7 +117,7 @@ class SequentialDistiller(keras.Model):
         return self.student(images, training=training)
 
     def train_step(self, data):
-        images, labels = data
+        images, labels = _pair(data)
         targets = None
         if self.teacher_view is not None:
             targets = self.teacher_view(images, training=False)
@@ -131,7 +137,7 @@ class SequentialDistiller(keras.Model):
         return self._track({"loss": loss, **losses}, labels, outputs)
 
     def test_step(self, data):
-        images, labels = data
+        images, labels = _pair(data)
         logits = self.student(images, training=False)
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
         return self._track({"loss": loss}, labels, logits)
@@ -145,3 +151,17 @@ class SequentialDistiller(keras.Model):
             if name in values:
                 tracker.update_state(values[name])
         return {name: t.result() for name, t in self.trackers.items() if name in values}
+
+
+def _pair(data):
+    if not isinstance(data, tuple) or len(data) != 2:
+        raise UserError("expected batches of (images, labels), without sample or class weights")
+    images, labels = data
+    if labels.shape.rank == 2 and labels.shape[1] == 1:
+        labels = tf.squeeze(labels, axis=1)  # As keras.datasets has them.
+    if labels.shape.rank != 1 or not labels.dtype.is_integer:
+        raise UserError(
+            f"labels have shape {labels.shape} and dtype {labels.dtype.name}: expected one class "
+            "number for each image, [batch], integers"
+        )
+    return images, labels

@@ -1,5 +1,7 @@
 """What the project raises when the person who called it can mend it."""
 
+import re
+
 
 class UserError(ValueError):
     """A mistake in what was given: one sentence that says what, and what is expected.
@@ -11,4 +13,5 @@ class UserError(ValueError):
 def one_line(error):
     """The first sentence of another library's error, for a sentence of ours."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].split(". ")[0][:200]
+    # Without TensorFlow's name for the node of the graph.
+    return re.sub(r"\{\{.*?\}\} ?", "", lines[0]).split(". ")[0][:200]

@@ -111,7 +111,18 @@ def flow_model(model, flows):
         FSPMatrix(name=flow_name(flow))([point_output(model, point) for point in flow])
         for flow in flows
     ]
-    return FlowModel(model.input, matrices, name=f"{model.name}_flows")
+    return FlowModel(model.inputs[0], matrices, name=f"{model.name}_flows")
+
+
+def check_network(model):
+    """Refuses what is not a built Keras model with one input and one output."""
+    inputs, outputs = getattr(model, "inputs", None) or (), getattr(model, "outputs", None) or ()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise UserError(
+            f"the model '{model.name}' has {len(inputs)} inputs and {len(outputs)} outputs: "
+            "expected a functional or Sequential model that starts at a keras.Input, with one "
+            "of each"
+        )
 
 
 def point_output(model, point):
@@ -130,12 +141,15 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128):
     Args:
         teacher: a functional `keras.Model` with a layer for each point.
         flows: tuple of (point, point).
-        images: training images [number, height, width, channels] as `teacher` takes them.
+        images: training images [number, height, width, channels], one or more, as `teacher`
+            takes them.
         batch_size: images a forward pass.
 
     Returns:
         A dict of flow to λ, floats, in the order of `flows`.
     """
+    if not len(images):
+        raise UserError("no images were given to normalise the flows on: expected at least one")
     model = flow_model(teacher, flows)
     total = np.zeros(len(flows))
     for start in range(0, len(images), batch_size):

@@ -30,7 +30,10 @@ def _parse(argv):
     except SystemExit:
         sys.exit(0)  # --help: absl leaves with an error after it.
     except flags.IllegalFlagValueError as error:
-        given, name = re.match(r"flag (--(\w+)=.*?): ", str(error), re.DOTALL).groups()
+        parts = re.match(r"flag (--(\w+)=.*?): ", str(error), re.DOTALL)
+        if parts is None:
+            _refuse(error)
+        given, name = parts.groups()
         expected = flags.FLAGS[name].parser.syntactic_help or "another value"
         _refuse(f"{given} is not understood: expected {expected}")
     except flags.UnrecognizedFlagError as error:

@@ -13,7 +13,12 @@ from skt_tf.points import SECTIONS, check_depth
 
 
 def _check_input_shape(input_shape):
-    if len(input_shape) != 3 or min(input_shape) < 1 or min(input_shape[:2]) < 4:
+    if (
+        len(input_shape) != 3
+        or None in input_shape
+        or min(input_shape) < 1
+        or min(input_shape[:2]) < 4
+    ):
         raise UserError(
             f"input_shape {tuple(input_shape)} cannot be halved twice: expected "
             "(height, width, channels) with height and width of 4 or more"

@@ -91,7 +91,7 @@ class Hint:
             guided = keras.layers.Conv2D(
                 hint.shape[-1], 1, kernel_initializer=start, name="regressor"
             )(guided)
-        return keras.Model(teacher.input, hint), keras.Model(student.input, guided)
+        return keras.Model(teacher.inputs[0], hint), keras.Model(student.inputs[0], guided)
 
     def losses(self, labels, targets, outputs, progress):
         del labels, progress
@@ -134,10 +134,19 @@ class SoftTask(Task):
         self.weight = weight or (temperature**2, temperature**2)
 
     def views(self, teacher, student):
-        if teacher.output.shape != student.output.shape:
+        classes = [network.outputs[0].shape[-1] for network in (teacher, student)]
+        if classes[0] != classes[1]:
             raise UserError(
-                f"the teacher has {teacher.output.shape[-1]} classes and the student "
-                f"{student.output.shape[-1]}: softened outputs need the same"
+                f"the teacher has {classes[0]} classes and the student {classes[1]}: softened "
+                "outputs need the same"
+            )
+        last = teacher.layers[-1]
+        if isinstance(last, keras.layers.Softmax) or (
+            getattr(last, "activation", None) is keras.activations.softmax
+        ):
+            raise UserError(
+                f"the teacher '{teacher.name}' ends with a softmax: softened outputs need its "
+                "logits, without an activation"
             )
         return teacher, student
 

@@ -206,7 +206,7 @@ def _flow_figure(results, metrics):
     figure, axes = _axes(len(shown), 4 * len(shown), 3.6)
     for axis, (method, rows) in zip(axes, shown.items()):
         for flow, colour in zip(flows, COLOURS[2:]):
-            points = [(row["iteration"], row[flow]) for row in rows if flow in row]
+            points = [(row["iteration"], row[flow]) for row in rows if row.get(flow, 0) > 0]
             if points:
                 axis.plot(*zip(*points), color=colour, marker=".", label=flow.replace("_", "-"))
         axis.set(title=method, xlabel="iterations", yscale="log")

@@ -7,6 +7,7 @@ import keras
 
 from skt_tf.errors import UserError, one_line
 from skt_tf.files import whole
+from skt_tf.flows import check_network
 
 
 def load_network(path):
@@ -17,13 +18,18 @@ def load_network(path):
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path} is not a network saved by Keras (.keras)")
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        network = keras.models.load_model(path, compile=False, safe_mode=True)
     # Keras passes on what zipfile, h5py, json and its own deserialisers raise.
     except Exception as error:
         raise UserError(
             f"{path} cannot be loaded as a Keras model ({one_line(error)}): expected a network "
             "saved by Keras (.keras)"
         ) from error
+    try:
+        check_network(network)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return network
 
 
 def save_network(network, path):

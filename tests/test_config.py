@@ -374,3 +374,10 @@ def test_the_quickstart_runs_every_method_on_built_in_images(at_root):
     assert (config.dataset, config.teacher_depth, config.student_depth) == ("digits", 26, 8)
     assert config.methods == METHOD_NAMES
     assert config.dataset in DATASETS
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    names = ("data_dir", "teacher", "student", "output_dir")
+    config = parse(*(f"--{name}=~/x" for name in names))
+    assert [getattr(config, name) for name in names] == ["/home/me/x"] * 4

@@ -319,3 +319,11 @@ def test_a_dataset_is_prepared_once_and_then_read_without_a_network(
         assert seen_images.shape == (sizes[part], *shape)
         pairs = sorted((image.tobytes(), int(k)) for image, k in zip(seen_images, seen_labels))
         assert pairs == sorted((i.tobytes(), int(k)) for i, k in zip(images[part], labels[part]))
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((4, 8, 8), np.uint8), np.zeros((4, 8, 8, 1), np.float32)]
+)
+def test_images_that_are_not_uint8_of_rank_4_are_refused(images):
+    with pytest.raises(UserError, match=r"expected \[number, height, width, channels\], uint8"):
+        Dataset("mine", images, np.zeros(4, np.int32), images, np.zeros(4, np.int32), 2, False)

@@ -430,3 +430,53 @@ def test_digits_every_flow_is_learnt_and_a_short_task_then_beats_chance_by_far(d
     trained(student, teacher, TASK, 0.2, 80, 1)
     assert accuracy(student) > 0.75
     assert accuracy(teacher) > 0.8
+
+
+def sequential(seed):
+    """A network that is no functional model, with the points p0, p1 and m2."""
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            *(keras.layers.Conv2D(2, 3, name=name) for name in ("p0", "p1", "m2")),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(4),
+        ]
+    )
+
+
+@pytest.mark.parametrize("stage", [HINT, KD, transfer(("p0", "p1"))])
+def test_sequential_models_teach_and_learn(batch, stage):
+    teacher, student = sequential(1), sequential(2)
+    logs = fit(compiled(teacher, student, stage, steps=2), batch, 2)
+    assert 0 < logs["loss"][-1] < np.inf
+
+
+def test_labels_may_be_a_column(teacher, network, batch):
+    flat, column = (
+        fit(compiled(teacher, network(2), KD), (batch[0], labels), 1)["loss"]
+        for labels in (batch[1], batch[1][:, None])
+    )
+    assert flat == column
+
+
+def test_what_a_distiller_cannot_use_is_refused(teacher, student, batch):
+    with pytest.raises(UserError, match="the same model"):
+        SequentialDistiller(student, student, KD)
+    unbuilt = keras.Sequential([keras.layers.Dense(2)])
+    with pytest.raises(UserError, match="0 inputs and 0 outputs"):
+        SequentialDistiller(unbuilt, student, KD)
+    distiller = compiled(teacher, student, KD)
+    with pytest.raises(UserError, match="without sample or class weights"):
+        distiller.train_step((*batch, np.ones(8, np.float32)))
+    with pytest.raises(UserError, match="one class number"):
+        distiller.train_step((batch[0], tf.one_hot(batch[1], 4)))
+    student.trainable = False
+    with pytest.raises(UserError, match=r"set student\.trainable = True"):
+        SequentialDistiller(teacher, student, KD)
+    softmax = keras.Model(teacher.input, keras.layers.Softmax()(teacher.output))
+    dense = keras.layers.Dense(4, "softmax")(teacher.output)
+    student.trainable = True
+    for ending in (softmax, keras.Model(teacher.input, dense)):
+        with pytest.raises(UserError, match="ends with a softmax"):
+            SequentialDistiller(ending, student, KD)

@@ -84,6 +84,7 @@ AT_ONCE = {
     "unknown flag": (["--taecher_depth=26"], ["taecher_depth", "teacher_depth"]),
     "word": (["experiment"], ["experiment"]),
     "words in a flagfile": (["--flagfile=stray.flags"], ["words"]),
+    "flagfile without a name": (["--flagfile"], ["flagfile"]),
     "no such flagfile": (["--flagfile=gone.flags"], ["gone.flags"]),
     "folder as flagfile": (["--flagfile=mine"], ["mine"]),
     "flagfile of another encoding": (["--flagfile=latin.flags"], ["latin.flags"]),
