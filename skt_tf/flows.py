@@ -123,6 +123,10 @@ def check_network(model):
             "expected a functional or Sequential model that starts at a keras.Input, with one "
             "of each"
         )
+    if isinstance(model.input_shape, dict) or isinstance(model.output_shape, dict):
+        raise UserError(
+            f"the model '{model.name}' takes or returns a dict: expected images in, logits out"
+        )
 
 
 def point_output(model, point):

@@ -466,6 +466,9 @@ def test_what_a_distiller_cannot_use_is_refused(teacher, student, batch):
     unbuilt = keras.Sequential([keras.layers.Dense(2)])
     with pytest.raises(UserError, match="0 inputs and 0 outputs"):
         SequentialDistiller(unbuilt, student, KD)
+    named = keras.Model({"images": teacher.input}, {"logits": teacher.output})
+    with pytest.raises(UserError, match="a dict"):
+        SequentialDistiller(named, student, KD)
     distiller = compiled(teacher, student, KD)
     with pytest.raises(UserError, match="without sample or class weights"):
         distiller.train_step((*batch, np.ones(8, np.float32)))
