@@ -123,7 +123,7 @@ def check_network(model):
             "expected a functional or Sequential model that starts at a keras.Input, with one "
             "of each"
         )
-    if isinstance(model.input_shape, dict) or isinstance(model.output_shape, dict):
+    if any(isinstance(getattr(model, side, None), dict) for side in ("input", "output")):
         raise UserError(
             f"the model '{model.name}' takes or returns a dict: expected images in, logits out"
         )
