@@ -17,12 +17,14 @@ _HOME = {
     "disjoint_flows": "points",
     "export_saved_model": "exporting",
     "flow_model": "flows",
+    "fold_batch_norm": "folding",
     "fsp_matrix": "flows",
+    "keep_targets": "targets",
     "load_dataset": "datasets",
     "normalized_flow_weights": "flows",
     "resnet": "models",
     "stages": "methods",
-    "training_batches": "datasets",
+    "training_batches": "batches",
 }
 
 __all__ = sorted(_HOME)

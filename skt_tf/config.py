@@ -86,6 +86,16 @@ class Config:
         "Statistics the student normalises by in transfer and hint stages",
         ("batch", "inference"),
     )
+    teacher_precision: str = _flag(
+        "auto",
+        "What the frozen teacher computes in; auto is bfloat16 where the machine computes in it",
+        ("auto", "float32", "bfloat16"),
+    )
+    target_views: int = _flag(
+        0,
+        "Views of each training image whose FSP matrices of the teacher are computed once and "
+        "kept in a file; 0 recomputes them for new crops in every iteration",
+    )
     precision: str = _flag("float32", "Keras' dtype policy of networks that are built", PRECISIONS)
     evaluations: int = _flag(20, "Points of each curve: how often a stage is logged and tested")
     teacher: str | None = _flag(None, "Path of a saved teacher (.keras) instead of training one")
@@ -130,6 +140,7 @@ class Config:
             "task_steps": 1,
             "evaluations": 1,
             "seed": 0,
+            "target_views": 0,
         }.items():
             value = getattr(self, name)
             if not least <= value < 2**30:

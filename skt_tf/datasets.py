@@ -1,4 +1,4 @@
-"""Images: where they come from, and the batches a stage is trained on."""
+"""Images and where they come from."""
 
 import dataclasses
 import functools
@@ -56,6 +56,12 @@ class Dataset:
     def image_shape(self):
         """(height, width, channels)."""
         return self.train_images.shape[1:]
+
+    @functools.cached_property
+    def tensors(self):
+        """(train_images, train_labels) as tensors: one copy for all stages of a run."""
+        with tf.device("CPU"):
+            return tf.constant(self.train_images), tf.constant(self.train_labels)
 
     @functools.cached_property
     def mean(self):
@@ -154,82 +160,3 @@ def _check_reachable(host):
         socket.getaddrinfo(host, 443)
     except OSError as error:
         raise ConnectionError(f"it is not there, and {host} cannot be reached") from error
-
-
-def training_batches(dataset, batch_size, seed, steps, *, stream=0, start=0):
-    """Shuffled, augmented training batches for the iterations `start` … `steps` − 1.
-
-    A batch depends on (seed, stream, iteration) alone, so a stage can go on anywhere. Every
-    image is drawn once an epoch; then each is padded by an eighth of its size (4
-    pixels for 32×32) with the mean colour, cropped at random back to its size, and
-    mirrored at random where the dataset allows it, all drawn for each image and in
-    the graph.
-
-    Args:
-        dataset: a `Dataset`.
-        batch_size: images a batch.
-        seed: integer below 2³¹ for order and augmentation.
-        steps: iterations of the stage.
-        stream: integer below 2³¹; each draws its own batches from one seed.
-        start: first iteration, for going on.
-
-    Returns:
-        A `tf.data.Dataset` of (images [batch, height, width, channels] uint8,
-        labels [batch] int32).
-    """
-    images, labels = tf.constant(dataset.train_images), tf.constant(dataset.train_labels)
-    number = len(dataset.train_labels)
-    colour = tf.constant(np.rint(dataset.mean).astype(np.uint8))
-
-    def batch(step):
-        order, key = tf.unstack(tf.random.split([seed, stream], 2))
-        position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        # An own permutation of all images for each epoch, without storing one. The raw
-        # op, since tf.random.experimental.index_shuffle mishandles a vector of seeds.
-        seeds = tf.concat(
-            [tf.tile(order[None], [batch_size, 1]), tf.cast(position // number, tf.int32)[:, None]],
-            axis=1,
-        )
-        chosen = tf.raw_ops.RandomIndexShuffle(
-            index=position % number, seed=seeds, max_index=number - 1, rounds=8
-        )
-        key = tf.random.fold_in(key, step)
-        return augment(tf.gather(images, chosen), colour, key, dataset.mirrored), tf.gather(
-            labels, chosen
-        )
-
-    return (
-        tf.data.Dataset.range(start, steps)
-        .map(batch, num_parallel_calls=1, deterministic=True)
-        .prefetch(4)
-    )
-
-
-def augment(images, colour, seed, mirrored):
-    """Pads with `colour`, crops at random to the old size, mirrors at random if `mirrored`.
-
-    Args:
-        images: [batch, height, width, channels], uint8.
-        colour: [channels], the padding.
-        seed: [2], integers; the draw depends on nothing else.
-        mirrored: whether to mirror each image with probability ½.
-
-    Returns:
-        As `images`.
-    """
-    number, height, width, channels = images.shape
-    margin = round(min(height, width) / 8)
-    padding = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
-    # tf.pad has one constant for all channels: shift each channel's padding to zero.
-    padded = tf.pad(images - colour, padding) + colour
-    seeds = tf.unstack(tf.random.split(seed, 3))
-    tops, lefts = (
-        tf.random.stateless_uniform([number, 1], s, 0, 2 * margin + 1, tf.int32) for s in seeds[:2]
-    )
-    rows, columns = tf.range(height)[None], tf.range(width)[None]
-    if mirrored:
-        flip = tf.random.stateless_uniform([number, 1], seeds[2]) < 0.5
-        columns = tf.where(flip, width - 1 - columns, columns)
-    cropped = tf.gather(padded, tops + rows, axis=1, batch_dims=1)
-    cropped = tf.gather(cropped, lefts + columns, axis=2, batch_dims=1)
-    return tf.ensure_shape(cropped, [number, height, width, channels])

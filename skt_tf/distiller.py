@@ -117,9 +117,8 @@ class SequentialDistiller(keras.Model):
         return self.student(images, training=training)
 
     def train_step(self, data):
-        images, labels = _pair(data)
-        targets = None
-        if self.teacher_view is not None:
+        images, labels, targets = _parts(data)
+        if self.teacher_view is not None and targets is None:
             targets = self.teacher_view(images, training=False)
         progress = tf.cast(self.optimizer.iterations, tf.float32) / max(1, (self.steps or 1) - 1)
         with tf.GradientTape() as tape:
@@ -137,7 +136,7 @@ class SequentialDistiller(keras.Model):
         return self._track({"loss": loss, **losses}, labels, outputs)
 
     def test_step(self, data):
-        images, labels = _pair(data)
+        images, labels, _ = _parts(data)
         logits = self.student(images, training=False)
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
         return self._track({"loss": loss}, labels, logits)
@@ -153,10 +152,14 @@ class SequentialDistiller(keras.Model):
         return {name: t.result() for name, t in self.trackers.items() if name in values}
 
 
-def _pair(data):
-    if not isinstance(data, tuple) or len(data) != 2:
+def _parts(data):
+    """(images, labels, kept targets or None)."""
+    if isinstance(data, tuple) and len(data) == 2:
+        data = *data, None
+    # Weights are a tensor where kept targets are a tuple of them.
+    if not isinstance(data, tuple) or len(data) != 3 or not isinstance(data[2], tuple | None):
         raise UserError("expected batches of (images, labels), without sample or class weights")
-    images, labels = data
+    images, labels, targets = data
     if labels.shape.rank == 2 and labels.shape[1] == 1:
         labels = tf.squeeze(labels, axis=1)  # As keras.datasets has them.
     if labels.shape.rank != 1 or not labels.dtype.is_integer:
@@ -164,4 +167,4 @@ def _pair(data):
             f"labels have shape {labels.shape} and dtype {labels.dtype.name}: expected one class "
             "number for each image, [batch], integers"
         )
-    return images, labels
+    return images, labels, targets

@@ -17,11 +17,13 @@ from skt_tf.environment import environment
 from skt_tf.errors import UserError
 from skt_tf.files import write_json
 from skt_tf.flows import normalized_flow_weights
+from skt_tf.folding import fold_batch_norm
 from skt_tf.methods import TEACHER, stage_steps
 from skt_tf.metrics import write_metrics
 from skt_tf.models import resnet
 from skt_tf.points import dense_flows, flow_name
 from skt_tf.saving import load_network, save_network
+from skt_tf.targets import keep_targets
 from skt_tf.training import probabilities, run_stages
 
 # Enough for a mean within one percent, and ten seconds instead of a minute.
@@ -50,16 +52,20 @@ def run(config):
 
     teacher = _teacher(config, dataset, given, folder, results)
     flow_weights = _flow_weights(config, dataset, teacher, folder, results)
+    frozen = fold_batch_norm(teacher, config.teacher_precision)
+    kept = _kept_targets(config, dataset, frozen, folder, results)
     for method in config.methods:
         for net in range(config.nets):
             entry = results["methods"].get(method)
             if entry is None or len(entry["accuracies"]) <= net:
-                _train_net(method, net, config, dataset, teacher, flow_weights, folder, results)
+                guidance = {"teacher": frozen, "flow_weights": flow_weights, "kept": kept}
+                _train_net(method, net, config, dataset, guidance, folder, results)
                 write_json(folder / "results.json", results)
         _complete(method, config, dataset, folder, results)
     # A run that went on has met its methods in another order.
     results["methods"] = {method: results["methods"][method] for method in config.methods}
     write_json(folder / "results.json", results)
+    (folder / "targets.float16").unlink(missing_ok=True)
     reports.write(folder)
     return results
 
@@ -204,7 +210,28 @@ def _flow_weights(config, dataset, teacher, folder, results):
     return weights
 
 
-def _train_net(method, net, config, dataset, teacher, flow_weights, folder, results):
+def _kept_targets(config, dataset, teacher, folder, results):
+    """The targets of all dense flows, if they are to be kept and a net still needs them."""
+    waiting = [
+        m
+        for m in config.methods
+        if len(results["methods"].get(m, {}).get("accuracies", ())) < config.nets
+    ]
+    transfers = [s for m in waiting for s in config.stages(m) if s.objective == "transfer"]
+    if not (config.target_views and transfers):
+        return None
+    return keep_targets(
+        teacher,
+        dense_flows(config.dense_flows),
+        dataset,
+        config.target_views,
+        config.seed,
+        folder / "targets.float16",
+        config.batch_size,
+    )
+
+
+def _train_net(method, net, config, dataset, guidance, folder, results):
     plan = config.stages(method)
     # Net k of every method starts from the same weights and sees the same data.
     seed = config.seed + 1 + net
@@ -213,11 +240,12 @@ def _train_net(method, net, config, dataset, teacher, flow_weights, folder, resu
     records = run_stages(
         plan,
         student,
-        teacher,
+        guidance["teacher"],
         dataset,
         config,
         seed=seed,
-        flow_weights=flow_weights,
+        flow_weights=guidance["flow_weights"],
+        kept=guidance["kept"],
         title=title,
     )
     place = folder / method / f"net{net}"

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skt_tf.datasets import training_batches
+from skt_tf.batches import training_batches
 from skt_tf.distiller import SequentialDistiller
 from skt_tf.errors import UserError
 from skt_tf.methods import stage_steps
@@ -43,7 +43,9 @@ class StageRecord:
         return self.rows[-1]["loss"]
 
 
-def run_stages(plan, student, teacher, dataset, config, *, seed, flow_weights=None, title=""):
+def run_stages(
+    plan, student, teacher, dataset, config, *, seed, flow_weights=None, kept=None, title=""
+):
     """Trains `student` in place through the stages of `plan`.
 
     Args:
@@ -54,6 +56,7 @@ def run_stages(plan, student, teacher, dataset, config, *, seed, flow_weights=No
         config: the run's `Config`.
         seed: of data order and augmentation.
         flow_weights: {flow: λ} for transfer stages.
+        kept: `KeptTargets` for transfer stages, or None to compute them anew.
         title: what the lines on the terminal call this net.
 
     Returns:
@@ -83,7 +86,8 @@ def run_stages(plan, student, teacher, dataset, config, *, seed, flow_weights=No
         # The task's batches are the same in every method, whatever stages came before:
         # nets of one seed are pairs.
         stream = 0 if distiller.objective.has_logits else 1 + number
-        rows = _fit(distiller, dataset, config, length, seed, stream)
+        views = {"kept": kept, "flows": stage.flows} if kept and stage.flows else {}
+        rows = _fit(distiller, dataset, config, length, seed, stream, views)
         rows = [
             {"stage": stage.name, "learning_rate": float(rate(r["step"] - 1)), **r} for r in rows
         ]
@@ -91,7 +95,7 @@ def run_stages(plan, student, teacher, dataset, config, *, seed, flow_weights=No
     return records
 
 
-def _fit(distiller, dataset, config, steps, seed, stream):
+def _fit(distiller, dataset, config, steps, seed, stream, views):
     """Fits for exactly `steps` iterations, in `config.evaluations` intervals or fewer."""
     interval = -(-steps // config.evaluations)
     full, rest = divmod(steps, interval)
@@ -113,7 +117,13 @@ def _fit(distiller, dataset, config, steps, seed, stream):
             continue
         history = distiller.fit(
             training_batches(
-                dataset, config.batch_size, seed, steps, stream=stream, start=first * interval
+                dataset,
+                config.batch_size,
+                seed,
+                steps,
+                stream=stream,
+                start=first * interval,
+                **views,
             ),
             initial_epoch=first,
             epochs=last,

@@ -1,0 +1,105 @@
+"""The batches a stage is trained on: order and augmentation, in the graph."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def training_batches(dataset, batch_size, seed, steps, *, stream=0, start=0, kept=None, flows=()):
+    """Shuffled, augmented training batches for the iterations `start` … `steps` − 1.
+
+    A batch depends on (seed, stream, iteration) alone, so a stage can go on anywhere. Every
+    image is drawn once an epoch; then each is padded by an eighth of its size (4
+    pixels for 32×32) with the mean colour, cropped at random back to its size, and
+    mirrored at random where the dataset allows it, all drawn for each image and in
+    the graph.
+
+    Args:
+        dataset: a `Dataset`.
+        batch_size: images a batch.
+        seed: integer below 2³¹ for order and augmentation.
+        steps: iterations of the stage.
+        stream: integer below 2³¹; each draws its own batches from one seed.
+        start: first iteration, for going on.
+        kept: `KeptTargets`, whose views of the images take the place of newly drawn ones.
+        flows: flows of `kept` that the batches carry.
+
+    Returns:
+        A `tf.data.Dataset` of (images [batch, height, width, channels] uint8,
+        labels [batch] int32), and with `kept` a third part, the tuple of the
+        teacher's FSP matrices [batch, m, n] float32 of `flows`.
+    """
+    images, labels = dataset.tensors
+    number = len(dataset.train_labels)
+
+    def batch(step):
+        order, key = tf.unstack(tf.random.split([seed, stream], 2))
+        position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        epoch = position // number
+        # An own permutation of all images for each epoch, without storing one. The raw
+        # op, since tf.random.experimental.index_shuffle mishandles a vector of seeds.
+        seeds = tf.concat(
+            [tf.tile(order[None], [batch_size, 1]), tf.cast(epoch, tf.int32)[:, None]], axis=1
+        )
+        chosen = tf.raw_ops.RandomIndexShuffle(
+            index=position % number, seed=seeds, max_index=number - 1, rounds=8
+        )
+        if kept is None:
+            moves = draw_moves(batch_size, dataset, tf.random.fold_in(key, step))
+        else:
+            moves = kept.moves(chosen, epoch)
+        data = move(tf.gather(images, chosen), moves, dataset), tf.gather(labels, chosen)
+        return data if kept is None else (*data, kept.matrices(chosen, epoch, flows))
+
+    return (
+        tf.data.Dataset.range(start, steps)
+        .map(batch, num_parallel_calls=1, deterministic=True)
+        .prefetch(4)
+    )
+
+
+def draw_moves(number, dataset, seed):
+    """Draws how to crop and mirror each of `number` images.
+
+    Args:
+        number: images.
+        dataset: the `Dataset` they are from.
+        seed: [2], integers; the draw depends on nothing else.
+
+    Returns:
+        [number, 3], int32: the crop's top and left, and 1 where the image is mirrored.
+    """
+    margin = _margin(dataset)
+    limits = tf.constant([2 * margin + 1, 2 * margin + 1, 2 if dataset.mirrored else 1])
+    # One word of random bits for each number; the bias of the remainder is below 10⁻⁸.
+    bits = tf.random.stateless_uniform([number, 3], seed, None, None, tf.uint32)
+    return tf.cast(bits % tf.cast(limits, tf.uint32), tf.int32)
+
+
+def move(images, moves, dataset):
+    """Pads images with the mean colour, crops and mirrors them as drawn by `draw_moves`.
+
+    Args:
+        images: [batch, height, width, channels], uint8.
+        moves: [batch, 3], int32.
+        dataset: the `Dataset` they are from.
+
+    Returns:
+        As `images`.
+    """
+    height, width, channels = images.shape[1:]
+    margin = _margin(dataset)
+    colour = np.rint(dataset.mean).astype(np.uint8)
+    padding = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
+    # tf.pad has one constant for all channels: shift each channel's padding to zero.
+    padded = tf.pad(images - colour, padding) + colour
+    tops, lefts, mirrored = tf.split(moves, 3, axis=1)
+    rows, columns = tops + tf.range(height), tf.range(width)
+    columns = lefts + tf.where(mirrored == 1, width - 1 - columns, columns)
+    # One gather of whole pixels.
+    pixels = rows[:, :, None] * (width + 2 * margin) + columns[:, None, :]
+    flat = tf.reshape(padded, [-1, (height + 2 * margin) * (width + 2 * margin), channels])
+    return tf.ensure_shape(tf.gather(flat, pixels, axis=1, batch_dims=1), images.shape)
+
+
+def _margin(dataset):
+    return round(min(dataset.image_shape[:2]) / 8)

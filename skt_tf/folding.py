@@ -1,0 +1,111 @@
+"""A teacher as fast as it gets: normalisation folded into its convolutions, half precision.
+
+The teacher of a transfer is frozen and in inference mode, so its batch normalisation is an
+affine map of each channel, and the convolution in front of it can do that itself.
+"""
+
+import collections
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+# Their results feed comparisons or come before any convolution: grey levels need more than
+# bfloat16's 8 bits, and so do logits.
+_FLOAT32 = (layers.Normalization, layers.Rescaling, layers.Dense, layers.Softmax)
+
+
+def fold_batch_norm(model, precision="float32"):
+    """A copy of `model` in inference mode with batch normalisation folded into convolutions.
+
+    Layers keep their names, and what they put out is the same to rounding. A batch
+    normalisation stays as it is where the convolution before it has an activation, or
+    others read its output too.
+
+    Args:
+        model: a functional `keras.Model`.
+        precision: `"float32"` or `"bfloat16"`, what the convolutions and all between
+            them compute in; the input's standardisation and the dense layers stay in
+            float32. As `"auto"`, bfloat16 where this machine computes in it.
+
+    Returns:
+        A `keras.Model` whose variables are its own and not trainable.
+    """
+    if precision == "auto":
+        precision = "bfloat16" if has_bfloat16() else "float32"
+    pairs = _foldable(model)
+    normalizations = {after: before for before, after in pairs.items()}
+
+    def copy(layer):
+        config = layer.get_config()
+        if layer.name in normalizations:
+            return layers.Identity(name=layer.name, dtype=precision)
+        if layer.name in pairs:
+            config["use_bias"] = True
+        if not isinstance(layer, (layers.InputLayer, *_FLOAT32)):
+            config["dtype"] = precision
+        return type(layer).from_config(config)
+
+    def call(layer, *arguments, **options):
+        # The options were a batch normalisation's.
+        return layer(*arguments, **({} if isinstance(layer, layers.Identity) else options))
+
+    result = keras.models.clone_model(model, clone_function=copy, call_function=call)
+    for layer in model.layers:
+        twin = result.get_layer(layer.name)
+        if layer.name in pairs:
+            twin.set_weights(_fold(layer, model.get_layer(pairs[layer.name])))
+        elif layer.name not in normalizations:
+            twin.set_weights(layer.get_weights())
+    result.trainable = False
+    return result
+
+
+def _foldable(model):
+    """{name of a convolution: name of the batch normalisation to fold into it}."""
+    readers = collections.defaultdict(list)
+    for layer in model.layers:
+        for node in layer._inbound_nodes:
+            for tensor in node.input_tensors:
+                readers[id(tensor)].append(layer)
+    for tensor in model.outputs:
+        readers[id(tensor)].append(None)
+    return {
+        layer.name: readers[id(layer.output)][0].name
+        for layer in model.layers
+        if type(layer) is layers.Conv2D
+        and len(layer._inbound_nodes) == 1
+        and layer.activation is keras.activations.linear
+        and layer.data_format == "channels_last"
+        and [type(reader) for reader in readers[id(layer.output)]] == [layers.BatchNormalization]
+        and len(readers[id(layer.output)][0]._inbound_nodes) == 1
+        and readers[id(layer.output)][0].axis in (-1, 3)
+    }
+
+
+def _fold(convolution, normalization):
+    """[kernel, bias] that do both: γ (W·x + b − μ) / √(σ² + ε) + β."""
+    mean, variance = normalization.moving_mean.numpy(), normalization.moving_variance.numpy()
+    factor = 1 / np.sqrt(variance + normalization.epsilon)
+    if normalization.scale:
+        factor = factor * normalization.gamma.numpy()
+    bias = -mean if convolution.bias is None else convolution.bias.numpy() - mean
+    bias = bias * factor
+    if normalization.center:
+        bias = bias + normalization.beta.numpy()
+    return [convolution.kernel.numpy() * factor, bias]
+
+
+def has_bfloat16():
+    """Whether this machine multiplies in bfloat16: on its GPUs, or on its processor."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        return all(gpu.get("compute_capability", (0, 0)) >= (8, 0) for gpu in details)
+    try:
+        processor = pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False  # Not Linux.
+    return "avx512_bf16" in processor or "amx_bf16" in processor
