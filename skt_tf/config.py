@@ -16,7 +16,7 @@ from skt_tf.methods import METHOD_NAMES, stage_steps, stages
 from skt_tf.points import check_depth, dense_flows, flow_name
 
 DATASETS = ("digits", "cifar10", "cifar100", "mnist", "svhn_cropped")
-JOBS = ("experiment", "export")
+JOBS = ("experiment", "export", "benchmark")
 EXPERIMENTS = ("minimization",)
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SCHEDULES = ("steps", "onecycle")
@@ -97,9 +97,11 @@ class Config:
         "kept in a file; 0 recomputes them for new crops in every iteration",
     )
     precision: str = _flag("float32", "Keras' dtype policy of networks that are built", PRECISIONS)
+    jit_compile: bool = _flag(False, "Compile each step with XLA; slower on CPUs")
     evaluations: int = _flag(20, "Points of each curve: how often a stage is logged and tested")
     teacher: str | None = _flag(None, "Path of a saved teacher (.keras) instead of training one")
     student: str | None = _flag(None, "Path of the saved student (.keras) that export reads")
+    compare: str | None = _flag(None, "A benchmark.json to compare a benchmark with")
     output_dir: str | None = _flag(
         None, "Folder for everything the job writes; runs/<experiment>_<dataset> if not given"
     )
@@ -122,9 +124,9 @@ class Config:
         if self.job == "export" and not self.student:
             raise UserError("--job=export needs --student, the path of a saved student (.keras)")
         if self.output_dir is None:
-            default = (
-                "runs/export" if self.job == "export" else f"runs/{self.experiment}_{self.dataset}"
-            )
+            default = f"runs/{self.job}"
+            if self.job == "experiment":
+                default = f"runs/{self.experiment}_{self.dataset}"
             object.__setattr__(self, "output_dir", default)
         elif not self.output_dir.strip():
             raise UserError("--output_dir is empty: expected the path of a folder")
@@ -238,7 +240,7 @@ class Config:
     def as_dict(self):
         """What decides an experiment's results, as plain JSON values: not where files lie."""
         values = dataclasses.asdict(self)
-        for name in ("job", "data_dir", "output_dir", "student"):
+        for name in ("job", "data_dir", "output_dir", "student", "compare"):
             del values[name]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
@@ -256,6 +258,7 @@ _DEFINE = {
     float | None: flags.DEFINE_float,
     tuple[str, ...]: flags.DEFINE_list,
     str | tuple[float, ...]: flags.DEFINE_string,
+    bool: flags.DEFINE_boolean,
 }
 
 

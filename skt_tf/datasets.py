@@ -57,6 +57,11 @@ class Dataset:
         """(height, width, channels)."""
         return self.train_images.shape[1:]
 
+    def first(self, number):
+        """The same with the first `number` training images alone."""
+        images, labels = self.train_images[:number], self.train_labels[:number]
+        return dataclasses.replace(self, train_images=images, train_labels=labels)
+
     @functools.cached_property
     def tensors(self):
         """(train_images, train_labels) as tensors: one copy for all stages of a run."""

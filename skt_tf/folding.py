@@ -54,11 +54,13 @@ def fold_batch_norm(model, precision="float32"):
 
     result = keras.models.clone_model(model, clone_function=copy, call_function=call)
     for layer in model.layers:
-        twin = result.get_layer(layer.name)
         if layer.name in pairs:
-            twin.set_weights(_fold(layer, model.get_layer(pairs[layer.name])))
-        elif layer.name not in normalizations:
-            twin.set_weights(layer.get_weights())
+            weights = _fold(layer, model.get_layer(pairs[layer.name]))
+        elif layer.weights and layer.name not in normalizations:
+            weights = layer.get_weights()
+        else:
+            continue
+        result.get_layer(layer.name).set_weights(weights)
     result.trainable = False
     return result
 

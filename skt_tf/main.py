@@ -65,6 +65,10 @@ def main(argv):
             from skt_tf import exporting
 
             exporting.run(config)
+        elif config.job == "benchmark":
+            from skt_tf import benchmark
+
+            benchmark.run(config)
         else:
             from skt_tf import experiments
 

@@ -77,8 +77,9 @@ class KeptTargets:
     @functools.cached_property
     def _moves(self):
         number = len(self.dataset.train_labels)
-        views = [draw_moves(number, self.dataset, [self.seed, view]) for view in range(self.views)]
-        return tf.concat(views, axis=0).numpy()
+        with tf.init_scope():  # Values, even where a graph asks first.
+            views = [draw_moves(number, self.dataset, [self.seed, k]) for k in range(self.views)]
+            return tf.concat(views, axis=0).numpy()
 
 
 def keep_targets(teacher, flows, dataset, views, seed, path, batch_size=128):

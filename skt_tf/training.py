@@ -82,7 +82,7 @@ def run_stages(
             steps=length,
         )
         rate = learning_rate(config.schedule, stage.objective, config.rate(stage.objective), length)
-        distiller.compile(optimizer=keras.optimizers.SGD(rate, momentum=0.9))
+        distiller.compile(keras.optimizers.SGD(rate, momentum=0.9), jit_compile=config.jit_compile)
         # The task's batches are the same in every method, whatever stages came before:
         # nets of one seed are pairs.
         stream = 0 if distiller.objective.has_logits else 1 + number

@@ -9,10 +9,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skt_tf.datasets import Dataset, augment, load_dataset, training_batches
+from skt_tf.batches import draw_moves, move, training_batches
+from skt_tf.datasets import Dataset, load_dataset
 from skt_tf.errors import UserError
-
-COLOUR = np.array([200, 3, 90], np.uint8)
 
 
 def indexed(number):
@@ -168,9 +167,11 @@ def offsets(image, result, colour, margin):
 def test_augmented_images_are_crops_of_the_padded_ones(size, margin, mirrored):
     number = 600
     images = np.random.default_rng(0).integers(0, 256, (number, *size, 3), np.uint8)
-    results = augment(tf.constant(images), tf.constant(COLOUR), [5, 6], mirrored).numpy()
+    dataset = Dataset("some", images, None, images, None, 2, mirrored)
+    colour = np.rint(images.mean(axis=(0, 1, 2)))
+    results = move(tf.constant(images), draw_moves(number, dataset, [5, 6]), dataset).numpy()
     assert (results.shape, results.dtype) == (images.shape, np.uint8)
-    found = [offsets(a, b, COLOUR, margin) for a, b in zip(images, results)]
+    found = [offsets(a, b, colour, margin) for a, b in zip(images, results)]
     assert all(len(places) == 1 for places in found)
     counts = np.zeros((2 * margin + 1, 2 * margin + 1, 2), int)
     for ((top, left, flipped),) in found:
@@ -184,8 +185,9 @@ def test_augmented_images_are_crops_of_the_padded_ones(size, margin, mirrored):
 
 def test_augmentation_depends_on_its_seed_alone():
     images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3), np.uint8)
+    dataset = Dataset("some", images, None, images, None, 2, True)
     one, same_one, other = (
-        augment(tf.constant(images), tf.constant(COLOUR), seed, True).numpy()
+        move(tf.constant(images), draw_moves(32, dataset, seed), dataset).numpy()
         for seed in ([1, 2], [1, 2], [1, 3])
     )
     assert np.array_equal(one, same_one)

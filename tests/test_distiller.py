@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from scipy import special
 
-from skt_tf.datasets import training_batches
+from skt_tf.batches import training_batches
 from skt_tf.distiller import SequentialDistiller
 from skt_tf.errors import UserError
 from skt_tf.flows import normalized_flow_weights

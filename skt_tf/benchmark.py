@@ -1,0 +1,306 @@
+"""`--job=benchmark`: what each part of a stage costs, all measured in one run.
+
+Machines are shared and noisy: the parts take turns, round by round, so that ratios of their
+medians hold where their seconds would not.
+"""
+
+import json
+import pathlib
+import resource
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from skt_tf.batches import training_batches
+from skt_tf.datasets import load_dataset
+from skt_tf.distiller import SequentialDistiller
+from skt_tf.environment import environment
+from skt_tf.errors import UserError
+from skt_tf.files import write_json
+from skt_tf.flops import step_flops
+from skt_tf.flows import flow_model, normalized_flow_weights
+from skt_tf.folding import fold_batch_norm
+from skt_tf.methods import TASK, stages
+from skt_tf.models import resnet
+from skt_tf.points import SECTIONS, dense_flows
+from skt_tf.targets import keep_targets
+
+ROUNDS = 5
+STEPS = 6
+WARM_UP = 3
+# Kept targets of this many images tell the speed of all.
+KEPT_IMAGES = 5_120
+
+
+def run(config):
+    """Measures all parts for the networks, batch and precision of `config`.
+
+    Args:
+        config: a `skt_tf.config.Config`.
+
+    Returns:
+        What is written to benchmark.json in the output folder.
+    """
+    folder = pathlib.Path(config.output_dir)
+    other = _read(config.compare) if config.compare else None
+    keras.config.set_dtype_policy(config.precision)
+    dataset = load_dataset(config.dataset, config.data_dir)
+    parts = _Parts(config, dataset, folder)
+    peak = _matmul_peak()
+    seconds = {name: [] for name in parts.calls}
+    for name, call in parts.calls.items():
+        print(f"warming up: {name}", flush=True)
+        call(WARM_UP)
+    for turn in range(ROUNDS):
+        print(f"round {turn + 1} of {ROUNDS}", flush=True)
+        for name, call in parts.calls.items():
+            seconds[name] += call(STEPS)
+    results = {
+        "environment": environment(),
+        "config": config.as_dict(),
+        "peak_flops_per_second": peak,
+        "stages": {
+            name: _row(float(np.median(times)), config.batch_size, parts.flops.get(name), peak)
+            for name, times in seconds.items()
+        },
+        "peak_memory_bytes": _peak_memory(),
+    }
+    write_json(folder / "benchmark.json", results)
+    _print(results, other)
+    print(f"benchmark: {folder / 'benchmark.json'}")
+    return results
+
+
+def _row(seconds, batch_size, flops, peak):
+    return {
+        "images_per_second": batch_size / seconds,
+        "milliseconds": 1000 * seconds,
+        "flops_per_image": flops and flops / batch_size,
+        "share_of_peak": flops and flops / seconds / peak,
+    }
+
+
+class _Parts:
+    """{name: a function of a number of steps that returns the seconds of each}."""
+
+    def __init__(self, config, dataset, folder):
+        self.config, self.dataset = config, dataset
+        self.flops, self.calls = {}, {}
+        normalization = (dataset.mean.tolist(), dataset.variance.tolist())
+
+        def network(depth, seed):
+            return resnet(
+                depth,
+                dataset.num_classes,
+                dataset.image_shape,
+                config.width,
+                normalization=normalization,
+                seed=seed,
+            )
+
+        teacher = network(config.teacher_depth, 0)
+        self.student = lambda: network(config.student_depth, 1)
+        self.flows = dense_flows(config.dense_flows)
+        self.weights = normalized_flow_weights(teacher, self.flows, dataset.train_images[:512])
+        frozen = fold_batch_norm(teacher, config.teacher_precision)
+        disjoint, dense, _ = stages("skt", config.dense_flows)
+        hint = stages("hint")[0]
+        batch = next(iter(self._batches()))
+
+        self._forward(flow_model(frozen, self.flows), batch[0])
+        self._steps("task", self._distiller(TASK, None), batch)
+        self._steps("transfer_disjoint", self._distiller(disjoint, frozen), batch)
+        self._steps("transfer_dense", self._distiller(dense, frozen), batch)
+        self._steps("hint", self._distiller(hint, frozen), batch)
+        self._steps("keras_distiller", self._peer(teacher), batch)
+        self._pipeline()
+        self._fit("fit_task", self._distiller(TASK, None), self._batches)
+        self._bare_fit("keras_fit_task")
+        self._fit("fit_transfer_dense", self._distiller(dense, frozen), self._batches)
+        kept = keep_targets(
+            frozen,
+            self.flows,
+            dataset.first(KEPT_IMAGES),
+            config.target_views or 1,
+            config.seed,
+            folder / "targets.float16",
+        )
+        self._fit(
+            "fit_transfer_dense_kept",
+            self._distiller(dense, frozen),
+            lambda: self._batches(kept.dataset, kept=kept, flows=dense.flows),
+        )
+
+    def _batches(self, dataset=None, **options):
+        return training_batches(
+            dataset or self.dataset, self.config.batch_size, 0, 10**9, **options
+        )
+
+    def _distiller(self, stage, teacher):
+        distiller = SequentialDistiller(
+            teacher,
+            self.student(),
+            stage,
+            flow_weights=self.weights,
+            hint_reduction="mean",
+            weight_decay=self.config.weight_decay,
+        )
+        # A rate that moves nothing: what is measured must not depend on what was learned.
+        distiller.compile(
+            keras.optimizers.SGD(1e-6, momentum=0.9), jit_compile=self.config.jit_compile
+        )
+        return distiller
+
+    def _peer(self, teacher):
+        """Keras' own distiller with three feature losses, on the same networks."""
+        peer = keras.distillation.Distiller(
+            teacher,
+            self.student(),
+            [
+                keras.distillation.FeatureDistillation(
+                    teacher_layer_name=f"p{k}", student_layer_name=f"p{k}"
+                )
+                for k in range(1, SECTIONS + 1)
+            ],
+        )
+        peer.compile(
+            keras.optimizers.SGD(1e-6, momentum=0.9),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile=False,
+        )
+        return peer
+
+    def _forward(self, view, images):
+        function = tf.function(lambda: view(images, training=False))
+        self.flops["teacher_forward"] = step_flops(function.get_concrete_function().graph)
+        self.calls["teacher_forward"] = lambda steps: _timed(function, steps)
+
+    def _steps(self, name, model, batch):
+        model.make_train_function()
+        iterator = iter(tf.data.Dataset.from_tensors(batch).repeat())
+        self.calls[name] = lambda steps: _timed(lambda: model.train_function(iterator), steps)
+        step = tf.function(model.train_step)
+        self.flops[name] = step_flops(step.get_concrete_function(batch).graph)
+
+    def _pipeline(self):
+        iterator = iter(self._batches())
+
+        def call(steps):
+            # So many that the batches that lie ready from before do not count.
+            return [sum(_timed(lambda: next(iterator), 20 * steps)) / (20 * steps)]
+
+        self.calls["pipeline"] = call
+
+    def _fit(self, name, model, batches, **options):
+        def call(steps):
+            clock = _Clock()
+            model.fit(
+                batches(),
+                steps_per_epoch=steps + WARM_UP,
+                verbose=0,
+                callbacks=[clock],
+                **options,
+            )
+            return clock.seconds[WARM_UP - 1 :]
+
+        self.calls[name] = call
+        self.flops[name] = self.flops[name.removeprefix("fit_").removesuffix("_kept")]
+        if name.endswith("_kept"):
+            self.flops[name] -= self.flops["teacher_forward"]
+
+    def _bare_fit(self, name):
+        """The student by Keras alone, on tensors that lie in memory."""
+        model = self.student()
+        model.compile(
+            keras.optimizers.SGD(1e-6, momentum=0.9),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            jit_compile=False,
+        )
+        number = self.config.batch_size * (STEPS + WARM_UP)
+        data = self.dataset.train_images[:number], self.dataset.train_labels[:number]
+
+        def call(steps):
+            clock = _Clock()
+            model.fit(
+                *data, batch_size=self.config.batch_size, verbose=0, callbacks=[clock], shuffle=True
+            )
+            return clock.seconds[WARM_UP - 1 :]
+
+        self.calls[name] = call
+        self.flops[name] = self.flops["task"]
+
+
+class _Clock(keras.callbacks.Callback):
+    """Seconds from the end of a batch to the end of the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def on_train_begin(self, logs=None):
+        self.last = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        if self.last is not None:
+            self.seconds.append(now - self.last)
+        self.last = now
+
+
+def _timed(function, times):
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        # Until the numbers are here: a GPU's kernels only begin when the call returns.
+        keras.tree.map_structure(np.asarray, function())
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def _matmul_peak(size=2048, times=12):
+    """FLOP/s of the fastest of several float32 matrix products."""
+    matrix = tf.random.normal([size, size])
+    product = tf.function(lambda: tf.reduce_sum(matrix @ matrix))
+    _timed(product, 2)
+    return 2 * size**3 / min(_timed(product, times))
+
+
+def _peak_memory():
+    """Bytes of the largest resident set so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _read(path):
+    try:
+        other = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        return {name: row["milliseconds"] for name, row in other["stages"].items()}
+    except (OSError, ValueError, TypeError, KeyError):
+        raise UserError(f"--compare={path} is not a benchmark.json of this project") from None
+
+
+def _print(results, other):
+    from rich import console, table
+
+    header = ["part", "images/s", "ms", "GFLOP/step", "% of peak"]
+    header += ["times other's ms"] if other else []
+    shown = table.Table(box=None, title="one step of each part, median")
+    for k, name in enumerate(header):
+        shown.add_column(name, justify="right" if k else "left")
+    for name, row in results["stages"].items():
+        flops = row["flops_per_image"]
+        cells = [name, f"{row['images_per_second']:,.0f}", f"{row['milliseconds']:.1f}"]
+        cells += [f"{flops * results['config']['batch_size'] / 1e9:.1f}" if flops else "-"]
+        cells += [f"{row['share_of_peak']:.0%}" if flops else "-"]
+        if other:
+            known = other.get(name)
+            cells += [f"{row['milliseconds'] / known:.2f}" if known else "-"]
+        shown.add_row(*cells)
+    print()
+    console.Console(width=None if sys.stdout.isatty() else 200).print(shown)
+    print(f"matrix products: {results['peak_flops_per_second'] / 1e9:,.0f} GFLOP/s in float32")
+    print(f"peak memory: {results['peak_memory_bytes'] / 1e6:,.0f} MB")

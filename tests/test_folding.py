@@ -1,0 +1,109 @@
+"""A teacher with folded batch normalisation puts out what it put out before."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from skt_tf.flows import flow_model
+from skt_tf.folding import fold_batch_norm
+from skt_tf.points import dense_flows
+
+
+def randomized(model, seed=0):
+    """Weights as training leaves them: no moment at its start, no scale one."""
+    random = np.random.default_rng(seed)
+    for variable in model.variables:
+        if variable.dtype == "float32":
+            low, high = (0.5, 2.0) if "variance" in variable.path else (-0.5, 0.5)
+            variable.assign(random.uniform(low, high, variable.shape))
+    return model
+
+
+def normalizations(model):
+    return [x for x in model.layers if isinstance(x, layers.BatchNormalization)]
+
+
+def outputs(model, images):
+    return [np.asarray(x) for x in keras.tree.flatten(model(images, training=False))]
+
+
+def test_all_of_a_residual_network_is_folded_and_gives_the_same(network, batch):
+    teacher = network(1)
+    names, values = [x.name for x in teacher.layers], [v.numpy() for v in teacher.variables]
+    flows = dense_flows("span") + dense_flows("half")[3:]
+    expected = [*outputs(teacher, batch[0]), *outputs(flow_model(teacher, flows), batch[0])]
+    copy = fold_batch_norm(teacher)
+    found = [*outputs(copy, batch[0]), *outputs(flow_model(copy, flows), batch[0])]
+    for one, other in zip(expected, found, strict=True):
+        assert other == pytest.approx(one, rel=2e-4, abs=2e-4 * float(np.abs(one).max()))
+    assert not normalizations(copy)
+    assert [x.name for x in copy.layers] == names
+    assert copy.trainable_variables == []
+    for before, variable in zip(values, teacher.variables, strict=True):
+        assert before.tobytes() == variable.numpy().tobytes()
+    assert len(teacher.trainable_variables) == 23
+
+
+@pytest.mark.parametrize("options", [{"scale": False}, {"center": False}, {"epsilon": 0.1}])
+@pytest.mark.parametrize("bias", [False, True])
+def test_every_kind_of_pair_is_folded(options, bias):
+    images = keras.Input((6, 6, 2))
+    x = layers.Conv2D(3, 3, use_bias=bias)(images)
+    model = randomized(keras.Model(images, layers.BatchNormalization(**options)(x)))
+    batch = np.random.default_rng(1).normal(size=(2, 6, 6, 2)).astype(np.float32)
+    copy = fold_batch_norm(model)
+    assert not normalizations(copy)
+    assert outputs(copy, batch)[0] == pytest.approx(outputs(model, batch)[0], rel=1e-4, abs=1e-5)
+
+
+def activated(images):
+    return layers.BatchNormalization()(layers.Conv2D(2, 1, activation="relu")(images))
+
+
+def read_twice(images):
+    x = layers.Conv2D(2, 1)(images)
+    return layers.Add()([layers.BatchNormalization()(x), x])
+
+
+def put_out(images):
+    x = layers.Conv2D(2, 1, name="out")(images)
+    return [x, layers.BatchNormalization()(x)]
+
+
+def after_pooling(images):
+    return layers.BatchNormalization()(layers.AveragePooling2D(2)(layers.Conv2D(2, 1)(images)))
+
+
+def shared(images):
+    convolution = layers.Conv2D(2, 1)
+    return layers.Add()(
+        [layers.BatchNormalization()(convolution(x)) for x in (images, layers.ReLU()(images))]
+    )
+
+
+@pytest.mark.parametrize("build", [activated, read_twice, put_out, after_pooling, shared])
+def test_what_cannot_be_folded_stays_and_gives_the_same(build):
+    images = keras.Input((4, 4, 2))
+    model = randomized(keras.Model(images, build(images)))
+    batch = np.random.default_rng(1).normal(size=(2, 4, 4, 2)).astype(np.float32)
+    copy = fold_batch_norm(model)
+    assert len(normalizations(copy)) == len(normalizations(model)) > 0
+    for one, other in zip(outputs(model, batch), outputs(copy, batch), strict=True):
+        assert other == pytest.approx(one, rel=1e-5, abs=1e-6)
+
+
+def test_bfloat16_stays_near_and_leaves_grey_levels_and_logits_in_float32(network, batch):
+    teacher = network(1)
+    copy = fold_batch_norm(teacher, "bfloat16")
+    assert copy.get_layer("p3").compute_dtype == "bfloat16"
+    assert copy.get_layer("logits").compute_dtype == "float32"
+    assert {v.dtype for v in copy.variables if v.path.endswith("kernel")} <= {"bfloat16", "float32"}
+    flows = dense_flows()
+    pairs = zip(
+        outputs(flow_model(teacher, flows), batch[0]), outputs(flow_model(copy, flows), batch[0])
+    )
+    for one, other in pairs:
+        assert other.dtype == np.float32
+        distance = np.linalg.norm(one - other) / np.linalg.norm(one)
+        assert 0 < distance < 0.03
