@@ -157,7 +157,7 @@ def _parts(data):
     if isinstance(data, tuple) and len(data) == 2:
         data = *data, None
     # Weights are a tensor where kept targets are a tuple of them.
-    if not isinstance(data, tuple) or len(data) != 3 or not isinstance(data[2], tuple | None):
+    if not isinstance(data, tuple) or len(data) != 3 or not isinstance(data[2], tuple | type(None)):
         raise UserError("expected batches of (images, labels), without sample or class weights")
     images, labels, targets = data
     if labels.shape.rank == 2 and labels.shape[1] == 1:
