@@ -97,6 +97,11 @@ class Config:
         "kept in a file; 0 recomputes them for new crops in every iteration",
     )
     precision: str = _flag("float32", "Keras' dtype policy of networks that are built", PRECISIONS)
+    distribution: str = _flag(
+        "auto",
+        "Devices that share each batch: one, all of this machine, or all GPUs where there are more",
+        ("none", "mirrored", "auto"),
+    )
     jit_compile: bool = _flag(False, "Compile each step with XLA; slower on CPUs")
     evaluations: int = _flag(20, "Points of each curve: how often a stage is logged and tested")
     teacher: str | None = _flag(None, "Path of a saved teacher (.keras) instead of training one")

@@ -129,6 +129,8 @@ class SequentialDistiller(keras.Model):
             if self.weight_decay:
                 kernels = [v for v in self.trainable_variables if v.name == "kernel"]
                 minimized += self.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in kernels])
+            # Replicas see equal parts of a batch and add up their gradients.
+            minimized /= tf.distribute.get_strategy().num_replicas_in_sync
             minimized = self.optimizer.scale_loss(minimized)
         self.optimizer.apply(
             tape.gradient(minimized, self.trainable_variables), self.trainable_variables

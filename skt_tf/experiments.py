@@ -13,6 +13,7 @@ import numpy as np
 from skt_tf import reports
 from skt_tf.datasets import load_dataset
 from skt_tf.distiller import SequentialDistiller
+from skt_tf.distribution import distribution_strategy
 from skt_tf.environment import environment
 from skt_tf.errors import UserError
 from skt_tf.files import write_json
@@ -50,6 +51,18 @@ def run(config):
     given = _load_teacher(config, dataset) if config.teacher and not results["teacher"] else None
     write_json(folder / "results.json", results)
 
+    with distribution_strategy(config.distribution, config.batch_size).scope():
+        _run_all(config, dataset, given, folder, results)
+    # A run that went on has met its methods in another order.
+    results["methods"] = {method: results["methods"][method] for method in config.methods}
+    write_json(folder / "results.json", results)
+    (folder / "targets.float16").unlink(missing_ok=True)
+    reports.write(folder)
+    return results
+
+
+def _run_all(config, dataset, given, folder, results):
+    """Trains the teacher and all nets that are missing."""
     teacher = _teacher(config, dataset, given, folder, results)
     flow_weights = _flow_weights(config, dataset, teacher, folder, results)
     frozen = fold_batch_norm(teacher, config.teacher_precision)
@@ -62,12 +75,6 @@ def run(config):
                 _train_net(method, net, config, dataset, guidance, folder, results)
                 write_json(folder / "results.json", results)
         _complete(method, config, dataset, folder, results)
-    # A run that went on has met its methods in another order.
-    results["methods"] = {method: results["methods"][method] for method in config.methods}
-    write_json(folder / "results.json", results)
-    (folder / "targets.float16").unlink(missing_ok=True)
-    reports.write(folder)
-    return results
 
 
 def _open(folder, config):

@@ -87,7 +87,7 @@ def resnet(
         )(x)
         # A running average over about ten batches, so that runs of a few hundred
         # steps end with statistics of their own weights (Keras' 0.99 is over 100).
-        return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+        return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True)(x)
 
     def shortcut(x, channels, strides):
         if strides > 1:
