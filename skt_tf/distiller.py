@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from skt_tf.errors import UserError
 from skt_tf.flows import check_network
+from skt_tf.fusing import fuse_batch_norm
 from skt_tf.objectives import objective
 
 
@@ -85,7 +86,8 @@ class SequentialDistiller(keras.Model):
         if weight[0] != weight[1] and not steps:
             raise UserError(f"the weight of stage '{stage.name}' fades: give steps=…, its length")
         self.student, self.stage, self.steps = student, stage, steps
-        self.teacher_view, self.student_view = self.objective.views(teacher, student)
+        self.teacher_view, student_view = self.objective.views(teacher, student)
+        self.student_view = fuse_batch_norm(student_view)
         if not self.trainable_variables:
             raise UserError(
                 f"no variable of the student '{student.name}' is trainable in stage "
@@ -120,6 +122,10 @@ class SequentialDistiller(keras.Model):
         images, labels, targets = _parts(data)
         if self.teacher_view is not None and targets is None:
             targets = self.teacher_view(images, training=False)
+            # One network after the other: side by side, each would push the other's maps
+            # out of a CPU's caches.
+            with tf.control_dependencies(keras.tree.flatten(targets)):
+                images = tf.identity(images)
         progress = tf.cast(self.optimizer.iterations, tf.float32) / max(1, (self.steps or 1) - 1)
         with tf.GradientTape() as tape:
             outputs = self.student_view(images, training=self.normalizes_by_batch)

@@ -5,6 +5,7 @@ affine map of each channel, and the convolution in front of it can do that itsel
 """
 
 import collections
+import itertools
 import pathlib
 
 import keras
@@ -35,6 +36,9 @@ def fold_batch_norm(model, precision="float32"):
     """
     if precision == "auto":
         precision = "bfloat16" if has_bfloat16() else "float32"
+    # A graph of its own: layers may have been called in others too.
+    ends = model.outputs[0] if len(model.outputs) == 1 else model.outputs
+    model = keras.Model(model.inputs[0], ends, name=model.name)
     pairs = _foldable(model)
     normalizations = {after: before for before, after in pairs.items()}
 
@@ -67,22 +71,22 @@ def fold_batch_norm(model, precision="float32"):
 
 def _foldable(model):
     """{name of a convolution: name of the batch normalisation to fold into it}."""
-    readers = collections.defaultdict(list)
-    for layer in model.layers:
-        for node in layer._inbound_nodes:
-            for tensor in node.input_tensors:
-                readers[id(tensor)].append(layer)
+    readers, calls = collections.defaultdict(list), collections.Counter()
+    for node in itertools.chain(*model._nodes_by_depth.values()):
+        calls[node.operation] += 1
+        for tensor in node.input_tensors:
+            readers[id(tensor)].append(node.operation)
     for tensor in model.outputs:
         readers[id(tensor)].append(None)
     return {
         layer.name: readers[id(layer.output)][0].name
         for layer in model.layers
         if type(layer) is layers.Conv2D
-        and len(layer._inbound_nodes) == 1
+        and calls[layer] == 1
         and layer.activation is keras.activations.linear
         and layer.data_format == "channels_last"
         and [type(reader) for reader in readers[id(layer.output)]] == [layers.BatchNormalization]
-        and len(readers[id(layer.output)][0]._inbound_nodes) == 1
+        and calls[readers[id(layer.output)][0]] == 1
         and readers[id(layer.output)][0].axis in (-1, 3)
     }
 
