@@ -29,8 +29,8 @@ from skt_tf.points import SECTIONS, dense_flows
 from skt_tf.targets import keep_targets
 
 ROUNDS = 5
-STEPS = 6
-WARM_UP = 3
+STEPS = 10
+WARM_UP = 4
 # Kept targets of this many images tell the speed of all.
 KEPT_IMAGES = 5_120
 

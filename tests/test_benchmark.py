@@ -1,0 +1,120 @@
+"""The benchmark counts what it says it counts, and its file holds together."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from commands import attempt, check_refused, skt_tf
+
+from skt_tf import experiments
+from skt_tf.config import Config
+from skt_tf.flops import step_flops
+
+NAMES = (
+    "teacher_forward",
+    "task",
+    "transfer_disjoint",
+    "transfer_dense",
+    "hint",
+    "keras_distiller",
+    "pipeline",
+    "fit_task",
+    "fit_transfer_dense",
+    "fit_transfer_dense_kept",
+)
+TINY = ("--job=benchmark", "--dataset=digits", "--teacher_depth=8", "--width=2", "--batch_size=16")
+
+
+def test_products_and_their_gradients_are_counted_from_the_formula():
+    images = tf.random.normal([3, 8, 6, 2])
+    convolution, dense = keras.layers.Conv2D(5, 3, strides=2, padding="same"), keras.layers.Dense(7)
+    convolution.build(images.shape)
+    dense.build((3, 60))
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            maps = convolution(images)
+            loss = tf.reduce_sum(dense(tf.reshape(maps, [3, 60])) ** 2)
+            flows = tf.reshape(maps, [3, 12, 5])
+            loss += tf.reduce_sum(tf.matmul(flows, flows, transpose_a=True))
+        return tape.gradient(loss, [images, convolution.kernel.value, dense.kernel.value])
+
+    one_convolution = 2 * (3 * 4 * 3 * 5) * (3 * 3 * 2)
+    one_dense, one_flow = 2 * 3 * 60 * 7, 2 * 3 * (5 * 5) * 12
+    # Forward, and once each for the gradients of both factors.
+    expected = 3 * (one_convolution + one_dense + one_flow)
+    assert step_flops(step.get_concrete_function().graph) == expected
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("benchmark")
+    done = skt_tf(*TINY, "--output_dir=first", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd, done, json.loads((cwd / "first" / "benchmark.json").read_text(encoding="utf-8"))
+
+
+def test_every_part_is_measured(measured):
+    _, done, results = measured
+    assert set(NAMES) <= set(results["stages"])
+    for name in NAMES:
+        row = results["stages"][name]
+        assert name in done.stdout
+        assert row["images_per_second"] * row["milliseconds"] == pytest.approx(16_000)
+        if name != "pipeline":
+            seconds = row["milliseconds"] / 1000
+            share = row["flops_per_image"] * 16 / seconds / results["peak_flops_per_second"]
+            assert row["share_of_peak"] == pytest.approx(share)
+    assert 1e8 < results["peak_memory_bytes"] < 1e11
+    assert results["config"]["batch_size"] == 16
+    assert results["environment"]["tensorflow"] == tf.__version__
+
+
+def test_a_transfer_step_is_the_teacher_s_forward_pass_and_the_student_s_step(measured):
+    _, _, results = measured
+    flops = {
+        name: results["stages"][name]["flops_per_image"] for name in NAMES if name != "pipeline"
+    }
+    assert flops["fit_transfer_dense"] == flops["transfer_dense"]
+    kept = flops["transfer_dense"] - flops["teacher_forward"]
+    assert flops["fit_transfer_dense_kept"] == pytest.approx(kept)
+    # Each network runs once; Keras' own distiller runs the student twice.
+    assert flops["transfer_dense"] < flops["keras_distiller"]
+
+
+@pytest.mark.parametrize("content", [None, "[]", '{"stages": 3}'])
+def test_what_is_no_benchmark_cannot_be_compared_with(tmp_path, content):
+    folder = tmp_path / "given"
+    folder.mkdir()
+    if content is not None:
+        (folder / "other.json").write_text(content)
+    check_refused(
+        attempt([*TINY, "--compare=other.json", "--output_dir=new"], folder, tmp_path / "work"),
+        ["--compare=other.json", "benchmark.json"],
+    )
+
+
+def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
+    config = Config(
+        dataset="digits",
+        teacher_depth=8,
+        width=2,
+        batch_size=16,
+        methods=("skt", "fsp"),
+        teacher_steps=3,
+        transfer_steps=4,
+        task_steps=2,
+        evaluations=1,
+        target_views=2,
+        output_dir=str(tmp_path / "run"),
+    )
+    results = experiments.run(config)
+    assert capsys.readouterr().out.count("keeping the teacher's targets") == 1
+    assert not (tmp_path / "run" / "targets.float16").exists()
+    for method in ("skt", "fsp"):
+        losses = [stage["final_loss"] for stage in results["methods"][method]["stages"]]
+        assert np.isfinite(losses).all()
