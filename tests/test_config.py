@@ -22,6 +22,7 @@ FLOATS = st.floats() | st.floats(0, 2)
 ANY = {
     str: WORDS,
     str | None: st.none() | WORDS,
+    bool: st.booleans(),
     int: INTEGERS,
     float: FLOATS,
     float | None: st.none() | FLOATS,
