@@ -191,6 +191,11 @@ def test_every_field_has_a_flag_that_sets_it():
         "teacher": "t.keras",
         "student": "s.keras",
         "output_dir": "o",
+        "compare": "b.json",
+        "teacher_precision": "bfloat16",
+        "target_views": 12,
+        "distribution": "mirrored",
+        "jit_compile": True,
     }
     # `experiment` has one value only, its default.
     assert set(values) == set(FIELDS) - {"experiment"}
