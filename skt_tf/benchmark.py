@@ -279,7 +279,7 @@ def _read(path):
     try:
         other = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         return {name: row["milliseconds"] for name, row in other["stages"].items()}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise UserError(f"--compare={path} is not a benchmark.json of this project") from None
 
 
