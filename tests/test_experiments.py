@@ -21,6 +21,7 @@ from sklearn.model_selection import train_test_split
 from skt_tf import experiments
 from skt_tf.config import Config
 from skt_tf.errors import UserError
+from skt_tf.folding import fold_batch_norm
 from skt_tf.training import run_stages
 
 FLOWS = ("p0_p1", "p1_p2", "p2_p3", "p0_p2", "p1_p3")
@@ -426,14 +427,19 @@ def test_a_given_teacher_is_copied_as_it_is(with_given_teacher):
 
 
 def test_nothing_of_the_teacher_changes_in_a_whole_run(tmp_path, monkeypatch):
-    taught = []
-    monkeypatch.setattr(
-        experiments,
-        "run_stages",
-        lambda plan, student, teacher, *rest, **options: (
-            taught.append(teacher) or run_stages(plan, student, teacher, *rest, **options)
-        ),
-    )
+    taught, frozen = [], []
+
+    def noted(plan, student, teacher, *rest, **options):
+        taught.append(teacher)
+        return run_stages(plan, student, teacher, *rest, **options)
+
+    def folded(teacher, precision):
+        copy = fold_batch_norm(teacher, precision)
+        frozen.append((teacher, copy, [v.numpy() for v in copy.variables]))
+        return copy
+
+    monkeypatch.setattr(experiments, "run_stages", noted)
+    monkeypatch.setattr(experiments, "fold_batch_norm", folded)
     experiments.run(
         Config(
             dataset="digits",
@@ -450,8 +456,11 @@ def test_nothing_of_the_teacher_changes_in_a_whole_run(tmp_path, monkeypatch):
     )
     saved = keras.models.load_model(tmp_path / "run" / "teacher" / "model.keras")
     assert len(taught) == 1 + len(METHODS)
-    assert len({id(teacher) for teacher in taught[1:]}) == 1
-    for before, after in zip(saved.variables, taught[-1].variables, strict=True):
+    ((teacher, copy, start),) = frozen
+    assert all(used is copy for used in taught[1:])
+    for before, after in zip(start, copy.variables, strict=True):
+        assert before.tobytes() == after.numpy().tobytes()
+    for before, after in zip(saved.variables, teacher.variables, strict=True):
         assert before.path == after.path
         assert before.numpy().tobytes() == after.numpy().tobytes()
 

@@ -165,7 +165,7 @@ def help_page(tmp_path_factory):
 
 def explanation(page, flag):
     """The text of a flag on the help page, its lines joined; its default is not in it."""
-    found = re.search(rf"^  --{flag}: (.+?)$\n(?=  --|    \(|\n|\Z)", page, re.M | re.S)
+    found = re.search(rf"^  --(?:\[no\])?{flag}: (.+?)$\n(?=  --|    \(|\n|\Z)", page, re.M | re.S)
     return " ".join(found[1].split()) if found else ""
 
 
