@@ -194,15 +194,15 @@ class _Parts:
 
         self.calls["pipeline"] = call
 
-    def _fit(self, name, model, batches, **options):
+    def _fit(self, name, model, batches):
         def call(steps):
             clock = _Clock()
             model.fit(
                 batches(),
                 steps_per_epoch=steps + WARM_UP,
+                shuffle=False,
                 verbose=0,
                 callbacks=[clock],
-                **options,
             )
             return clock.seconds[WARM_UP - 1 :]
 
