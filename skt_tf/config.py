@@ -99,8 +99,9 @@ class Config:
     precision: str = _flag("float32", "Keras' dtype policy of networks that are built", PRECISIONS)
     distribution: str = _flag(
         "auto",
-        "Devices that share each batch: one, all of this machine, or all GPUs where there are more",
-        ("none", "mirrored", "auto"),
+        "Devices that share each batch: one, all of this machine, all of the workers in TF_CONFIG, "
+        "or all GPUs of this machine where there are several",
+        ("none", "mirrored", "multi_worker", "auto"),
     )
     jit_compile: bool = _flag(False, "Compile each step with XLA; slower on CPUs")
     evaluations: int = _flag(20, "Points of each curve: how often a stage is logged and tested")
@@ -128,6 +129,10 @@ class Config:
         self._check_flow_weights()
         if self.job == "export" and not self.student:
             raise UserError("--job=export needs --student, the path of a saved student (.keras)")
+        if self.job != "experiment" and self.distribution in ("mirrored", "multi_worker"):
+            raise UserError(
+                f"--job={self.job} uses one device: leave out --distribution={self.distribution}"
+            )
         if self.output_dir is None:
             default = f"runs/{self.job}"
             if self.job == "experiment":

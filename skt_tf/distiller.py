@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from skt_tf.distribution import several_workers
 from skt_tf.errors import UserError
 from skt_tf.flows import check_network
 from skt_tf.fusing import fuse_batch_norm
@@ -114,6 +115,9 @@ class SequentialDistiller(keras.Model):
         super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
         self.optimizer.build(self.trainable_variables)
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: all is built. Keras' own averages a batch over workers, which fails."""
+
     def call(self, images, training=False):
         """Logits of the student for images [batch, height, width, channels]."""
         return self.student(images, training=training)
@@ -157,7 +161,11 @@ class SequentialDistiller(keras.Model):
         for name, tracker in self.trackers.items():
             if name in values:
                 tracker.update_state(values[name])
-        return {name: t.result() for name, t in self.trackers.items() if name in values}
+        results = {name: t.result() for name, t in self.trackers.items() if name in values}
+        if several_workers(tf.distribute.get_strategy()):
+            # Keras averages them over the workers along an axis, which a scalar lacks.
+            results = {name: result[None] for name, result in results.items()}
+        return results
 
 
 def _parts(data):

@@ -1,4 +1,9 @@
-"""`--distribution`: over which devices a batch is spread."""
+"""`--distribution`: over which devices and processes a batch is spread."""
+
+import functools
+import json
+import os
+import zlib
 
 import tensorflow as tf
 
@@ -6,30 +11,89 @@ from skt_tf.errors import UserError
 
 
 def distribution_strategy(name, batch_size):
-    """The `tf.distribute.Strategy` for one of `none`, `mirrored` and `auto`.
+    """The `tf.distribute.Strategy` for one of `none`, `mirrored`, `multi_worker` and `auto`.
 
     Args:
         name: `"mirrored"` spreads each batch over all GPUs, or all logical CPUs where there
-            are none; `"auto"` does so where there are several GPUs.
+            are none; `"auto"` does so where there are several GPUs; `"multi_worker"` spreads it
+            over the processes that TF_CONFIG names, and all GPUs of each.
         batch_size: images of a whole batch.
 
     Returns:
         A strategy; the default one, of one device, for `"none"`.
 
     Raises:
-        ValueError: a batch that the devices cannot share evenly.
+        ValueError: a batch that the devices cannot share evenly, or no cluster in TF_CONFIG.
     """
+    strategy = join_cluster() if name == "multi_worker" else _mirrored(name)
+    devices = strategy.num_replicas_in_sync
+    if batch_size % devices:
+        raise UserError(
+            f"--batch_size={batch_size} cannot be shared evenly by {devices} devices: "
+            "expected a multiple"
+        )
+    return strategy
+
+
+def _mirrored(name):
     gpus = tf.config.list_logical_devices("GPU")
     if name == "none" or (name == "auto" and len(gpus) < 2):
         return tf.distribute.get_strategy()
     devices = gpus or tf.config.list_logical_devices("CPU")
-    if batch_size % len(devices):
-        raise UserError(
-            f"--batch_size={batch_size} cannot be shared evenly by {len(devices)} devices: "
-            "expected a multiple"
-        )
     # Not the default, collectives: they are numbered as each replica's thread meets them, and the
     # gradients of synchronised batch statistics are not met in the same order by all.
     nccl = len(gpus) > 1
     reduction = tf.distribute.NcclAllReduce() if nccl else tf.distribute.ReductionToOneDevice()
     return tf.distribute.MirroredStrategy([d.name for d in devices], cross_device_ops=reduction)
+
+
+@functools.cache
+def join_cluster():
+    """The strategy of the cluster in TF_CONFIG; waits until all of its workers are there.
+
+    It must come before any other work of TensorFlow in the process.
+    """
+    example = {
+        "cluster": {"worker": ["host1:2222", "host2:2222"]},
+        "task": {"type": "worker", "index": 0},
+    }
+    try:
+        settings = json.loads(os.environ["TF_CONFIG"])
+        task, cluster = settings["task"], settings["cluster"]
+        cluster[task["type"]][task["index"]]
+    except (KeyError, ValueError, TypeError, IndexError):
+        raise UserError(
+            "--distribution=multi_worker needs the environment variable TF_CONFIG, which differs "
+            f"in 'index' from worker to worker, such as TF_CONFIG='{json.dumps(example)}'"
+        ) from None
+    number = sum(len(addresses) for addresses in cluster.values())
+    print(f"{task['type']} {task['index']}, one of {number}: waiting for all", flush=True)
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def several_workers(strategy):
+    """Whether `strategy` spreads a batch over more than this process."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and (
+        strategy.num_replicas_in_sync > len(strategy.extended.worker_devices)
+    )
+
+
+def is_chief(strategy):
+    """Whether this process writes the files: all do but the further workers of a cluster."""
+    return not several_workers(strategy) or strategy.extended.should_checkpoint
+
+
+def all_agree(strategy, text=""):
+    """Waits for all workers of `strategy`; returns whether they have all come with one text."""
+    if not several_workers(strategy):
+        return True
+
+    def own():
+        return tf.constant(zlib.crc32(text.encode()), tf.float64)
+
+    @tf.function(autograph=False)
+    def difference():
+        mean = strategy.reduce("MEAN", strategy.run(own), axis=None)
+        return strategy.reduce("SUM", strategy.run(lambda: tf.abs(mean - own())), axis=None)
+
+    return float(difference()) == 0

@@ -4,16 +4,19 @@ A run is its folder. results.json is written anew after each trained network; th
 same command finds it and goes on with what is missing.
 """
 
+import contextlib
 import json
+import os
 import pathlib
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from skt_tf import reports
 from skt_tf.datasets import load_dataset
 from skt_tf.distiller import SequentialDistiller
-from skt_tf.distribution import distribution_strategy
+from skt_tf.distribution import all_agree, distribution_strategy, is_chief
 from skt_tf.environment import environment
 from skt_tf.errors import UserError
 from skt_tf.files import write_json
@@ -44,37 +47,199 @@ def run(config):
         ValueError: what the configuration alone could not tell: data, teacher or
             output folder do not fit, in one sentence.
     """
-    folder = pathlib.Path(config.output_dir)
-    results = _open(folder, config)
-    keras.config.set_dtype_policy(config.precision)
-    dataset = load_dataset(config.dataset, config.data_dir)
-    given = _load_teacher(config, dataset) if config.teacher and not results["teacher"] else None
-    write_json(folder / "results.json", results)
+    strategy = distribution_strategy(config.distribution, config.batch_size)
+    with contextlib.ExitStack() as stack:
+        if not is_chief(strategy):
+            silence = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(silence))
+        try:
+            with strategy.scope():
+                experiment = _Experiment(config, strategy)
+                experiment.train()
+            # Out of the scope, in which every new variable waits for all workers to make it.
+            if is_chief(strategy):
+                experiment.complete()
+            all_agree(strategy)
+        except (tf.errors.UnavailableError, tf.errors.AbortedError):
+            raise UserError(
+                "a worker of the cluster is gone: start all of them again with the same commands, "
+                "which go on with what is missing"
+            ) from None
+    return experiment.results
 
-    with distribution_strategy(config.distribution, config.batch_size).scope():
-        _run_all(config, dataset, given, folder, results)
-    # A run that went on has met its methods in another order.
-    results["methods"] = {method: results["methods"][method] for method in config.methods}
-    write_json(folder / "results.json", results)
-    (folder / "targets.float16").unlink(missing_ok=True)
-    reports.write(folder)
-    return results
 
+class _Experiment:
+    """One run. Every worker of a cluster trains with the others; the chief alone writes."""
 
-def _run_all(config, dataset, given, folder, results):
-    """Trains the teacher and all nets that are missing."""
-    teacher = _teacher(config, dataset, given, folder, results)
-    flow_weights = _flow_weights(config, dataset, teacher, folder, results)
-    frozen = fold_batch_norm(teacher, config.teacher_precision)
-    kept = _kept_targets(config, dataset, frozen, folder, results)
-    for method in config.methods:
-        for net in range(config.nets):
-            entry = results["methods"].get(method)
-            if entry is None or len(entry["accuracies"]) <= net:
-                guidance = {"teacher": frozen, "flow_weights": flow_weights, "kept": kept}
-                _train_net(method, net, config, dataset, guidance, folder, results)
-                write_json(folder / "results.json", results)
-        _complete(method, config, dataset, folder, results)
+    def __init__(self, config, strategy):
+        self.config, self.strategy, self.writes = config, strategy, is_chief(strategy)
+        self.folder = pathlib.Path(config.output_dir)
+        self.results = _open(self.folder, config)
+        known = [self.results[name] for name in ("config", "teacher", "flow_weights", "methods")]
+        if not all_agree(strategy, json.dumps(known, sort_keys=True)):
+            raise UserError(
+                "the workers differ in their flags, or in what they see in --output_dir: expected "
+                "the same flags and one folder for all"
+            )
+        keras.config.set_dtype_policy(config.precision)
+        self.dataset = load_dataset(config.dataset, config.data_dir)
+        self.given = None
+        if config.teacher and not self.results["teacher"]:
+            self.given = _load_teacher(config, self.dataset)
+
+    def train(self):
+        """Trains the teacher and all nets that are missing."""
+        self._record()
+        teacher = self._teacher()
+        flow_weights = self._flow_weights(teacher)
+        frozen = fold_batch_norm(teacher, self.config.teacher_precision)
+        kept = self._kept_targets(frozen)
+        guidance = {"teacher": frozen, "flow_weights": flow_weights, "kept": kept}
+        for method in self.config.methods:
+            for net in range(self._done(method), self.config.nets):
+                self._train_net(method, net, guidance)
+
+    def complete(self):
+        """Adds what takes all nets of a method, and reports."""
+        methods = self.results["methods"]
+        for method in self.config.methods:
+            if methods[method]["ensemble"] is None:
+                methods[method]["ensemble"] = self._ensemble(method)
+        # A run that went on has met its methods in another order.
+        self.results["methods"] = {method: methods[method] for method in self.config.methods}
+        self._record()
+        self._targets_path.unlink(missing_ok=True)
+        reports.write(self.folder)
+
+    @property
+    def _targets_path(self):
+        return self.folder / "targets.float16"
+
+    def _record(self):
+        if self.writes:
+            write_json(self.folder / "results.json", self.results)
+
+    def _save(self, path, network, records):
+        """Writes a network and, beside it, what its stages logged."""
+        if self.writes:
+            save_network(network, path)
+            if records:
+                write_metrics(path.with_name("metrics.csv"), records)
+
+    def _done(self, method):
+        """How many nets of `method` are trained."""
+        return len(self.results["methods"].get(method, {}).get("accuracies", ()))
+
+    def _teacher(self):
+        """The teacher: given, trained before, or trained now. It is recorded and saved."""
+        config, dataset = self.config, self.dataset
+        path = self.folder / "teacher" / "model.keras"
+        if self.results["teacher"] is not None:
+            return load_network(path)
+        teacher, records = self.given, []
+        if teacher is None:
+            teacher = _build(config.teacher_depth, config, dataset, seed=config.seed)
+            title = f"teacher, {config.teacher_depth} layers"
+            records = run_stages(
+                (TEACHER,), teacher, None, dataset, config, seed=config.seed, title=title
+            )
+        self._save(path, teacher, records)
+        self.results["teacher"] = {
+            "depth": _depth(teacher),
+            "accuracy": _accuracy(teacher, dataset),
+            "iterations": sum(record.steps for record in records),
+            "seconds": round(sum(record.seconds for record in records), 1),
+            "parameters": teacher.count_params(),
+            "source": config.teacher,
+        }
+        self._record()
+        print(f"teacher: {self.results['teacher']['accuracy']:.2%} of the test images")
+        return teacher
+
+    def _flow_weights(self, teacher):
+        """λ of every dense flow: the same for every net and stage of a run."""
+        config, known = self.config, self.results["flow_weights"]
+        flows = dense_flows(config.dense_flows)
+        if not _transfers(config, config.methods):
+            return None
+        if known is not None:
+            return {flow: known[flow_name(flow)] for flow in flows}
+        if config.flow_weights == "normalized":
+            images = self.dataset.train_images[:WEIGHT_IMAGES]
+            weights = normalized_flow_weights(teacher, flows, images)
+        elif config.flow_weights == "equal":
+            weights = dict.fromkeys(flows, 1.0)
+        else:
+            weights = dict(zip(flows, config.flow_weights, strict=True))
+        self.results["flow_weights"] = {flow_name(flow): λ for flow, λ in weights.items()}
+        self._record()
+        return weights
+
+    def _kept_targets(self, teacher):
+        """The targets of all dense flows, if they are to be kept and a net still needs them."""
+        config = self.config
+        waiting = [method for method in config.methods if self._done(method) < config.nets]
+        if not (config.target_views and _transfers(config, waiting)):
+            return None
+        if not self.writes:
+            all_agree(self.strategy)  # The chief writes them, the others find them.
+            if not self._targets_path.exists():
+                raise UserError("--target_views needs an --output_dir that all workers share")
+        kept = keep_targets(
+            teacher,
+            dense_flows(config.dense_flows),
+            self.dataset,
+            config.target_views,
+            config.seed,
+            self._targets_path,
+            config.batch_size,
+        )
+        if self.writes:
+            all_agree(self.strategy)
+        return kept
+
+    def _train_net(self, method, net, guidance):
+        config, dataset = self.config, self.dataset
+        plan = config.stages(method)
+        # Net k of every method starts from the same weights and sees the same data.
+        seed = config.seed + 1 + net
+        student = _build(config.student_depth, config, dataset, seed=seed)
+        title = f"{method}, net {net + 1} of {config.nets}"
+        records = run_stages(
+            plan, student, dataset=dataset, config=config, seed=seed, title=title, **guidance
+        )
+        self._save(self._student_path(method, net), student, records)
+        entry = self.results["methods"].setdefault(
+            method,
+            {
+                "accuracies": [],
+                "mean": None,
+                "ensemble": None,
+                "iterations": 0,
+                "seconds": 0.0,
+                "parameters": student.count_params(),
+                "stages": [{"name": r.name, "steps": r.steps, "final_loss": 0.0} for r in records],
+            },
+        )
+        done = len(entry["accuracies"])
+        entry["accuracies"].append(_accuracy(student, dataset))
+        entry["mean"] = float(np.mean(entry["accuracies"]))
+        entry["iterations"] += sum(stage_steps(plan, config.iterations))
+        entry["seconds"] = round(entry["seconds"] + sum(record.seconds for record in records), 1)
+        for stage, record in zip(entry["stages"], records):
+            stage["final_loss"] = (stage["final_loss"] * done + record.final_loss) / (done + 1)
+        self._record()
+        print(f"{title}: {entry['accuracies'][-1]:.2%} of the test images")
+
+    def _ensemble(self, method):
+        """Accuracy of the mean of the softmax outputs of a method's nets."""
+        dataset = self.dataset
+        students = [load_network(self._student_path(method, k)) for k in range(self.config.nets)]
+        outputs = [probabilities(student, dataset.test_images) for student in students]
+        return float(np.mean(np.mean(outputs, axis=0).argmax(1) == dataset.test_labels))
+
+    def _student_path(self, method, net):
+        return self.folder / method / f"net{net}" / "student.keras"
 
 
 def _open(folder, config):
@@ -170,125 +335,6 @@ def _depth(network):
     return sum(isinstance(layer, weighted) for layer in network.layers)
 
 
-def _teacher(config, dataset, given, folder, results):
-    """The teacher: given, trained before, or trained now. It is recorded and saved."""
-    path = folder / "teacher" / "model.keras"
-    if results["teacher"] is not None:
-        return load_network(path)
-    if given is not None:
-        teacher, iterations, seconds = given, 0, 0.0
-    else:
-        teacher = _build(config.teacher_depth, config, dataset, seed=config.seed)
-        title = f"teacher, {config.teacher_depth} layers"
-        (record,) = run_stages(
-            (TEACHER,), teacher, None, dataset, config, seed=config.seed, title=title
-        )
-        iterations, seconds = record.steps, record.seconds
-        write_metrics(folder / "teacher" / "metrics.csv", [record])
-    save_network(teacher, path)
-    results["teacher"] = {
-        "depth": _depth(teacher),
-        "accuracy": _accuracy(teacher, dataset),
-        "iterations": iterations,
-        "seconds": round(seconds, 1),
-        "parameters": teacher.count_params(),
-        "source": config.teacher,
-    }
-    write_json(folder / "results.json", results)
-    print(f"teacher: {results['teacher']['accuracy']:.2%} of the test images")
-    return teacher
-
-
-def _flow_weights(config, dataset, teacher, folder, results):
-    """λ of every dense flow: the same for every net and stage of a run."""
-    flows = dense_flows(config.dense_flows)
-    if not any(stage.objective == "transfer" for m in config.methods for stage in config.stages(m)):
-        return None
-    if results["flow_weights"] is not None:
-        return {flow: results["flow_weights"][flow_name(flow)] for flow in flows}
-    if config.flow_weights == "normalized":
-        weights = normalized_flow_weights(teacher, flows, dataset.train_images[:WEIGHT_IMAGES])
-    elif config.flow_weights == "equal":
-        weights = dict.fromkeys(flows, 1.0)
-    else:
-        weights = dict(zip(flows, config.flow_weights, strict=True))
-    results["flow_weights"] = {flow_name(flow): weight for flow, weight in weights.items()}
-    write_json(folder / "results.json", results)
-    return weights
-
-
-def _kept_targets(config, dataset, teacher, folder, results):
-    """The targets of all dense flows, if they are to be kept and a net still needs them."""
-    waiting = [
-        m
-        for m in config.methods
-        if len(results["methods"].get(m, {}).get("accuracies", ())) < config.nets
-    ]
-    transfers = [s for m in waiting for s in config.stages(m) if s.objective == "transfer"]
-    if not (config.target_views and transfers):
-        return None
-    return keep_targets(
-        teacher,
-        dense_flows(config.dense_flows),
-        dataset,
-        config.target_views,
-        config.seed,
-        folder / "targets.float16",
-        config.batch_size,
-    )
-
-
-def _train_net(method, net, config, dataset, guidance, folder, results):
-    plan = config.stages(method)
-    # Net k of every method starts from the same weights and sees the same data.
-    seed = config.seed + 1 + net
-    student = _build(config.student_depth, config, dataset, seed=seed)
-    title = f"{method}, net {net + 1} of {config.nets}"
-    records = run_stages(
-        plan,
-        student,
-        guidance["teacher"],
-        dataset,
-        config,
-        seed=seed,
-        flow_weights=guidance["flow_weights"],
-        kept=guidance["kept"],
-        title=title,
-    )
-    place = folder / method / f"net{net}"
-    save_network(student, place / "student.keras")
-    write_metrics(place / "metrics.csv", records)
-    entry = results["methods"].setdefault(
-        method,
-        {
-            "accuracies": [],
-            "mean": None,
-            "ensemble": None,
-            "iterations": 0,
-            "seconds": 0.0,
-            "parameters": student.count_params(),
-            "stages": [{"name": r.name, "steps": r.steps, "final_loss": 0.0} for r in records],
-        },
-    )
-    done = len(entry["accuracies"])
-    entry["accuracies"].append(_accuracy(student, dataset))
-    entry["iterations"] += sum(stage_steps(plan, config.iterations))
-    entry["seconds"] = round(entry["seconds"] + sum(record.seconds for record in records), 1)
-    for stage, record in zip(entry["stages"], records):
-        stage["final_loss"] = (stage["final_loss"] * done + record.final_loss) / (done + 1)
-    print(f"{title}: {entry['accuracies'][-1]:.2%} of the test images")
-
-
-def _complete(method, config, dataset, folder, results):
-    """Mean and ensemble (the mean of softmax outputs) over the nets of a method."""
-    entry = results["methods"][method]
-    if entry["ensemble"] is not None:
-        return
-    entry["mean"] = float(np.mean(entry["accuracies"]))
-    outputs = [
-        probabilities(
-            load_network(folder / method / f"net{k}" / "student.keras"), dataset.test_images
-        )
-        for k in range(config.nets)
-    ]
-    entry["ensemble"] = float(np.mean(np.mean(outputs, axis=0).argmax(1) == dataset.test_labels))
+def _transfers(config, methods):
+    """Whether any of `methods` has a transfer stage."""
+    return any(stage.flows for method in methods for stage in config.stages(method))

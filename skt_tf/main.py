@@ -60,7 +60,7 @@ def main(argv):
     try:
         config = configuration.from_flags()
         # TensorFlow takes seconds to load: only for a configuration that holds.
-        load_tensorflow()
+        load_tensorflow(config.distribution)
         if config.job == "export":
             from skt_tf import exporting
 

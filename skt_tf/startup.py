@@ -13,8 +13,12 @@ _GREETING = re.compile(
 )
 
 
-def load_tensorflow():
-    """Imports TensorFlow and looks for devices; prints of it only what may need an answer."""
+def load_tensorflow(distribution="none"):
+    """Imports TensorFlow and looks for devices; prints of it only what may need an answer.
+
+    Args:
+        distribution: as the flag; a cluster must be joined before anything else is done.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with _filtered_stderr():
@@ -22,7 +26,13 @@ def load_tensorflow():
 
         # Every stage is a graph of its own: traced once, and meant to be.
         tf.get_logger().addFilter(lambda record: "retracing" not in record.getMessage())
-        tf.config.list_physical_devices("GPU")
+        for gpu in tf.config.list_physical_devices("GPU"):
+            # Others use the same GPU; TensorFlow would take all of its memory.
+            tf.config.experimental.set_memory_growth(gpu, True)
+        if distribution == "multi_worker":
+            from skt_tf.distribution import join_cluster
+
+            join_cluster()
         tf.constant(0)
 
 

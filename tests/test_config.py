@@ -194,7 +194,7 @@ def test_every_field_has_a_flag_that_sets_it():
         "compare": "b.json",
         "teacher_precision": "bfloat16",
         "target_views": 12,
-        "distribution": "mirrored",
+        "distribution": "none",
         "jit_compile": True,
     }
     # `experiment` has one value only, its default.

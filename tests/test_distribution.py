@@ -1,24 +1,32 @@
-"""A batch over two devices gives the update that it gives on one."""
+"""A batch over two devices, or two processes, gives the update that it gives on one device."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from commands import ROOT, is_one_sentence, skt_tf, snapshot
 
 from skt_tf.distribution import distribution_strategy
 
-# In a process of its own: devices are set before TensorFlow starts.
+# In a process of its own: devices and clusters are set before TensorFlow starts.
 PROGRAM = """
-import json
+import sys
 import keras
 import numpy as np
 import tensorflow as tf
+from skt_tf.startup import load_tensorflow
 
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
+name, path = sys.argv[1:]
+if name == "mirrored":
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+load_tensorflow(name)
 
 import skt_tf
 from skt_tf.distribution import distribution_strategy
@@ -29,10 +37,9 @@ standard = data.mean, data.variance
 kinds = {
     "transfer": stages("skt")[1], "hint": stages("hint")[0], "soft": stages("hint")[1], "task": TASK
 }
-
-
-def run(name, stage):
-    strategy = distribution_strategy(name, 32)
+strategy = distribution_strategy(name, 32)
+found = {"replicas": strategy.num_replicas_in_sync}
+for kind, stage in kinds.items():
     with strategy.scope():
         teacher, student = (
             skt_tf.resnet(8, 10, data.image_shape, 4, normalization=standard, seed=k)
@@ -46,34 +53,138 @@ def run(name, stage):
             hint_reduction="mean",
         )
         distiller.compile(keras.optimizers.SGD(0.02, momentum=0.9))
-    start = [v.numpy() for v in student.variables]
-    batches = skt_tf.training_batches(data, 32, 0, 10)
-    distiller.fit(batches, steps_per_epoch=10, verbose=0, shuffle=False)
-    return strategy.num_replicas_in_sync, start, [v.numpy() for v in student.variables]
-
-
-found = {}
-for kind, stage in kinds.items():
-    (one, start, alone), (two, _, shared) = run("none", stage), run("mirrored", stage)
-    moved = max(float(np.abs(a - b).max()) for a, b in zip(start, alone))
-    apart = max(float(np.abs(a - b).max()) for a, b in zip(alone, shared))
-    found[kind] = [one, two, moved, apart]
-print(json.dumps(found))
+    start = np.concatenate([v.numpy().ravel() for v in student.variables])
+    history = distiller.fit(
+        skt_tf.training_batches(data, 32, 0, 10), epochs=2, steps_per_epoch=5, verbose=0,
+        shuffle=False,
+    ).history
+    found[f"{kind}_start"] = start
+    found[f"{kind}_end"] = np.concatenate([v.numpy().ravel() for v in student.variables])
+    found[f"{kind}_losses"] = history["loss"]
+np.savez(path, **found)
 """
+KINDS = ("transfer", "hint", "soft", "task")
+
+
+def cluster(*commands, **options):
+    """Runs each command as a worker of one cluster on this machine; their results."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in commands]
+    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    workers = []
+    for index, command in enumerate(commands):
+        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, *map(str, command)],
+                env={**os.environ, "TF_CONFIG": json.dumps(task), "PYTHONPATH": str(ROOT)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                **options,
+            )
+        )
+    try:
+        return [(*worker.communicate(timeout=600), worker.returncode) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
 
 
 @pytest.fixture(scope="module")
-def found():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("distribution")
+    for name in ("none", "mirrored"):
+        command = [sys.executable, "-c", PROGRAM, name, folder / f"{name}.npz"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+    done = cluster(*(("-c", PROGRAM, "multi_worker", folder / f"worker{k}.npz") for k in range(2)))
+    assert [code for _, _, code in done] == [0, 0], done[0][1][-2000:]
+    return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
 
 
-@pytest.mark.parametrize("kind", ["transfer", "hint", "soft", "task"])
-def test_ten_steps_over_two_devices_end_where_one_device_ends(found, kind):
-    one, two, moved, apart = found[kind]
-    assert (one, two) == (1, 2)
-    assert apart < 1e-4 < 1e-2 < moved
+@pytest.mark.parametrize("other", ["mirrored", "worker0", "worker1"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_ten_steps_over_two_end_where_one_ends(found, kind, other):
+    alone, shared = found["none"], found[other]
+    assert (alone["replicas"], shared["replicas"]) == (1, 2)
+    assert np.abs(alone[f"{kind}_end"] - alone[f"{kind}_start"]).max() > 1e-2
+    np.testing.assert_allclose(shared[f"{kind}_end"], alone[f"{kind}_end"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(shared[f"{kind}_losses"], alone[f"{kind}_losses"], rtol=1e-4)
+
+
+EXPERIMENT = (
+    *("--dataset=digits", "--teacher_depth=8", "--width=4", "--batch_size=32"),
+    *("--methods=baseline,skt", "--teacher_steps=4", "--transfer_steps=4", "--task_steps=4"),
+    *("--evaluations=2", "--learning_rate=0.002", "--transfer_learning_rate=0.001"),
+)
+WORKER = ("-m", "skt_tf.main", *EXPERIMENT, "--distribution=multi_worker")
+
+
+def test_a_cluster_trains_what_one_process_trains_and_the_chief_alone_writes(tmp_path):
+    alone = skt_tf(*EXPERIMENT, "--output_dir=alone", cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    chief, worker = cluster(
+        (*WORKER, "--output_dir=chief"),
+        (*WORKER, "--output_dir=worker"),
+        cwd=tmp_path,
+    )
+    assert (chief[2], worker[2]) == (0, 0), chief[1] + worker[1]
+    assert not (tmp_path / "worker").exists()
+    assert set(snapshot(tmp_path / "chief")) == set(snapshot(tmp_path / "alone"))
+    assert worker[0].strip() == "worker 1, one of 2: waiting for all"
+    ours, theirs = (
+        json.loads((tmp_path / name / "results.json").read_text()) for name in ("chief", "alone")
+    )
+    for method in ("baseline", "skt"):
+        for one, other in zip(
+            ours["methods"][method]["stages"], theirs["methods"][method]["stages"]
+        ):
+            assert one["final_loss"] == pytest.approx(other["final_loss"], rel=1e-4)
+        assert ours["methods"][method]["accuracies"] == pytest.approx(
+            theirs["methods"][method]["accuracies"], abs=0.01
+        )
+
+
+def test_kept_targets_and_an_ended_run_are_shared(tmp_path):
+    command = (
+        *WORKER,
+        "--output_dir=run",
+        "--target_views=1",
+        "--methods=fsp",
+    )
+    first = cluster(command, command, cwd=tmp_path)
+    assert [code for _, _, code in first] == [0, 0], first[0][1] + first[1][1]
+    assert first[0][0].count("keeping the teacher's targets") == 1
+    assert not (tmp_path / "run/targets.float16").exists()
+    before = (tmp_path / "run/fsp/net0/student.keras").stat().st_mtime_ns
+    again = cluster(command, command, cwd=tmp_path)
+    assert [code for _, _, code in again] == [0, 0], again[0][1] + again[1][1]
+    assert (tmp_path / "run/fsp/net0/student.keras").stat().st_mtime_ns == before
+
+
+def test_workers_that_differ_stop(tmp_path):
+    commands = [(*WORKER, f"--seed={k}", "--output_dir=run") for k in range(2)]
+    for out, error, code in cluster(*commands, cwd=tmp_path):
+        assert code == 2, out + error
+        assert "the workers differ in their flags" in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "{", "[]", '{"cluster": {"worker": []}, "task": {"type": "worker"}}']
+)
+def test_a_cluster_needs_tf_config(tmp_path, monkeypatch, value):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if value is not None:
+        monkeypatch.setenv("TF_CONFIG", value)
+    done = skt_tf(*EXPERIMENT, "--distribution=multi_worker", cwd=tmp_path)
+    assert done.returncode == 2
+    assert is_one_sentence(done.stderr)
+    assert "TF_CONFIG" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_auto_is_one_device_where_there_are_no_gpus():
