@@ -112,7 +112,9 @@ def nodes(graph):
 
 
 def is_on_gpu(node):
-    """Whether TensorFlow has a kernel for `node` on GPUs."""
+    """Whether TensorFlow has a kernel for `node` on GPUs; Python's have one that is none."""
+    if "PyFunc" in node.op:
+        return False
     for kernel in kernels.get_registered_kernels_for_op(node.op).kernel:
         if kernel.device_type in ("GPU", "DEFAULT") and all(
             node.attr[rule.name].type in rule.allowed_values.list.type
