@@ -16,14 +16,15 @@ def distribution_strategy(name, batch_size):
     Args:
         name: `"mirrored"` spreads each batch over all GPUs, or all logical CPUs where there
             are none; `"auto"` does so where there are several GPUs; `"multi_worker"` spreads it
-            over the processes that TF_CONFIG names, and all GPUs of each.
+            over the processes that TF_CONFIG names, of one GPU or CPU each.
         batch_size: images of a whole batch.
 
     Returns:
         A strategy; the default one, of one device, for `"none"`.
 
     Raises:
-        ValueError: a batch that the devices cannot share evenly, or no cluster in TF_CONFIG.
+        ValueError: a batch that the devices cannot share evenly; no cluster in TF_CONFIG, or a
+            worker of several GPUs.
     """
     strategy = join_cluster() if name == "multi_worker" else _mirrored(name)
     devices = strategy.num_replicas_in_sync
@@ -40,8 +41,8 @@ def _mirrored(name):
     if name == "none" or (name == "auto" and len(gpus) < 2):
         return tf.distribute.get_strategy()
     devices = gpus or tf.config.list_logical_devices("CPU")
-    # Not the default, collectives: they are numbered as each replica's thread meets them, and the
-    # gradients of synchronised batch statistics are not met in the same order by all.
+    # Not the default, collectives: they are numbered as each replica's thread meets them, and in
+    # one process the gradients of synchronised batch statistics are not met in one order by all.
     nccl = len(gpus) > 1
     reduction = tf.distribute.NcclAllReduce() if nccl else tf.distribute.ReductionToOneDevice()
     return tf.distribute.MirroredStrategy([d.name for d in devices], cross_device_ops=reduction)
@@ -68,14 +69,20 @@ def join_cluster():
         ) from None
     number = sum(len(addresses) for addresses in cluster.values())
     print(f"{task['type']} {task['index']}, one of {number}: waiting for all", flush=True)
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    if len(strategy.extended.worker_devices) > 1:
+        # Its collectives cannot be exchanged; see `_mirrored`.
+        raise UserError(
+            f"this worker sees {len(strategy.extended.worker_devices)} GPUs: start one worker for "
+            "each, and show it that one with CUDA_VISIBLE_DEVICES"
+        )
+    return strategy
 
 
 def several_workers(strategy):
     """Whether `strategy` spreads a batch over more than this process."""
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and (
-        strategy.num_replicas_in_sync > len(strategy.extended.worker_devices)
-    )
+    multi_worker = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    return multi_worker and strategy.num_replicas_in_sync > 1
 
 
 def is_chief(strategy):

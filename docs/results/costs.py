@@ -159,10 +159,10 @@ def predictions(base, check):
     rate = GPUS / (max(arithmetic, memory) + reduction / BASE["batch"])
     return [
         "\n## Computed\n",
-        f"- **Images of {CHECK['size']}×{CHECK['size']}**, the same networks: maps {area:.0f} times "
-        f"as large, {check.flops / images / 1e9:.1f} GFLOP an image. {area:.0f} times the base "
-        f"setting's cost an image is {guess:,.0f} ms for a batch of {images}, computed; measured, "
-        f"as a check: {found:,.0f} ms.",
+        f"- **Images of {CHECK['size']}×{CHECK['size']}**, the same networks: maps {area:.0f} "
+        f"times as large, {check.flops / images / 1e9:.1f} GFLOP an image. {area:.0f} times the "
+        f"base setting's cost an image is {guess:,.0f} ms for a batch of {images}, computed; "
+        f"measured, as a check: {found:,.0f} ms.",
         f"- **An epoch of transfer on ImageNet** ({IMAGENET:,} such images) on this machine: "
         f"{IMAGENET * found / images / 3.6e6:,.0f} hours, computed.",
         f"- **Eight GPUs**, computed, for none was here: an A100 multiplies "
