@@ -150,7 +150,12 @@ def _fit(distiller, dataset, config, steps, seed, stream, views):
 
 def probabilities(network, images):
     """Softmax outputs of `network` for images: [number, classes], float32, NumPy."""
-    # Without `predict`, which would trace a graph for each network: it is met once.
+
+    # A graph, since outside of one Keras holds the maps of all layers until the last is done.
+    # And not that of `predict`, whose copies of the images would take as much again.
+    @tf.function(autograph=False, reduce_retracing=True)
+    def outputs(batch):
+        return tf.nn.softmax(tf.cast(network(batch, training=False), tf.float32))
+
     batches = np.split(images, range(EVALUATION_BATCH, len(images), EVALUATION_BATCH))
-    logits = [network(batch, training=False) for batch in batches]
-    return np.concatenate([tf.nn.softmax(tf.cast(batch, tf.float32)) for batch in logits])
+    return np.concatenate([outputs(batch) for batch in batches])
