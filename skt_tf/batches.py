@@ -50,9 +50,11 @@ def training_batches(dataset, batch_size, seed, steps, *, stream=0, start=0, kep
         data = move(tf.gather(images, chosen), moves, dataset), tf.gather(labels, chosen)
         return data if kept is None else (*data, kept.matrices(chosen, epoch, flows))
 
+    # On a CPU, the cores have the networks to run.
+    parallel = tf.data.AUTOTUNE if tf.config.list_physical_devices("GPU") else 1
     return (
         tf.data.Dataset.range(start, steps)
-        .map(batch, num_parallel_calls=1, deterministic=True)
+        .map(batch, num_parallel_calls=parallel, deterministic=True)
         .prefetch(4)
     )
 

@@ -69,6 +69,7 @@ def run(config):
         "peak_memory_bytes": _peak_memory(),
     }
     write_json(folder / "benchmark.json", results)
+    parts.targets.unlink()
     _print(results, other)
     print(f"benchmark: {folder / 'benchmark.json'}")
     return results
@@ -89,6 +90,8 @@ class _Parts:
     def __init__(self, config, dataset, folder):
         self.config, self.dataset = config, dataset
         self.flops, self.calls = {}, {}
+        # Not that of an experiment which may lie in the same folder.
+        self.targets = folder / "benchmark_targets.float16"
         normalization = (dataset.mean.tolist(), dataset.variance.tolist())
 
         def network(depth, seed):
@@ -126,7 +129,7 @@ class _Parts:
             dataset.first(KEPT_IMAGES),
             config.target_views or 1,
             config.seed,
-            folder / "targets.float16",
+            self.targets,
         )
         self._fit(
             "fit_transfer_dense_kept",
@@ -169,12 +172,14 @@ class _Parts:
         peer.compile(
             keras.optimizers.SGD(1e-6, momentum=0.9),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            jit_compile=False,
+            jit_compile=self.config.jit_compile,
         )
         return peer
 
     def _forward(self, view, images):
-        function = tf.function(lambda: view(images, training=False))
+        function = tf.function(
+            lambda: view(images, training=False), jit_compile=self.config.jit_compile
+        )
         self.flops["teacher_forward"] = step_flops(function.get_concrete_function().graph)
         self.calls["teacher_forward"] = lambda steps: _timed(function, steps)
 
@@ -218,10 +223,12 @@ class _Parts:
             keras.optimizers.SGD(1e-6, momentum=0.9),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
-            jit_compile=False,
+            jit_compile=self.config.jit_compile,
         )
         number = self.config.batch_size * (STEPS + WARM_UP)
-        data = self.dataset.train_images[:number], self.dataset.train_labels[:number]
+        # A small dataset more than once.
+        chosen = np.arange(number) % len(self.dataset.train_labels)
+        data = self.dataset.train_images[chosen], self.dataset.train_labels[chosen]
 
         def call(steps):
             clock = _Clock()
@@ -245,6 +252,7 @@ class _Clock(keras.callbacks.Callback):
         self.last = None
 
     def on_train_batch_end(self, batch, logs=None):
+        keras.tree.map_structure(np.asarray, logs)  # As in `_timed`.
         now = time.perf_counter()
         if self.last is not None:
             self.seconds.append(now - self.last)
@@ -262,8 +270,9 @@ def _timed(function, times):
 
 
 def _matmul_peak(size=2048, times=12):
-    """FLOP/s of the fastest of several float32 matrix products."""
+    """FLOP/s of the fastest of several matrix products in the policy's dtype."""
     matrix = tf.random.normal([size, size])
+    matrix = tf.cast(matrix, keras.config.dtype_policy().compute_dtype)
     product = tf.function(lambda: tf.reduce_sum(matrix @ matrix))
     _timed(product, 2)
     return 2 * size**3 / min(_timed(product, times))
@@ -278,7 +287,7 @@ def _peak_memory():
 def _read(path):
     try:
         other = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-        return {name: row["milliseconds"] for name, row in other["stages"].items()}
+        return {name: float(row["milliseconds"]) for name, row in other["stages"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise UserError(f"--compare={path} is not a benchmark.json of this project") from None
 
@@ -302,5 +311,8 @@ def _print(results, other):
         shown.add_row(*cells)
     print()
     console.Console(width=None if sys.stdout.isatty() else 200).print(shown)
-    print(f"matrix products: {results['peak_flops_per_second'] / 1e9:,.0f} GFLOP/s in float32")
+    print(
+        f"matrix products: {results['peak_flops_per_second'] / 1e9:,.0f} GFLOP/s in "
+        f"{keras.config.dtype_policy().compute_dtype}"
+    )
     print(f"peak memory: {results['peak_memory_bytes'] / 1e6:,.0f} MB")

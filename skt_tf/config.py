@@ -99,8 +99,8 @@ class Config:
     precision: str = _flag("float32", "Keras' dtype policy of networks that are built", PRECISIONS)
     distribution: str = _flag(
         "auto",
-        "Devices that share each batch: one, all of this machine, all of the workers in TF_CONFIG, "
-        "or all GPUs of this machine where there are several",
+        "Devices that share each batch: one; all GPUs of this machine, or its logical CPUs; one of "
+        "each worker in TF_CONFIG; or all GPUs where there are several, else one device",
         ("none", "mirrored", "multi_worker", "auto"),
     )
     jit_compile: bool = _flag(False, "Compile each step with XLA; slower on CPUs")
@@ -121,7 +121,7 @@ class Config:
                         f"--{field.name}={one} is unknown: expected "
                         f"{'some' if isinstance(value, tuple) else 'one'} of {', '.join(choices)}"
                     )
-        for name in ("data_dir", "teacher", "student", "output_dir"):
+        for name in ("data_dir", "teacher", "student", "compare", "output_dir"):
             if path := getattr(self, name):
                 object.__setattr__(self, name, os.path.expanduser(path))
         self._check_numbers()
@@ -250,7 +250,7 @@ class Config:
     def as_dict(self):
         """What decides an experiment's results, as plain JSON values: not where files lie."""
         values = dataclasses.asdict(self)
-        for name in ("job", "data_dir", "output_dir", "student", "compare"):
+        for name in ("job", "data_dir", "output_dir", "student", "compare", "distribution"):
             del values[name]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 

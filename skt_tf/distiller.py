@@ -142,9 +142,10 @@ class SequentialDistiller(keras.Model):
             # Replicas see equal parts of a batch and add up their gradients.
             minimized /= tf.distribute.get_strategy().num_replicas_in_sync
             minimized = self.optimizer.scale_loss(minimized)
-        self.optimizer.apply(
-            tape.gradient(minimized, self.trainable_variables), self.trainable_variables
-        )
+        gradients = tape.gradient(minimized, self.trainable_variables)
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            gradients = _share_overflow(gradients)
+        self.optimizer.apply(gradients, self.trainable_variables)
         return self._track({"loss": loss, **losses}, labels, outputs)
 
     def test_step(self, data):
@@ -166,6 +167,20 @@ class SequentialDistiller(keras.Model):
             # Keras averages them over the workers along an axis, which a scalar lacks.
             results = {name: result[None] for name, result in results.items()}
         return results
+
+
+def _share_overflow(gradients):
+    """Makes an overflow on one replica one on all.
+
+    The optimizer skips a step whose gradients are not finite, but looks at those of one replica
+    before they are added up.
+    """
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return gradients
+    mark = tf.add_n([tf.reduce_sum(0 * gradient) for gradient in gradients])  # 0, or not a number.
+    mark = replica.all_reduce("SUM", mark)
+    return [gradient + mark for gradient in gradients]
 
 
 def _parts(data):

@@ -3,11 +3,13 @@
 import functools
 import json
 import os
+import re
+import signal
 import zlib
 
 import tensorflow as tf
 
-from skt_tf.errors import UserError
+from skt_tf.errors import UserError, one_line
 
 
 def distribution_strategy(name, batch_size):
@@ -60,16 +62,30 @@ def join_cluster():
     }
     try:
         settings = json.loads(os.environ["TF_CONFIG"])
-        task, cluster = settings["task"], settings["cluster"]
-        cluster[task["type"]][task["index"]]
-    except (KeyError, ValueError, TypeError, IndexError):
+        cluster, task = settings["cluster"], settings["task"]
+        own = cluster[task["type"]][task["index"]]
+        addresses = [address for group in cluster.values() for address in group]
+        fits = set(cluster) <= {"chief", "worker"} and task["index"] >= 0
+        fits = fits and all(re.fullmatch(r"\S+:\d+", address) for address in addresses)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError):
+        fits = False
+    if not fits:
         raise UserError(
             "--distribution=multi_worker needs the environment variable TF_CONFIG, which differs "
             f"in 'index' from worker to worker, such as TF_CONFIG='{json.dumps(example)}'"
+        )
+    print(f"{task['type']} {task['index']}, one of {len(addresses)}: waiting for all", flush=True)
+    # TensorFlow waits where Python's own answer to Ctrl-C is never asked for.
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"the cluster of TF_CONFIG cannot be joined as {own} ({one_line(error)}): expected a "
+            "free port of this machine, and workers that all start"
         ) from None
-    number = sum(len(addresses) for addresses in cluster.values())
-    print(f"{task['type']} {task['index']}, one of {number}: waiting for all", flush=True)
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    finally:
+        signal.signal(signal.SIGINT, handler)
     if len(strategy.extended.worker_devices) > 1:
         # Its collectives cannot be exchanged; see `_mirrored`.
         raise UserError(

@@ -48,6 +48,11 @@ def run(config):
             output folder do not fit, in one sentence.
     """
     strategy = distribution_strategy(config.distribution, config.batch_size)
+    if config.jit_compile and strategy.num_replicas_in_sync > 1:
+        raise UserError(
+            "--jit_compile cannot compile a step of several devices: leave it out, or give "
+            "--distribution=none"
+        )
     with contextlib.ExitStack() as stack:
         if not is_chief(strategy):
             silence = stack.enter_context(open(os.devnull, "w"))
@@ -62,8 +67,8 @@ def run(config):
             all_agree(strategy)
         except (tf.errors.UnavailableError, tf.errors.AbortedError):
             raise UserError(
-                "a worker of the cluster is gone: start all of them again with the same commands, "
-                "which go on with what is missing"
+                "a worker of the cluster is gone: see what it printed, and start all of them again "
+                "with the same commands, which go on with what is missing"
             ) from None
     return experiment.results
 
@@ -183,8 +188,6 @@ class _Experiment:
             return None
         if not self.writes:
             all_agree(self.strategy)  # The chief writes them, the others find them.
-            if not self._targets_path.exists():
-                raise UserError("--target_views needs an --output_dir that all workers share")
         kept = keep_targets(
             teacher,
             dense_flows(config.dense_flows),
@@ -193,6 +196,7 @@ class _Experiment:
             config.seed,
             self._targets_path,
             config.batch_size,
+            write=self.writes,
         )
         if self.writes:
             all_agree(self.strategy)

@@ -10,12 +10,24 @@ def step_flops(graph):
     is not counted, as is usual.
 
     Args:
-        graph: a `tf.Graph` whose tensors have fixed shapes.
+        graph: that of a concrete `tf.function`, whose tensors have fixed shapes.
 
     Returns:
         An integer.
     """
-    return sum(_COUNT[op.type](op) for op in graph.get_operations() if op.type in _COUNT)
+    ends = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
+    return sum(_COUNT[op.type](op) for op in _leading_to(ends) if op.type in _COUNT)
+
+
+def _leading_to(ends):
+    """The operations that `ends` need; TensorFlow runs no others."""
+    found, waiting = set(), list(ends)
+    while waiting:
+        op = waiting.pop()
+        if op not in found:
+            found.add(op)
+            waiting += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
+    return found
 
 
 def _size(shape):

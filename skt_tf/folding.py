@@ -43,9 +43,12 @@ def fold_batch_norm(model, precision="float32"):
     normalizations = {after: before for before, after in pairs.items()}
 
     def copy(layer):
-        config = layer.get_config()
+        # Operations such as x + 1, and functions, have no weights and follow their inputs' dtype.
+        if not isinstance(layer, layers.Layer) or isinstance(layer, layers.Lambda):
+            return layer
         if layer.name in normalizations:
             return layers.Identity(name=layer.name, dtype=precision)
+        config = layer.get_config()
         if layer.name in pairs:
             config["use_bias"] = True
         if not isinstance(layer, (layers.InputLayer, *_FLOAT32)):
@@ -60,11 +63,15 @@ def fold_batch_norm(model, precision="float32"):
     for layer in model.layers:
         if layer.name in pairs:
             weights = _fold(layer, model.get_layer(pairs[layer.name]))
-        elif layer.weights and layer.name not in normalizations:
+        elif getattr(layer, "weights", None) and layer.name not in normalizations:
             weights = layer.get_weights()
         else:
             continue
-        result.get_layer(layer.name).set_weights(weights)
+        copied = result.get_layer(layer.name)
+        copied.set_weights(weights)
+        for part in copied._flatten_layers():
+            if isinstance(part, layers.Normalization):
+                part.finalize_state()  # Its weights alone do not say what it subtracts.
     result.trainable = False
     return result
 

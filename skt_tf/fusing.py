@@ -60,6 +60,8 @@ def fuse_batch_norm(model):
     def fused(layer):
         fits = type(layer) is layers.BatchNormalization and layer.axis in (-1, 3)
         fits = fits and len(layer.input.shape) == 4 and layer.dtype_policy.name != "float64"
+        # The kernel knows no renormalisation, and no smaller ε.
+        fits = fits and not getattr(layer, "renorm", False) and layer.epsilon >= 1e-5
         return FusedBatchNormalization(layer) if fits else layer
 
     return keras.models.clone_model(model, model.input, clone_function=fused)

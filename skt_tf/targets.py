@@ -82,8 +82,8 @@ class KeptTargets:
             return tf.concat(views, axis=0).numpy()
 
 
-def keep_targets(teacher, flows, dataset, views, seed, path, batch_size=128):
-    """Computes the teacher's FSP matrices of all views, or finds them at `path`.
+def keep_targets(teacher, flows, dataset, views, seed, path, batch_size=128, write=True):
+    """Computes the teacher's FSP matrices of all views.
 
     Args:
         teacher: a functional `keras.Model` with a layer for each point.
@@ -93,6 +93,7 @@ def keep_targets(teacher, flows, dataset, views, seed, path, batch_size=128):
         seed: integer below 2³¹ that the views are drawn from.
         path: of the file, written whole or not at all.
         batch_size: images a forward pass.
+        write: False where another process has just written the file.
 
     Returns:
         `KeptTargets`.
@@ -103,7 +104,9 @@ def keep_targets(teacher, flows, dataset, views, seed, path, batch_size=128):
     view = flow_model(teacher, flows)
     shapes = {flow: tuple(output.shape[1:]) for flow, output in zip(flows, view.outputs)}
     kept = KeptTargets(pathlib.Path(path).absolute(), shapes, dataset, views, seed)
-    if kept.path.exists() and kept.path.stat().st_size == kept.size:
+    if not write:
+        if not kept.path.exists():
+            raise UserError(f"{path} does not exist: all workers must share one --output_dir")
         return kept
     kept.path.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(kept.path.parent).free

@@ -173,8 +173,87 @@ def test_workers_that_differ_stop(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+OVERFLOW = """
+import keras
+import numpy as np
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+import skt_tf
+from skt_tf.distribution import distribution_strategy
+from skt_tf.methods import TASK
+
+keras.config.set_dtype_policy("mixed_float16")
+data = skt_tf.load_dataset("digits")
+
+
+@tf.custom_gradient
+def overflowing(kernel):
+    # On the second replica, as a scale that has grown too large would.
+    replica = tf.distribute.get_replica_context()
+    number = replica.replica_id_in_sync_group if replica else 0  # None where layers are joined.
+    factor = tf.where(tf.equal(number, 1), np.inf, 1.0)
+    return tf.identity(kernel), lambda gradient: gradient * tf.cast(factor, gradient.dtype)
+
+
+class Dense(keras.layers.Layer):
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 10), name="kernel")
+
+    def call(self, inputs):
+        kernel = overflowing(tf.convert_to_tensor(self.kernel))
+        return tf.matmul(inputs, tf.cast(kernel, inputs.dtype))
+
+
+with distribution_strategy("mirrored", 32).scope():
+    images = keras.Input(data.image_shape)
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+    student = keras.Model(images, Dense()(flat))
+    distiller = skt_tf.SequentialDistiller(None, student, TASK)
+    distiller.compile(keras.optimizers.SGD(0.1))
+before = student.get_weights()[0]
+distiller.fit(skt_tf.training_batches(data, 32, 0, 3), steps_per_epoch=3, verbose=0, shuffle=False)
+print("kept" if np.array_equal(before, student.get_weights()[0]) else "moved")
+"""
+
+
+def test_an_overflow_on_one_device_skips_the_step_on_all():
+    done = subprocess.run([sys.executable, "-c", OVERFLOW], capture_output=True, text=True)
+    assert done.stdout.split() == ["kept"], done.stderr[-2000:]
+
+
+def test_xla_is_refused_where_a_step_is_shared(tmp_path):
+    command = (*WORKER, "--jit_compile", "--output_dir=run")
+    for out, error, code in cluster(command, command, cwd=tmp_path):
+        assert code == 2, out + error
+        assert "--jit_compile" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_address_that_is_taken_is_named(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        task = {"cluster": {"worker": [address]}, "task": {"type": "worker", "index": 0}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(task))
+        done = skt_tf(*EXPERIMENT, "--distribution=multi_worker", cwd=tmp_path)
+    assert done.returncode == 2
+    assert address in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
-    "value", [None, "", "{", "[]", '{"cluster": {"worker": []}, "task": {"type": "worker"}}']
+    "value",
+    [None, "", "{", "[]", '{"cluster": {"worker": []}, "task": {"type": "worker"}}']
+    + [
+        json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        for cluster, index in (
+            ({"worker": ["host"]}, 0),
+            ({"worker": ["host:1"]}, -1),
+            ({"worker": ["host:1"], "ps": ["host:2"]}, 0),
+        )
+    ],
 )
 def test_a_cluster_needs_tf_config(tmp_path, monkeypatch, value):
     monkeypatch.delenv("TF_CONFIG", raising=False)

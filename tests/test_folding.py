@@ -107,3 +107,26 @@ def test_bfloat16_stays_near_and_leaves_grey_levels_and_logits_in_float32(networ
         assert other.dtype == np.float32
         distance = np.linalg.norm(one - other) / np.linalg.norm(one)
         assert 0 < distance < 0.03
+
+
+def test_an_adapted_normalization_still_standardises():
+    inputs = keras.Input((8, 8, 3))
+    standard = layers.Normalization()
+    standard.adapt(50 + 3 * np.random.default_rng(0).normal(size=(20, 8, 8, 3)))
+    x = layers.Conv2D(4, 3, padding="same")(standard(inputs))
+    model = keras.Model(inputs, layers.ReLU()(layers.BatchNormalization()(x)))
+    given = np.random.default_rng(1).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(fold_batch_norm(model)(given), model(given), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_operations_and_functions_stay_what_they_are(precision):
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, padding="same")(keras.ops.relu(inputs / 255.0))
+    x = layers.BatchNormalization()(x + 1.0)
+    x = layers.Lambda(lambda maps: 2 * maps)(layers.BatchNormalization()(layers.Conv2D(4, 3)(x)))
+    model = keras.Model(inputs, x)
+    given = np.random.default_rng(1).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
+    found = np.asarray(fold_batch_norm(model, precision)(given), np.float32)
+    atol = 1e-4 if precision == "float32" else 0.1
+    np.testing.assert_allclose(found, model(given), rtol=atol, atol=atol)

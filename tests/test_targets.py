@@ -61,13 +61,23 @@ def test_epochs_show_the_views_in_turn_and_no_others(images, keep):
     assert sum(found[0, n] != found[1, n] for n in range(20)) > 10
 
 
-def test_targets_that_are_there_are_not_computed_again(keep):
+def test_targets_are_those_of_the_teacher_that_is_given_and_not_what_lies_there(keep):
     kept = keep()
-    before = kept.path.stat()
-    assert kept.path.stat().st_size == kept.size == 40 * kept.shape[1] * 2
+    written = kept.path.read_bytes()
+    assert len(written) == kept.size == 40 * kept.shape[1] * 2
+    kept.path.write_bytes(b"\0" * kept.size)
     assert keep() == kept
-    assert kept.path.stat().st_mtime_ns == before.st_mtime_ns
-    assert keep(views=1).path.stat().st_size == kept.size // 2
+    assert kept.path.read_bytes() == written
+    assert len(keep(views=1).path.read_bytes()) == kept.size // 2
+
+
+def test_a_further_worker_finds_targets_and_writes_none(keep):
+    with pytest.raises(UserError, match="share one --output_dir"):
+        keep(write=False)
+    kept = keep()
+    kept.path.write_bytes(b"\0" * kept.size)
+    assert keep(write=False) == kept
+    assert set(kept.path.read_bytes()) == {0}
 
 
 def test_the_size_is_said_before_the_file_is_made(keep, capsys):
