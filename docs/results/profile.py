@@ -20,7 +20,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 import skt_tf
 
-BATCH, WARM_UP, STEPS, SHOWN = 128, 5, 20, 14
+BATCH, WARM_UP, STEPS, SHOWN = 128, 5, 20, 11
 # What the executor does around the operations.
 AROUND = ("Process", "Run")
 
@@ -69,10 +69,10 @@ def main():
                 distiller.fit(data, steps_per_epoch=STEPS, shuffle=False, verbose=0)
             seconds = busy(folder)
         print(f"\n{'targets kept' if kept else 'targets recomputed'}\n")
-        print("| operation | ms a step |\n|---|---:|")
-        for kind, value in seconds.most_common(SHOWN):
-            print(f"| {kind} | {1000 * value / STEPS:.1f} |")
-        print(f"| all | {1000 * seconds.total() / STEPS:.1f} |")
+        print("| operation | ms a step | % |\n|---|---:|---:|")
+        total = seconds.total()
+        for kind, value in [*seconds.most_common(SHOWN), ("all", total)]:
+            print(f"| {kind} | {1000 * value / STEPS:.1f} | {100 * value / total:.0f} |")
 
 
 if __name__ == "__main__":
