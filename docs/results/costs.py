@@ -214,7 +214,7 @@ def draw(curves):
         )
         axis.set(xlabel=AXES[name], ylim=(0, None))
         axis.set_xticks(values, values)
-        if name in ("classes",):
+        if name in ("batch", "classes"):
             axis.set_xscale("log")
             axis.minorticks_off()
             axis.set_xticks(values, values)
