@@ -287,7 +287,8 @@ def _peak_memory():
 def _read(path):
     try:
         other = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-        return {name: float(row["milliseconds"]) for name, row in other["stages"].items()}
+        milliseconds = {name: float(row["milliseconds"]) for name, row in other["stages"].items()}
+        return milliseconds, {**other["config"], **other["environment"]}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise UserError(f"--compare={path} is not a benchmark.json of this project") from None
 
@@ -297,6 +298,7 @@ def _print(results, other):
 
     header = ["part", "images/s", "ms", "GFLOP/step", "% of peak"]
     header += ["times other's ms"] if other else []
+    milliseconds, settings = other or ({}, {})
     shown = table.Table(box=None, title="one step of each part, median")
     for k, name in enumerate(header):
         shown.add_column(name, justify="right" if k else "left")
@@ -306,7 +308,7 @@ def _print(results, other):
         cells += [f"{flops * results['config']['batch_size'] / 1e9:.1f}" if flops else "-"]
         cells += [f"{row['share_of_peak']:.0%}" if flops else "-"]
         if other:
-            known = other.get(name)
+            known = milliseconds.get(name)
             cells += [f"{row['milliseconds'] / known:.2f}" if known else "-"]
         shown.add_row(*cells)
     print()
@@ -316,3 +318,6 @@ def _print(results, other):
         f"{keras.config.dtype_policy().compute_dtype}"
     )
     print(f"peak memory: {results['peak_memory_bytes'] / 1e6:,.0f} MB")
+    for name, value in {**results["config"], **results["environment"]}.items():
+        if other and settings.get(name) != value:
+            print(f"the other's {name}: {settings.get(name)}, here {value}")

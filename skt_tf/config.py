@@ -89,7 +89,7 @@ class Config:
     teacher_precision: str = _flag(
         "auto",
         "What the frozen teacher computes in; auto is bfloat16 where the machine computes in it",
-        ("auto", "float32", "bfloat16"),
+        ("auto", "float32", "bfloat16", "float16"),
     )
     target_views: int = _flag(
         0,

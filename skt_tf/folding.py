@@ -27,9 +27,9 @@ def fold_batch_norm(model, precision="float32"):
 
     Args:
         model: a functional `keras.Model`.
-        precision: `"float32"` or `"bfloat16"`, what the convolutions and all between
-            them compute in; the input's standardisation and the dense layers stay in
-            float32. As `"auto"`, bfloat16 where this machine computes in it.
+        precision: `"float32"`, `"bfloat16"` or `"float16"`, what the convolutions and all
+            between them compute in; the input's standardisation and the dense layers stay
+            in float32. As `"auto"`, bfloat16 where this machine computes in it.
 
     Returns:
         A `keras.Model` whose variables are its own and not trainable.

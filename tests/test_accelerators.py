@@ -55,7 +55,7 @@ def prepare(data, teacher, kept):
         flows = skt_tf.dense_flows()
         weights = skt_tf.normalized_flow_weights(teacher, flows, data.train_images[:100])
         distiller = skt_tf.SequentialDistiller(
-            skt_tf.fold_batch_norm(teacher, "bfloat16" if "bfloat16" in precision else "float32"),
+            skt_tf.fold_batch_norm(teacher, precision.removeprefix("mixed_")),
             student,
             stage,
             flow_weights=weights,

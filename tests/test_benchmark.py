@@ -3,13 +3,10 @@
 import json
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 from commands import attempt, check_refused, skt_tf
 
-from skt_tf import experiments
-from skt_tf.config import Config
 from skt_tf.flops import step_flops
 
 NAMES = (
@@ -99,25 +96,3 @@ def test_what_is_no_benchmark_cannot_be_compared_with(tmp_path, content):
         attempt([*TINY, "--compare=other.json", "--output_dir=new"], folder, tmp_path / "work"),
         ["--compare=other.json", "benchmark.json"],
     )
-
-
-def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
-    config = Config(
-        dataset="digits",
-        teacher_depth=8,
-        width=2,
-        batch_size=16,
-        methods=("skt", "fsp"),
-        teacher_steps=3,
-        transfer_steps=4,
-        task_steps=2,
-        evaluations=1,
-        target_views=2,
-        output_dir=str(tmp_path / "run"),
-    )
-    results = experiments.run(config)
-    assert capsys.readouterr().out.count("keeping the teacher's targets") == 1
-    assert not (tmp_path / "run" / "targets.float16").exists()
-    for method in ("skt", "fsp"):
-        losses = [stage["final_loss"] for stage in results["methods"][method]["stages"]]
-        assert np.isfinite(losses).all()

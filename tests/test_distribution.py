@@ -31,11 +31,13 @@ load_tensorflow(name)
 import skt_tf
 from skt_tf.distribution import distribution_strategy
 from skt_tf.methods import TASK, stages
+from skt_tf.targets import keep_targets
 
 data = skt_tf.load_dataset("digits")
 standard = data.mean, data.variance
 kinds = {
-    "transfer": stages("skt")[1], "hint": stages("hint")[0], "soft": stages("hint")[1], "task": TASK
+    "transfer": stages("skt")[1], "kept": stages("skt")[0], "hint": stages("hint")[0],
+    "soft": stages("hint")[1], "task": TASK,
 }
 strategy = distribution_strategy(name, 32)
 found = {"replicas": strategy.num_replicas_in_sync}
@@ -53,9 +55,14 @@ for kind, stage in kinds.items():
             hint_reduction="mean",
         )
         distiller.compile(keras.optimizers.SGD(0.02, momentum=0.9))
+    views = {}
+    if kind == "kept":
+        kept = keep_targets(teacher, stage.flows, data.first(64), 2, 0, path + ".float16")
+        views = {"kept": kept, "flows": stage.flows}
     start = np.concatenate([v.numpy().ravel() for v in student.variables])
     history = distiller.fit(
-        skt_tf.training_batches(data, 32, 0, 10), epochs=2, steps_per_epoch=5, verbose=0,
+        skt_tf.training_batches(views["kept"].dataset if views else data, 32, 0, 10, **views),
+        epochs=2, steps_per_epoch=5, verbose=0,
         shuffle=False,
     ).history
     found[f"{kind}_start"] = start
@@ -63,7 +70,7 @@ for kind, stage in kinds.items():
     found[f"{kind}_losses"] = history["loss"]
 np.savez(path, **found)
 """
-KINDS = ("transfer", "hint", "soft", "task")
+KINDS = ("transfer", "kept", "hint", "soft", "task")
 
 
 def cluster(*commands, **options):

@@ -491,3 +491,25 @@ def test_equal_flow_weights_start_at_the_paper_s_transfer_rate(with_given_teache
     assert list(again["methods"]) == ["kd", "fsp"]
     transfer = [r for r in rows(cwd / "run/fsp/net0/metrics.csv") if r["stage"] == "transfer"]
     assert float(transfer[0]["learning_rate"]) == pytest.approx(0.001)
+
+
+def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
+    config = Config(
+        dataset="digits",
+        teacher_depth=8,
+        width=2,
+        batch_size=16,
+        methods=("skt", "fsp"),
+        teacher_steps=3,
+        transfer_steps=4,
+        task_steps=2,
+        evaluations=1,
+        target_views=2,
+        output_dir=str(tmp_path / "run"),
+    )
+    results = experiments.run(config)
+    assert capsys.readouterr().out.count("keeping the teacher's targets") == 1
+    assert not (tmp_path / "run" / "targets.float16").exists()
+    for method in ("skt", "fsp"):
+        losses = [stage["final_loss"] for stage in results["methods"][method]["stages"]]
+        assert np.isfinite(losses).all()

@@ -82,7 +82,7 @@ def views(data, teacher, weights):
             path = pathlib.Path(folder) / "targets"
             kept = number and keep_targets(folded, FLOWS, data, number, 0, path)
             for seed in (1, 2):
-                name = f"{number} views kept" if number else "new crops"
+                name = f"{number} view{'s' * (number > 1)} kept" if number else "new crops"
                 yield name, seed, train(data, folded, weights, config, seed, kept or None)
 
 
@@ -95,6 +95,7 @@ def main(what, path):
     steps = SPEED if what == "speed" else VIEWS
     machine = environment()
     lines = [
+        f"# {'Each lever taken away' if what == 'speed' else 'Kept views'}\n",
         f"```\npython -m docs.results.levers {what} runs/cifar10_short/teacher/model.keras\n```\n",
         f"CIFAR-10, `skt`, 26 layers teach 8, {steps['transfer_steps']:,} iterations of transfer "
         f"and {steps['task_steps']:,} of the task (one cycle to 0.3), seeds 1 and 2. "
