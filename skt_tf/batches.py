@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+EVALUATION_BATCH = 500
+
 
 def training_batches(dataset, batch_size, seed, steps, *, stream=0, start=0, kept=None, flows=()):
     """Shuffled, augmented training batches for the iterations `start` … `steps` − 1.
@@ -57,6 +59,11 @@ def training_batches(dataset, batch_size, seed, steps, *, stream=0, start=0, kep
         .map(batch, num_parallel_calls=parallel, deterministic=True)
         .prefetch(4)
     )
+
+
+def evaluation_batches(images, labels):
+    """A `tf.data.Dataset` of all (images, labels) in their order, `EVALUATION_BATCH` at a time."""
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(EVALUATION_BATCH)
 
 
 def draw_moves(number, dataset, seed):

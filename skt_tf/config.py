@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import re
 
 from absl import flags
 
@@ -16,7 +17,7 @@ from skt_tf.methods import METHOD_NAMES, stage_steps, stages
 from skt_tf.points import check_depth, dense_flows, flow_name
 
 DATASETS = ("digits", "cifar10", "cifar100", "mnist", "svhn_cropped")
-JOBS = ("experiment", "export", "benchmark")
+JOBS = ("experiment", "export", "benchmark", "verify")
 EXPERIMENTS = ("minimization",)
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SCHEDULES = ("steps", "onecycle")
@@ -104,6 +105,20 @@ class Config:
         ("none", "mirrored", "multi_worker", "auto"),
     )
     jit_compile: bool = _flag(False, "Compile each step with XLA; slower on CPUs")
+    deterministic: bool = _flag(
+        True, "The same command gives the same bytes on one machine; may cost speed on GPUs"
+    )
+    validation: int = _flag(
+        0,
+        "Training images, of each class its share, that are held out for choosing by: curves show "
+        "them instead of the test images",
+    )
+    checkpoint_every: str = _flag(
+        "60s", "How often a network in training is saved: iterations (500) or seconds (60s)"
+    )
+    fresh: bool = _flag(
+        False, "Start over where --output_dir holds a run, and keep that one beside it"
+    )
     evaluations: int = _flag(20, "Points of each curve: how often a stage is logged and tested")
     teacher: str | None = _flag(None, "Path of a saved teacher (.keras) instead of training one")
     student: str | None = _flag(None, "Path of the saved student (.keras) that export reads")
@@ -121,25 +136,47 @@ class Config:
                         f"--{field.name}={one} is unknown: expected "
                         f"{'some' if isinstance(value, tuple) else 'one'} of {', '.join(choices)}"
                     )
-        for name in ("data_dir", "teacher", "student", "compare", "output_dir"):
-            if path := getattr(self, name):
-                object.__setattr__(self, name, os.path.expanduser(path))
+        self._check_paths()
         self._check_numbers()
         self._check_networks_and_methods()
         self._check_flow_weights()
-        if self.job == "export" and not self.student:
-            raise UserError("--job=export needs --student, the path of a saved student (.keras)")
-        if self.job != "experiment" and self.distribution in ("mirrored", "multi_worker"):
-            raise UserError(
-                f"--job={self.job} uses one device: leave out --distribution={self.distribution}"
-            )
+        self._check_job()
         if self.output_dir is None:
             default = f"runs/{self.job}"
             if self.job == "experiment":
                 default = f"runs/{self.experiment}_{self.dataset}"
             object.__setattr__(self, "output_dir", default)
-        elif not self.output_dir.strip():
-            raise UserError("--output_dir is empty: expected the path of a folder")
+
+    def _check_paths(self):
+        for name in ("data_dir", "teacher", "student", "compare", "output_dir"):
+            path = getattr(self, name)
+            if path is None:
+                continue
+            if not path.strip() or "\0" in path:
+                raise UserError(f"--{name} is empty: expected a path")
+            object.__setattr__(self, name, os.path.expanduser(path))
+
+    def _check_job(self):
+        if self.job == "export" and not self.student:
+            raise UserError("--job=export needs --student, the path of a saved student (.keras)")
+        if self.job == "verify" and not self.output_dir:
+            raise UserError("--job=verify needs --output_dir, the folder of a finished run")
+        for name, job in {
+            "student": "export",
+            "compare": "benchmark",
+            "fresh": "experiment",
+        }.items():
+            if getattr(self, name) and self.job != job:
+                raise UserError(f"--{name} is for --job={job}: leave it out of --job={self.job}")
+        if self.job != "experiment" and self.distribution in ("mirrored", "multi_worker"):
+            raise UserError(
+                f"--job={self.job} uses one device: leave out --distribution={self.distribution}"
+            )
+        if not re.fullmatch(r"[1-9][0-9]{0,8}s?", self.checkpoint_every):
+            raise UserError(
+                f"--checkpoint_every={self.checkpoint_every} is not understood: expected a number "
+                "of iterations, such as 500, or of seconds, such as 60s"
+            )
 
     def _check_numbers(self):
         for name, least in {
@@ -153,12 +190,21 @@ class Config:
             "evaluations": 1,
             "seed": 0,
             "target_views": 0,
+            "validation": 0,
         }.items():
             value = getattr(self, name)
             if not least <= value < 2**30:
                 raise UserError(f"--{name}={value} is out of range: expected {least} to 2³⁰ − 1")
+        if self.width > 4096:
+            raise UserError(f"--width={self.width} is out of range: expected 1 to 4096")
         for name in ("budget", "temperature", "learning_rate", "hint_learning_rate"):
             _check_positive(name, getattr(self, name))
+        for kind, number in self.iterations.items():
+            if number >= 2**30:
+                raise UserError(
+                    f"--{kind}_steps={getattr(self, kind + '_steps')} with "
+                    f"--budget={self.budget:g} makes {number} iterations: expected fewer than 2³⁰"
+                )
         if self.transfer_learning_rate is not None:
             _check_positive("transfer_learning_rate", self.transfer_learning_rate)
         if not 0 <= self.weight_decay < 1:
@@ -172,6 +218,8 @@ class Config:
                 check_depth(getattr(self, name))
             except UserError as error:
                 raise UserError(f"--{name}: {error}") from None
+            if getattr(self, name) > 1202:  # The deepest that has been published.
+                raise UserError(f"--{name}={getattr(self, name)} is too deep: expected 8 to 1202")
         if not self.methods:
             raise UserError(f"--methods is empty: expected some of {', '.join(METHOD_NAMES)}")
         if len(set(self.methods)) < len(self.methods):
@@ -202,10 +250,12 @@ class Config:
                 f"--flow_weights={given} has {len(self.flow_weights)} numbers: expected "
                 f"{len(names)}, for {', '.join(names)}"
             )
-        possible = all(math.isfinite(weight) and weight >= 0 for weight in self.flow_weights)
+        # Beyond lies what float32 cannot hold.
+        possible = all(0 <= weight < 1e30 for weight in self.flow_weights)
         if not possible or not any(self.flow_weights):
             raise UserError(
-                f"--flow_weights={given}: expected finite numbers of 0 or more, not all 0"
+                f"--flow_weights={given}: expected finite numbers of 0 or more, below 10³⁰, not "
+                "all 0"
             )
         weights = dict(zip(dense_flows(self.dense_flows), self.flow_weights))
         for method in self.methods:
@@ -250,9 +300,22 @@ class Config:
     def as_dict(self):
         """What decides an experiment's results, as plain JSON values: not where files lie."""
         values = dataclasses.asdict(self)
-        for name in ("job", "data_dir", "output_dir", "student", "compare", "distribution"):
+        for name in _NOT_THE_RESULTS:
             del values[name]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+# Flags that may change from one start of an experiment to the next.
+_NOT_THE_RESULTS = (
+    "job",
+    "data_dir",
+    "output_dir",
+    "student",
+    "compare",
+    "distribution",
+    "checkpoint_every",
+    "fresh",
+)
 
 
 def _check_positive(name, value):

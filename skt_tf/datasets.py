@@ -33,6 +33,11 @@ class Dataset:
         train_labels, test_labels: [number], int32, 0 … num_classes − 1.
         num_classes: number of classes.
         mirrored: whether a mirrored image keeps its meaning.
+        validation_images, validation_labels: likewise, training images that `hold_out` has set
+            aside; None where there are none.
+
+    Raises:
+        ValueError: what no network could be trained on, in one sentence.
     """
 
     name: str
@@ -42,25 +47,95 @@ class Dataset:
     test_labels: np.ndarray
     num_classes: int
     mirrored: bool
+    validation_images: np.ndarray | None = None
+    validation_labels: np.ndarray | None = None
 
     def __post_init__(self):
+        if self.num_classes < 2:
+            raise UserError(
+                f"the dataset '{self.name}' has {self.num_classes} classes: expected two or more"
+            )
         for part in ("train", "test"):
-            images = getattr(self, f"{part}_images")
-            if images.ndim != 4 or images.dtype != np.uint8:
-                raise UserError(
-                    f"{part}_images have shape {images.shape} and dtype {images.dtype}: expected "
-                    "[number, height, width, channels], uint8"
-                )
+            self._check_images(part)
+            self._check_labels(part)
+        shapes = self.train_images.shape[1:], self.test_images.shape[1:]
+        if shapes[0] != shapes[1]:
+            raise UserError(
+                f"train_images have shape {shapes[0]} and test_images {shapes[1]}: expected one "
+                "shape of all images"
+            )
+
+    def _check_images(self, part):
+        images = getattr(self, f"{part}_images")
+        if images.ndim != 4 or images.dtype != np.uint8:
+            raise UserError(
+                f"{part}_images have shape {images.shape} and dtype {images.dtype}: expected "
+                "[number, height, width, channels], uint8"
+            )
+        if not images.size:
+            raise UserError(f"{part}_images have shape {images.shape}: expected one image or more")
+
+    def _check_labels(self, part):
+        images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
+        if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+            raise UserError(
+                f"{part}_labels have shape {labels.shape} and dtype {labels.dtype}: expected one "
+                f"integer for each of the {len(images)} images"
+            )
+        if labels.min() < 0 or labels.max() >= self.num_classes:
+            raise UserError(
+                f"{part}_labels reach from {labels.min()} to {labels.max()}: expected 0 to "
+                f"{self.num_classes - 1}, for {self.num_classes} classes"
+            )
 
     @property
     def image_shape(self):
         """(height, width, channels)."""
         return self.train_images.shape[1:]
 
+    @property
+    def watched(self):
+        """(images, labels) that curves show: those held out, else those of the test set."""
+        if self.validation_images is None:
+            return self.test_images, self.test_labels
+        return self.validation_images, self.validation_labels
+
     def first(self, number):
         """The same with the first `number` training images alone."""
         images, labels = self.train_images[:number], self.train_labels[:number]
         return dataclasses.replace(self, train_images=images, train_labels=labels)
+
+    def hold_out(self, number):
+        """The same with `number` of the training images set aside for validation.
+
+        They are drawn once and for all, whatever the run's seed, and stratified: each class
+        keeps its share.
+
+        Raises:
+            ValueError: too few images for one of each class on both sides.
+        """
+        from sklearn.model_selection import train_test_split
+
+        counts = np.bincount(self.train_labels, minlength=self.num_classes)
+        classes, total = np.count_nonzero(counts), len(self.train_labels)
+        least = counts[counts > 0].min()
+        if not classes <= number <= total - classes or least < 2:
+            raise UserError(
+                f"--validation={number} cannot be drawn from {total} training images of {classes} "
+                f"classes, {least} or more of each: expected {classes} to {total - classes}, and "
+                "two images of each class"
+            )
+        train, held = train_test_split(
+            np.arange(total), test_size=number, random_state=0, stratify=self.train_labels
+        )
+        train, held = np.sort(train), np.sort(held)
+        return dataclasses.replace(
+            self,
+            train_images=self.train_images[train],
+            train_labels=self.train_labels[train],
+            validation_images=self.train_images[held],
+            validation_labels=self.train_labels[held],
+        )
 
     @functools.cached_property
     def tensors(self):
@@ -111,15 +186,21 @@ def load_dataset(name, data_dir=None):
             )
     splits, num_classes = _digits() if name == "digits" else _from_tfds(name, data_dir)
     (train_images, train_labels), (test_images, test_labels) = splits
-    return Dataset(
-        name,
-        train_images,
-        train_labels.astype(np.int32),
-        test_images,
-        test_labels.astype(np.int32),
-        num_classes,
-        name in _MIRRORED,
-    )
+    try:
+        dataset = Dataset(
+            name,
+            train_images,
+            train_labels.astype(np.int32),
+            test_images,
+            test_labels.astype(np.int32),
+            num_classes,
+            name in _MIRRORED,
+        )
+        if len(np.unique(dataset.train_labels)) < 2:
+            raise UserError(f"all training images are of class {dataset.train_labels[0]}")
+    except UserError as error:
+        raise UserError(f"dataset '{name}' cannot be used: {error}") from None
+    return dataset
 
 
 def _digits():

@@ -4,12 +4,12 @@ import functools
 import json
 import os
 import re
-import signal
 import zlib
 
 import tensorflow as tf
 
 from skt_tf.errors import UserError, one_line
+from skt_tf.stopping import ending_at_once
 
 
 def distribution_strategy(name, batch_size):
@@ -75,17 +75,14 @@ def join_cluster():
             f"in 'index' from worker to worker, such as TF_CONFIG='{json.dumps(example)}'"
         )
     print(f"{task['type']} {task['index']}, one of {len(addresses)}: waiting for all", flush=True)
-    # TensorFlow waits where Python's own answer to Ctrl-C is never asked for.
-    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with ending_at_once():  # TensorFlow waits where no signal is looked at.
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise UserError(
             f"the cluster of TF_CONFIG cannot be joined as {own} ({one_line(error)}): expected a "
             "free port of this machine, and workers that all start"
         ) from None
-    finally:
-        signal.signal(signal.SIGINT, handler)
     if len(strategy.extended.worker_devices) > 1:
         # Its collectives cannot be exchanged; see `_mirrored`.
         raise UserError(

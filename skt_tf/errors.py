@@ -10,6 +10,23 @@ class UserError(ValueError):
     """
 
 
+class Diverged(UserError):
+    """A stage was stopped at a loss that is not a finite number.
+
+    Attributes:
+        facts: what results.json says of it, a dict: `stage`, `step` (the iteration, counted
+            from 1), `flow` (None where no single one is to blame), `learning_rate` of that
+            iteration, and `message`.
+        records: `StageRecord`s of what the net had done and logged, the failed stage included.
+    """
+
+    def __init__(self, message, stage, step=0, flow=None, rate=None, records=()):
+        super().__init__(message)
+        self.facts = {"stage": stage, "step": step, "flow": flow, "learning_rate": rate}
+        self.facts["message"] = message
+        self.records = records
+
+
 def one_line(error):
     """The first sentence of another library's error, for a sentence of ours."""
     lines = str(error).strip().splitlines() or [type(error).__name__]

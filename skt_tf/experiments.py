@@ -8,27 +8,31 @@ import contextlib
 import json
 import os
 import pathlib
+import sys
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from skt_tf import reports
+from skt_tf.checkpoints import Checkpoints
 from skt_tf.datasets import load_dataset
 from skt_tf.distiller import SequentialDistiller
 from skt_tf.distribution import all_agree, distribution_strategy, is_chief
 from skt_tf.environment import environment
-from skt_tf.errors import UserError
-from skt_tf.files import write_json
+from skt_tf.errors import Diverged, UserError
+from skt_tf.files import DRAFT, read_json, remove_drafts, write_json
 from skt_tf.flows import normalized_flow_weights
 from skt_tf.folding import fold_batch_norm
+from skt_tf.locks import LOCK, FolderLock
+from skt_tf.memory import check_memory
 from skt_tf.methods import TEACHER, stage_steps
 from skt_tf.metrics import write_metrics
 from skt_tf.models import resnet
 from skt_tf.points import dense_flows, flow_name
 from skt_tf.saving import load_network, save_network
 from skt_tf.targets import keep_targets
-from skt_tf.training import probabilities, run_stages
+from skt_tf.training import accuracy, probabilities, run_stages
 
 # Enough for a mean within one percent, and ten seconds instead of a minute.
 WEIGHT_IMAGES = 10_000
@@ -41,7 +45,8 @@ def run(config):
         config: a `skt_tf.config.Config`.
 
     Returns:
-        The results, as written to results.json.
+        The results, as written to results.json. Where a method or the teacher has a `failed`
+        that is not None, its training was stopped at a loss that is not finite.
 
     Raises:
         ValueError: what the configuration alone could not tell: data, teacher or
@@ -54,12 +59,16 @@ def run(config):
             "--distribution=none"
         )
     with contextlib.ExitStack() as stack:
-        if not is_chief(strategy):
+        _refuse_strangers(pathlib.Path(config.output_dir))
+        lock = None
+        if is_chief(strategy):
+            lock = stack.enter_context(FolderLock(config.output_dir))
+        else:
             silence = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(silence))
         try:
             with strategy.scope():
-                experiment = _Experiment(config, strategy)
+                experiment = _Experiment(config, strategy, lock)
                 experiment.train()
             # Out of the scope, in which every new variable waits for all workers to make it.
             if is_chief(strategy):
@@ -70,16 +79,22 @@ def run(config):
                 "a worker of the cluster is gone: see what it printed, and start all of them again "
                 "with the same commands, which go on with what is missing"
             ) from None
+        except tf.errors.ResourceExhaustedError:
+            raise UserError(
+                f"a device has not enough memory for --batch_size={config.batch_size} and "
+                f"--width={config.width}: give less"
+            ) from None
     return experiment.results
 
 
 class _Experiment:
     """One run. Every worker of a cluster trains with the others; the chief alone writes."""
 
-    def __init__(self, config, strategy):
-        self.config, self.strategy, self.writes = config, strategy, is_chief(strategy)
+    def __init__(self, config, strategy, lock):
+        self.config, self.strategy, self.lock = config, strategy, lock
+        self.writes = is_chief(strategy)
         self.folder = pathlib.Path(config.output_dir)
-        self.results = _open(self.folder, config)
+        self.results = _begin(config) if config.fresh else _open(self.folder, config)
         known = [self.results[name] for name in ("config", "teacher", "flow_weights", "methods")]
         if not all_agree(strategy, json.dumps(known, sort_keys=True)):
             raise UserError(
@@ -88,27 +103,34 @@ class _Experiment:
             )
         keras.config.set_dtype_policy(config.precision)
         self.dataset = load_dataset(config.dataset, config.data_dir)
+        if config.validation:
+            self.dataset = self.dataset.hold_out(config.validation)
+        check_memory(config, self.dataset.image_shape)
         self.given = None
         if config.teacher and not self.results["teacher"]:
             self.given = _load_teacher(config, self.dataset)
 
     def train(self):
         """Trains the teacher and all nets that are missing."""
+        self._prepare_folder()
         self._record()
         teacher = self._teacher()
-        flow_weights = self._flow_weights(teacher)
-        frozen = fold_batch_norm(teacher, self.config.teacher_precision)
-        kept = self._kept_targets(frozen)
+        flow_weights = frozen = kept = None
+        if teacher is not None:
+            flow_weights = self._flow_weights(teacher)
+            frozen = fold_batch_norm(teacher, self.config.teacher_precision)
+            kept = self._kept_targets(frozen)
         guidance = {"teacher": frozen, "flow_weights": flow_weights, "kept": kept}
         for method in self.config.methods:
-            for net in range(self._done(method), self.config.nets):
-                self._train_net(method, net, guidance)
+            for net in range(self.config.nets):
+                if net >= self._done(method) and not self._failed(method):
+                    self._train_net(method, net, guidance)
 
     def complete(self):
         """Adds what takes all nets of a method, and reports."""
         methods = self.results["methods"]
         for method in self.config.methods:
-            if methods[method]["ensemble"] is None:
+            if methods[method]["ensemble"] is None and not methods[method]["failed"]:
                 methods[method]["ensemble"] = self._ensemble(method)
         # A run that went on has met its methods in another order.
         self.results["methods"] = {method: methods[method] for method in self.config.methods}
@@ -116,9 +138,40 @@ class _Experiment:
         self._targets_path.unlink(missing_ok=True)
         reports.write(self.folder)
 
+    def _prepare_folder(self):
+        """Moves a run aside that is to start afresh; removes what a killed process left."""
+        if not self.writes:
+            return
+        if self.config.fresh and (self.folder / "results.json").exists():
+            print(f"the run that was there is kept as {self.lock.keep_beside()}")
+        remove_drafts(self.folder)
+        for method in self.results["methods"]:
+            for net in range(self._done(method)):
+                self._checkpoints(self._student_path(method, net)).clear()
+        if self.results["teacher"] and not self.results["teacher"]["failed"]:
+            self._checkpoints(self._teacher_path).clear()
+        now = environment()
+        differing = [k for k, value in self.results["environment"].items() if now[k] != value]
+        if differing:
+            print(
+                "skt_tf: warning: this run was begun with another "
+                + ", ".join(differing)
+                + ": it will not end with the same bytes",
+                file=sys.stderr,
+            )
+
     @property
     def _targets_path(self):
         return self.folder / "targets.float16"
+
+    @property
+    def _teacher_path(self):
+        return self.folder / "teacher" / "model.keras"
+
+    def _checkpoints(self, path):
+        """The checkpoints of the network that will be saved at `path`."""
+        folder = path.with_name("checkpoints")
+        return Checkpoints(folder, self.config.checkpoint_every, self.writes)
 
     def _record(self):
         if self.writes:
@@ -135,29 +188,64 @@ class _Experiment:
         """How many nets of `method` are trained."""
         return len(self.results["methods"].get(method, {}).get("accuracies", ()))
 
+    def _failed(self, method):
+        """Whether a net of `method` could not be trained."""
+        return self.results["methods"].get(method, {}).get("failed") is not None
+
+    def _fail(self, error, path, entry, net=0):
+        """Notes in `entry` of the results that the training of a network diverged."""
+        print(f"skt_tf: {error}", file=sys.stderr)
+        if self.writes and error.records:
+            write_metrics(path.with_name("metrics.csv"), error.records)
+        entry["failed"] = {"net": net, **error.facts}
+        entry["mean"] = None
+        entry["iterations"] += sum(record.steps for record in error.records)
+        entry["seconds"] = round(entry["seconds"] + sum(r.seconds for r in error.records), 1)
+        self._record()
+
     def _teacher(self):
-        """The teacher: given, trained before, or trained now. It is recorded and saved."""
-        config, dataset = self.config, self.dataset
-        path = self.folder / "teacher" / "model.keras"
-        if self.results["teacher"] is not None:
-            return load_network(path)
+        """The teacher: given, trained before, or trained now; None if its training failed."""
+        config, dataset, known = self.config, self.dataset, self.results["teacher"]
+        if known is not None:
+            return None if known["failed"] else load_network(self._teacher_path)
         teacher, records = self.given, []
+        checkpoints = self._checkpoints(self._teacher_path)
+        entry = {
+            "depth": _depth(teacher) if teacher else config.teacher_depth,
+            "accuracy": None,
+            "iterations": 0,
+            "seconds": 0.0,
+            "parameters": 0,
+            "source": config.teacher,
+            "failed": None,
+        }
         if teacher is None:
             teacher = _build(config.teacher_depth, config, dataset, seed=config.seed)
-            title = f"teacher, {config.teacher_depth} layers"
-            records = run_stages(
-                (TEACHER,), teacher, None, dataset, config, seed=config.seed, title=title
-            )
-        self._save(path, teacher, records)
+            try:
+                records = run_stages(
+                    (TEACHER,),
+                    teacher,
+                    None,
+                    dataset,
+                    config,
+                    seed=config.seed,
+                    checkpoints=checkpoints,
+                    title=f"teacher, {config.teacher_depth} layers",
+                )
+            except Diverged as error:
+                self.results["teacher"] = entry
+                self._fail(error, self._teacher_path, entry)
+                return None
+        self._save(self._teacher_path, teacher, records)
         self.results["teacher"] = {
-            "depth": _depth(teacher),
-            "accuracy": _accuracy(teacher, dataset),
+            **entry,
+            **_accuracies(teacher, dataset),
             "iterations": sum(record.steps for record in records),
             "seconds": round(sum(record.seconds for record in records), 1),
             "parameters": teacher.count_params(),
-            "source": config.teacher,
         }
         self._record()
+        checkpoints.clear()
         print(f"teacher: {self.results['teacher']['accuracy']:.2%} of the test images")
         return teacher
 
@@ -204,15 +292,11 @@ class _Experiment:
 
     def _train_net(self, method, net, guidance):
         config, dataset = self.config, self.dataset
-        plan = config.stages(method)
+        plan, path = config.stages(method), self._student_path(method, net)
         # Net k of every method starts from the same weights and sees the same data.
         seed = config.seed + 1 + net
         student = _build(config.student_depth, config, dataset, seed=seed)
         title = f"{method}, net {net + 1} of {config.nets}"
-        records = run_stages(
-            plan, student, dataset=dataset, config=config, seed=seed, title=title, **guidance
-        )
-        self._save(self._student_path(method, net), student, records)
         entry = self.results["methods"].setdefault(
             method,
             {
@@ -222,17 +306,43 @@ class _Experiment:
                 "iterations": 0,
                 "seconds": 0.0,
                 "parameters": student.count_params(),
-                "stages": [{"name": r.name, "steps": r.steps, "final_loss": 0.0} for r in records],
+                "stages": [
+                    {"name": stage.name, "steps": steps, "final_loss": None}
+                    for stage, steps in zip(plan, stage_steps(plan, config.iterations))
+                ],
+                "failed": None,
             },
         )
+        checkpoints = self._checkpoints(path)
+        try:
+            if guidance["teacher"] is None and any(stage.objective != "task" for stage in plan):
+                raise Diverged(f"{title}: its teacher has failed", plan[0].name)
+            records = run_stages(
+                plan,
+                student,
+                dataset=dataset,
+                config=config,
+                seed=seed,
+                checkpoints=checkpoints,
+                title=title,
+                **guidance,
+            )
+        except Diverged as error:
+            self._fail(error, path, entry, net)
+            return
+        self._save(path, student, records)
         done = len(entry["accuracies"])
-        entry["accuracies"].append(_accuracy(student, dataset))
+        for name, value in _accuracies(student, dataset).items():
+            entry.setdefault(name.replace("accuracy", "accuracies"), []).append(value)
         entry["mean"] = float(np.mean(entry["accuracies"]))
-        entry["iterations"] += sum(stage_steps(plan, config.iterations))
+        entry["iterations"] += sum(record.steps for record in records)
         entry["seconds"] = round(entry["seconds"] + sum(record.seconds for record in records), 1)
         for stage, record in zip(entry["stages"], records):
-            stage["final_loss"] = (stage["final_loss"] * done + record.final_loss) / (done + 1)
+            stage["final_loss"] = ((stage["final_loss"] or 0) * done + record.final_loss) / (
+                done + 1
+            )
         self._record()
+        checkpoints.clear()
         print(f"{title}: {entry['accuracies'][-1]:.2%} of the test images")
 
     def _ensemble(self, method):
@@ -246,10 +356,23 @@ class _Experiment:
         return self.folder / method / f"net{net}" / "student.keras"
 
 
-def _open(folder, config):
-    """The results so far in `folder`; refuses one that holds anything else."""
-    path = folder / "results.json"
-    fresh = {
+def _refuse_strangers(folder):
+    """Raises where `folder` is none, or holds what is not a run."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--output_dir={folder} is a file: expected a folder")
+    if not folder.exists() or (folder / "results.json").exists():
+        return
+    # A run that was killed as it began leaves these alone.
+    if any(not path.name.startswith((LOCK, DRAFT)) for path in folder.iterdir()):
+        raise UserError(
+            f"--output_dir={folder} holds other files and no results.json: give an empty or a "
+            "new folder"
+        )
+
+
+def _begin(config):
+    """The results of a run of which nothing is done."""
+    return {
         "experiment": config.experiment,
         "dataset": config.dataset,
         "config": config.as_dict(),
@@ -258,17 +381,15 @@ def _open(folder, config):
         "flow_weights": None,
         "methods": {},
     }
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--output_dir={folder} is a file: expected a folder")
+
+
+def _open(folder, config):
+    """The results so far in `folder`; refuses those of another configuration."""
+    path, fresh = folder / "results.json", _begin(config)
     if not path.exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise UserError(
-                f"--output_dir={folder} holds other files and no results.json: give an empty or "
-                "a new folder"
-            )
         return fresh
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = read_json(path)
         differing = [
             f"{name} ({results['config'].get(name)} there, {value} here)"
             for name, value in fresh["config"].items()
@@ -282,7 +403,7 @@ def _open(folder, config):
         raise UserError(
             f"--output_dir={folder} holds another experiment; it differs in "
             + ", ".join(differing)
-            + ": give another folder"
+            + ": give another folder, or --fresh to keep that one beside a new one"
         )
     return results
 
@@ -327,10 +448,13 @@ def _check_channels(teacher, config, dataset):
                 ) from None
 
 
-def _accuracy(network, dataset):
-    return float(
-        np.mean(probabilities(network, dataset.test_images).argmax(1) == dataset.test_labels)
-    )
+def _accuracies(network, dataset):
+    """Shares of images that are classified rightly, those of the test set read only here."""
+    found = {"accuracy": accuracy(network, dataset.test_images, dataset.test_labels)}
+    if dataset.validation_images is not None:
+        images, labels = dataset.validation_images, dataset.validation_labels
+        found["validation_accuracy"] = accuracy(network, images, labels)
+    return found
 
 
 def _depth(network):

@@ -4,6 +4,9 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
+
+DRAFT = ".draft-"
 
 
 @contextlib.contextmanager
@@ -16,15 +19,54 @@ def whole(path):
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, since a rename is atomic within a file system only, and
-    # with its ending, since Keras and matplotlib choose the format by it.
-    draft = path.with_name(f".draft-{os.getpid()}-{path.name}")
+    # with its ending, since matplotlib chooses the format by it.
+    draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
     try:
         yield draft
-        with open(draft, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(draft, path)
+        _put_in_place(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path):
+    """Likewise yields a new folder to fill; there must be none at `path`, or an empty one."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
+    draft.mkdir()
+    try:
+        yield draft
+        for file in draft.rglob("*"):
+            _flush(file)
+        _put_in_place(draft, path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def remove_drafts(folder):
+    """Removes what killed processes left half-written below `folder`."""
+    for draft in list(pathlib.Path(folder).rglob(f"{DRAFT}*")):
+        if draft.is_dir():
+            shutil.rmtree(draft)
+        else:
+            draft.unlink(missing_ok=True)
+
+
+def _put_in_place(draft, path):
+    # In this order: after a power cut the name stands for the whole content, or the old one.
+    _flush(draft)
+    os.replace(draft, path)
+    _flush(path.parent)
+
+
+def _flush(path):
+    """Waits until a file, or which names a folder holds, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path, text):
@@ -34,3 +76,7 @@ def write_text(path, text):
 
 def write_json(path, value):
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path):
+    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))

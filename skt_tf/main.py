@@ -4,14 +4,24 @@ python -m skt_tf.main --flagfile=flags/quickstart.flags
 """
 
 import difflib
+import importlib
 import re
 import sys
 
 from absl import app, flags, logging
 
 from skt_tf import config as configuration
-from skt_tf.errors import UserError
+from skt_tf import reports
+from skt_tf.errors import UserError, one_line
 from skt_tf.startup import load_tensorflow
+from skt_tf.stopping import Stopped, listen
+
+_MODULES = {
+    "experiment": "experiments",
+    "export": "exporting",
+    "benchmark": "benchmark",
+    "verify": "verification",
+}
 
 configuration.define_flags()
 flags.adopt_module_key_flags(configuration)
@@ -57,30 +67,28 @@ def main(argv):
     del argv
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # The libraries' notes on what they read.
+    config = None
     try:
+        listen()
         config = configuration.from_flags()
         # TensorFlow takes seconds to load: only for a configuration that holds.
-        load_tensorflow(config.distribution)
-        if config.job == "export":
-            from skt_tf import exporting
-
-            exporting.run(config)
-        elif config.job == "benchmark":
-            from skt_tf import benchmark
-
-            benchmark.run(config)
-        else:
-            from skt_tf import experiments
-
-            experiments.run(config)
-    except KeyboardInterrupt:
-        print("\nskt_tf: stopped; the same command goes on with what is missing", file=sys.stderr)
-        sys.exit(130)
+        load_tensorflow(config.distribution, config.deterministic)
+        outcome = importlib.import_module(f"skt_tf.{_MODULES[config.job]}").run(config)
+        if config.job == "experiment" and reports.failures(outcome):
+            sys.exit(3)
+        if config.job == "verify" and not outcome:
+            sys.exit(1)
+    except Stopped as stop:
+        is_run = config is not None and config.job == "experiment"
+        again = "the same command" + (" without --fresh" if is_run and config.fresh else "")
+        rest = f": {again} goes on from where it was saved last" if is_run else ""
+        print(f"\nskt_tf: stopped by {stop.signal.name}{rest}", file=sys.stderr)
+        sys.exit(128 + stop.signal)
     except UserError as error:
         _refuse(error)
     except OSError as error:
         place = error.filename or config.output_dir
-        _refuse(f"{place} cannot be read or written: {error.strerror or error}")
+        _refuse(f"{place} cannot be read or written: {error.strerror or one_line(error)}")
 
 
 def console():

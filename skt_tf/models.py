@@ -81,42 +81,62 @@ def resnet(
     def he_normal():
         return keras.initializers.HeNormal(seed=seeds.getrandbits(31))
 
-    def convolution(x, channels, strides=1):
+    def convolution(x, channels, name, strides=1):
         x = layers.Conv2D(
-            channels, 3, strides, "same", use_bias=False, kernel_initializer=he_normal()
+            channels,
+            3,
+            strides,
+            "same",
+            use_bias=False,
+            kernel_initializer=he_normal(),
+            name=f"{name}_conv",
         )(x)
         # A running average over about ten batches, so that runs of a few hundred
         # steps end with statistics of their own weights (Keras' 0.99 is over 100).
-        return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True)(x)
+        return layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, synchronized=True, name=f"{name}_norm"
+        )(x)
 
-    def shortcut(x, channels, strides):
+    def shortcut(x, channels, name, strides):
         if strides > 1:
-            x = layers.MaxPooling2D(pool_size=1, strides=strides)(x)
+            x = layers.MaxPooling2D(pool_size=1, strides=strides, name=f"{name}_subsample")(x)
         if missing := channels - x.shape[-1]:
             # Declared channels-first, the layer pads the last axis: the channels.
             x = layers.ZeroPadding2D(
-                ((0, 0), (missing // 2, missing - missing // 2)), data_format="channels_first"
+                ((0, 0), (missing // 2, missing - missing // 2)),
+                data_format="channels_first",
+                name=f"{name}_pad",
             )(x)
         return x
 
+    # Every layer is named, by section and block: Keras' own names count what a process has built.
     images = x = keras.Input(input_shape, name="images")
     if normalization is not None:
         mean, variance = normalization
         # In float32 under any precision: grey levels need more than bfloat16's 8 bits.
-        x = layers.Normalization(mean=mean, variance=variance, dtype="float32")(x)
-    x = layers.ReLU(name="p0")(convolution(x, width))
+        x = layers.Normalization(
+            mean=mean, variance=variance, dtype="float32", name="standardization"
+        )(x)
+    x = layers.ReLU(name="p0")(convolution(x, width, "stem"))
     for section in range(1, SECTIONS + 1):
         channels = width * 2 ** (section - 1)
         for block in range(1, blocks + 1):
             strides = 2 if section > 1 and block == 1 else 1
-            inner_name = f"m{section}" if blocks % 2 and block == (blocks + 1) // 2 else None
-            end_name = f"m{section}" if 2 * block == blocks else None
+            place = f"s{section}b{block}"
+            inner_name, end_name = f"{place}_inner", f"{place}_end"
+            if blocks % 2 and block == (blocks + 1) // 2:
+                inner_name = f"m{section}"
+            elif 2 * block == blocks:
+                end_name = f"m{section}"
             if block == blocks:
                 end_name = f"p{section}"
-            inner = layers.ReLU(name=inner_name)(convolution(x, channels, strides))
-            x = layers.Add()([convolution(inner, channels), shortcut(x, channels, strides)])
+            inner = convolution(x, channels, f"{place}_1", strides)
+            inner = layers.ReLU(name=inner_name)(inner)
+            residual = convolution(inner, channels, f"{place}_2")
+            x = shortcut(x, channels, place, strides)
+            x = layers.Add(name=f"{place}_add")([residual, x])
             x = layers.ReLU(name=end_name)(x)
-    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.GlobalAveragePooling2D(name="average")(x)
     # Logits in float32 under any precision: softmax of bfloat16 loses small differences.
     logits = layers.Dense(
         num_classes, kernel_initializer=he_normal(), dtype="float32", name="logits"

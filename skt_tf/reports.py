@@ -4,11 +4,10 @@ Reads the folder alone: a report can be made again without training.
 """
 
 import itertools
-import json
 import pathlib
 import sys
 
-from skt_tf.files import whole, write_text
+from skt_tf.files import read_json, whole, write_text
 from skt_tf.metrics import read_metrics
 from skt_tf.published import TASK_STEPS as PUBLISHED_TASK_STEPS
 from skt_tf.published import accuracies
@@ -24,10 +23,14 @@ def write(folder):
         folder: the output folder of an experiment.
     """
     folder = pathlib.Path(folder)
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    metrics = {method: _mean_rows(folder / method, results) for method in results["methods"]}
+    results = read_json(folder / "results.json")
+    metrics = {
+        method: _mean_rows(folder / method, results)
+        for method, entry in results["methods"].items()
+        if not entry.get("failed")
+    }
     figures = {
-        "accuracy.png": ("Test accuracy against iterations", _accuracy_figure),
+        "accuracy.png": (f"{_watched(results)} accuracy against iterations", _accuracy_figure),
         "flows.png": ("Loss of each flow during transfer", _flow_figure),
     }
     drawn = {}
@@ -43,6 +46,14 @@ def write(folder):
     print(f"report: {folder / 'report.md'}")
 
 
+def failures(results):
+    """{name: sentence} of the teacher and the methods whose training was stopped."""
+    entries = {"teacher": results["teacher"], **results["methods"]}
+    return {
+        name: entry["failed"]["message"] for name, entry in entries.items() if entry.get("failed")
+    }
+
+
 def table(results):
     """The header and the rows of the table, as strings; accuracies in percent."""
     published = accuracies(results)
@@ -52,8 +63,12 @@ def table(results):
     teacher = results["teacher"]
     baseline = results["methods"].get("baseline")
 
+    def percent(share):
+        return "-" if share is None else f"{share:.2%}"[:-1]
+
     def row(name, accuracy, ensemble, difference, iterations, seconds):
-        cells = [name, f"{accuracy:.2%}"[:-1]] + ([ensemble] if several else [])
+        accuracy = "failed" if accuracy is None else percent(accuracy)
+        cells = [name, accuracy] + ([ensemble] if several else [])
         cells += [difference, f"{iterations:,}", f"{seconds:,.0f}"]
         shown = published.get(name)
         return cells + ([f"{shown:.2f}" if shown else "-"] if published else [])
@@ -63,13 +78,13 @@ def table(results):
     ]
     for name, entry in results["methods"].items():
         difference = "-"
-        if baseline and name != "baseline":
+        if baseline and name != "baseline" and None not in (entry["mean"], baseline["mean"]):
             difference = f"{100 * (entry['mean'] - baseline['mean']):+.2f}"
         rows.append(
             row(
                 name,
                 entry["mean"],
-                f"{entry['ensemble']:.2%}"[:-1],
+                percent(entry["ensemble"]),
                 difference,
                 entry["iterations"],
                 entry["seconds"],
@@ -91,6 +106,8 @@ def _print(results):
     print()
     # A pipe has no width to keep to.
     console.Console(width=None if sys.stdout.isatty() else 200).print(shown)
+    for sentence in failures(results).values():
+        print(f"failed: {sentence}")
 
 
 def _title(results):
@@ -117,6 +134,7 @@ def _markdown(results, figures):
         *("| " + " | ".join(row) + " |" for row in rows),
         "",
     ]
+    lines += [f"Failed: {sentence}.\n" for sentence in failures(results).values()]
     if config["nets"] == 1:
         lines += ["One net a method: differences of a point may be chance.", ""]
     if "published %" in header:
@@ -135,18 +153,40 @@ def _markdown(results, figures):
         "|---|---|---:|---:|",
     ]
     for name, entry in results["methods"].items():
-        lines += [
-            f"| {name} | {stage['name']} | {stage['steps']:,} | {stage['final_loss']:.4g} |"
-            for stage in entry["stages"]
-        ]
+        for stage in entry["stages"]:
+            loss = "-" if stage["final_loss"] is None else f"{stage['final_loss']:.4g}"
+            lines.append(f"| {name} | {stage['name']} | {stage['steps']:,} | {loss} |")
     if results["flow_weights"]:
         lines += ["", "## Weights of the flows", "", "| flow | λ |", "|---|---:|"]
         lines += [f"| {name} | {weight:.4g} |" for name, weight in results["flow_weights"].items()]
+    lines += ["", "## Which images were used for what", "", *_use_of_images(results)]
     lines += ["", "## Configuration", ""]
     lines += [f"- `{name}`: {value}" for name, value in config.items() if value is not None]
     lines += ["", "## Environment", ""]
     lines += [f"- {name}: {value}" for name, value in environment.items()]
     return "\n".join(lines) + "\n"
+
+
+def _watched(results):
+    """The part of the images that the curves show."""
+    return "Validation" if results["config"].get("validation") else "Test"
+
+
+def _use_of_images(results):
+    held = results["config"].get("validation")
+    curves = "the test images after each interval, for the curves alone, which chose nothing"
+    if held:
+        curves = (
+            f"{held:,} of the training images, held out, stratified, the same ones for every seed: "
+            "after each interval, for the curves, and for whatever is chosen between runs"
+        )
+    return [
+        "- trained on, with the statistics that images are standardised by, and the weights of "
+        "the flows: the training images" + (", without those held out" if held else ""),
+        f"- evaluated during training: {curves}",
+        "- accuracies of the table: the test images, read once for each net after its last "
+        "iteration",
+    ]
 
 
 def _mean_rows(place, results):
@@ -176,21 +216,24 @@ def _axes(plots, width, height):
 
 
 def _accuracy_figure(results, metrics):
+    part = _watched(results).lower()
     figure, (axis,) = _axes(1, 8, 4.5)
     for (method, rows), colour in zip(metrics.items(), itertools.cycle(COLOURS)):
-        rows = [row for row in rows if "test_accuracy" in row]
+        rows = [row for row in rows if f"{part}_accuracy" in row]
         axis.plot(
             [row["iteration"] for row in rows],
-            [100 * row["test_accuracy"] for row in rows],
+            [100 * row[f"{part}_accuracy"] for row in rows],
             color=colour,
             marker=".",
             label=method,
         )
-    teacher = results["teacher"]["accuracy"]
-    axis.axhline(100 * teacher, color="#999999", linestyle="--", label="teacher")
+    prefix = "validation_" if part == "validation" else ""
+    teacher = results["teacher"][f"{prefix}accuracy"]
+    if teacher is not None:
+        axis.axhline(100 * teacher, color="#999999", linestyle="--", label="teacher")
     axis.set(
         xlabel="iterations of the net, transfer included",
-        ylabel="test accuracy, %",
+        ylabel=f"{part} accuracy, %",
         title=_title(results),
     )
     axis.legend(frameon=False, ncols=2)

@@ -1,6 +1,8 @@
 """Networks to and from .keras files."""
 
+import json
 import pathlib
+import tempfile
 import zipfile
 
 import keras
@@ -11,14 +13,24 @@ from skt_tf.flows import check_network
 
 
 def load_network(path):
-    """Loads a saved Keras model in safe mode; a ValueError of one sentence if it cannot."""
+    """Loads a saved Keras model, running no code of the file's.
+
+    Keras' safe mode keeps it from unpacking functions; a model that holds one is refused.
+
+    Raises:
+        ValueError: what is no such file, is damaged, or holds code, in one sentence.
+    """
     if not pathlib.Path(path).is_file():
         raise UserError(f"{path} does not exist: expected a network saved by Keras (.keras)")
-    # Keras would say of such a file that it is not found.
+    # Keras would say of such a file that it is not found, and would read old HDF5 files.
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path} is not a network saved by Keras (.keras)")
     try:
+        with zipfile.ZipFile(path) as archive:
+            _refuse_code(json.loads(archive.read("config.json")), path)
         network = keras.models.load_model(path, compile=False, safe_mode=True)
+    except UserError:
+        raise
     # Keras passes on what zipfile, h5py, json and its own deserialisers raise.
     except Exception as error:
         raise UserError(
@@ -32,7 +44,47 @@ def load_network(path):
     return network
 
 
+def _refuse_code(config, path):
+    """Looks for what Keras saves as Python's bytecode, at any depth of a model's config."""
+    if isinstance(config, dict):
+        # Functions as arguments of a layer are saved as `__lambda__`.
+        if config.get("class_name") in ("Lambda", "__lambda__"):
+            raise UserError(
+                f"{path} carries a Lambda layer, whose Python code could do anything when it is "
+                "loaded: expected a network of Keras' own layers"
+            )
+        config = config.values()
+    if not isinstance(config, str | int | float | None):
+        for part in config:
+            _refuse_code(part, path)
+
+
 def save_network(network, path):
-    """Writes `network` to `path`, whole or not at all."""
-    with whole(path) as draft:
-        network.save(draft)
+    """Writes `network` to `path`, whole or not at all; equal networks give equal bytes."""
+    with tempfile.TemporaryDirectory() as folder, whole(path) as draft:
+        network.save(f"{folder}/model.keras")
+        # Again, without what differs each time: dates, and objects numbered by their addresses.
+        with (
+            zipfile.ZipFile(f"{folder}/model.keras") as saved,
+            zipfile.ZipFile(draft, "w") as archive,
+        ):
+            for name in saved.namelist():
+                content = saved.read(name)
+                if name.endswith(".json"):
+                    content = json.dumps(_lasting(json.loads(content), {}))
+                archive.writestr(zipfile.ZipInfo(name), content)
+
+
+def _lasting(config, numbers):
+    """`config` with a fixed date, and its shared objects numbered in the order they come in."""
+    if isinstance(config, list):
+        return [_lasting(part, numbers) for part in config]
+    if not isinstance(config, dict):
+        return config
+    config = {name: _lasting(part, numbers) for name, part in config.items()}
+    if "date_saved" in config:
+        config["date_saved"] = "1980-01-01@00:00:00"
+    if "shared_object_id" in config:
+        number = config["shared_object_id"]
+        config["shared_object_id"] = numbers.setdefault(number, len(numbers) + 1)
+    return config

@@ -13,11 +13,12 @@ _GREETING = re.compile(
 )
 
 
-def load_tensorflow(distribution="none"):
+def load_tensorflow(distribution="none", deterministic=False):
     """Imports TensorFlow and looks for devices; prints of it only what may need an answer.
 
     Args:
         distribution: as the flag; a cluster must be joined before anything else is done.
+        deterministic: whether each operation must give the same bytes every time.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -29,6 +30,8 @@ def load_tensorflow(distribution="none"):
         for gpu in tf.config.list_physical_devices("GPU"):
             # Others use the same GPU; TensorFlow would take all of its memory.
             tf.config.experimental.set_memory_growth(gpu, True)
+        if deterministic:
+            tf.config.experimental.enable_op_determinism()
         if distribution == "multi_worker":
             from skt_tf.distribution import join_cluster
 

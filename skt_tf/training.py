@@ -1,50 +1,32 @@
 """Runs a method's stages in their order, each from the last one's weights."""
 
-import dataclasses
-import math
 import sys
-import time
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from skt_tf.batches import training_batches
+from skt_tf.batches import EVALUATION_BATCH, evaluation_batches, training_batches
 from skt_tf.distiller import SequentialDistiller
-from skt_tf.errors import UserError
+from skt_tf.guard import Guard
 from skt_tf.methods import stage_steps
+from skt_tf.progress import Progress
 from skt_tf.schedules import learning_rate
-
-EVALUATION_BATCH = 500
-
-
-@dataclasses.dataclass(frozen=True)
-class StageRecord:
-    """What one stage did.
-
-    Attributes:
-        name: the stage's name.
-        steps: its iterations.
-        seconds: time it took, evaluations for the curves included.
-        rows: one dict for each logged interval: `stage`, `step` (iterations done in
-            this stage), `learning_rate` (at that step), `loss` and what else the
-            progress bar showed, means over the interval; `test_accuracy` where the
-            stage trains the whole network.
-    """
-
-    name: str
-    steps: int
-    seconds: float
-    rows: tuple[dict, ...]
-
-    @property
-    def final_loss(self):
-        """The loss, averaged over the last interval."""
-        return self.rows[-1]["loss"]
+from skt_tf.stopping import steps_in_peace
 
 
 def run_stages(
-    plan, student, teacher, dataset, config, *, seed, flow_weights=None, kept=None, title=""
+    plan,
+    student,
+    teacher,
+    dataset,
+    config,
+    *,
+    seed,
+    flow_weights=None,
+    kept=None,
+    checkpoints=None,
+    title="",
 ):
     """Trains `student` in place through the stages of `plan`.
 
@@ -57,19 +39,25 @@ def run_stages(
         seed: of data order and augmentation.
         flow_weights: {flow: λ} for transfer stages.
         kept: `KeptTargets` for transfer stages, or None to compute them anew.
+        checkpoints: the net's `Checkpoints`, to go on from and to save to, or None.
         title: what the lines on the terminal call this net.
 
     Returns:
         One `StageRecord` for each stage.
 
     Raises:
-        ValueError: the loss of a stage is no longer a finite number.
+        Diverged: the loss of a stage is no longer a finite number.
+        ValueError: the checkpoints cannot be used.
     """
-    records = []
+    progress = checkpoints.newest() if checkpoints else Progress()
     steps = stage_steps(plan, config.iterations)
-    for number, (stage, length) in enumerate(zip(plan, steps)):
+    if progress.records and not progress.step:
+        checkpoints.restore({"student": student.variables})
+    for number in range(len(progress.records), len(plan)):
+        stage, length = plan[number], steps[number]
         print(f"\n{title}, stage {number + 1} of {len(plan)}: {stage.name}, {length} iterations")
-        started = time.monotonic()
+        if progress.step:
+            print(f"going on after iteration {progress.step}")
         distiller = SequentialDistiller(
             teacher,
             student,
@@ -83,69 +71,49 @@ def run_stages(
         )
         rate = learning_rate(config.schedule, stage.objective, config.rate(stage.objective), length)
         distiller.compile(keras.optimizers.SGD(rate, momentum=0.9), jit_compile=config.jit_compile)
+        guard = Guard(
+            progress,
+            length,
+            -(-length // config.evaluations),
+            rate,
+            config.rate_flag(stage.objective),
+            "test_accuracy" if dataset.validation_images is None else "validation_accuracy",
+            checkpoints,
+            title,
+        )
         # The task's batches are the same in every method, whatever stages came before:
         # nets of one seed are pairs.
         stream = 0 if distiller.objective.has_logits else 1 + number
         views = {"kept": kept, "flows": stage.flows} if kept and stage.flows else {}
-        rows = _fit(distiller, dataset, config, length, seed, stream, views)
-        rows = [
-            {"stage": stage.name, "learning_rate": float(rate(r["step"] - 1)), **r} for r in rows
-        ]
-        records.append(StageRecord(stage.name, length, time.monotonic() - started, tuple(rows)))
-    return records
+        with steps_in_peace():
+            _fit(distiller, guard, dataset, config.batch_size, seed, stream=stream, **views)
+            guard.finish()
+    return progress.records
 
 
-def _fit(distiller, dataset, config, steps, seed, stream, views):
-    """Fits for exactly `steps` iterations, in `config.evaluations` intervals or fewer."""
-    interval = -(-steps // config.evaluations)
-    full, rest = divmod(steps, interval)
-    intervals = full + bool(rest)
-    rows = []
-
-    def check(epoch, logs):
-        if not math.isfinite(logs["loss"]):
-            raise UserError(
-                f"the loss of {distiller.name} is {logs['loss']} after at most "
-                f"{min((epoch + 1) * interval, steps)} iterations: give a smaller "
-                f"--{config.rate_flag(distiller.stage.objective)}, or a --precision of more digits"
-            )
-
-    # Keras wants epochs of one length: a shorter last interval is a second fit, which
-    # goes on with the same optimizer where the data of the first one ended.
-    for first, last, length in ((0, full, interval), (full, intervals, rest)):
-        if first == last:
-            continue
-        history = distiller.fit(
-            training_batches(
-                dataset,
-                config.batch_size,
-                seed,
-                steps,
-                stream=stream,
-                start=first * interval,
-                **views,
-            ),
+def _fit(distiller, guard, dataset, batch_size, seed, **views):
+    """Fits until all steps are done; each of Keras' epochs is an interval of the log."""
+    watched = None
+    # Without the head's training, accuracy would say nothing.
+    if distiller.objective.has_logits:
+        watched = evaluation_batches(*dataset.watched)
+    progress, steps, interval = guard.progress, guard.steps, guard.interval
+    while progress.step < steps:
+        # Keras wants epochs of one length: the rest of an interval that was begun before, and
+        # a shorter last one, are fits of their own, with the same optimizer and batches.
+        length = min(interval - progress.step % interval, steps - progress.step)
+        first = progress.step // interval
+        number = (steps - progress.step) // interval if length == interval else 1
+        distiller.fit(
+            training_batches(dataset, batch_size, seed, steps, start=progress.step, **views),
             initial_epoch=first,
-            epochs=last,
+            epochs=first + number,
             steps_per_epoch=length,
             shuffle=False,
-            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=check)],
+            callbacks=[guard],
             verbose=1 if sys.stdout.isatty() else 2,
-            # Plotted only. Without the head's training, accuracy would say nothing.
-            validation_data=(
-                (dataset.test_images, dataset.test_labels)
-                if distiller.objective.has_logits
-                else None
-            ),
-            validation_batch_size=EVALUATION_BATCH,
-        ).history
-        for k, epoch in enumerate(range(first, last)):
-            logs = {name: float(values[k]) for name, values in history.items()}
-            logs.pop("val_loss", None)
-            if "val_accuracy" in logs:
-                logs["test_accuracy"] = logs.pop("val_accuracy")
-            rows.append({"step": min((epoch + 1) * interval, steps), **logs})
-    return rows
+            validation_data=watched,
+        )
 
 
 def probabilities(network, images):
@@ -159,3 +127,8 @@ def probabilities(network, images):
 
     batches = np.split(images, range(EVALUATION_BATCH, len(images), EVALUATION_BATCH))
     return np.concatenate([outputs(batch) for batch in batches])
+
+
+def accuracy(network, images, labels):
+    """The share of images whose most probable class is their label."""
+    return float(np.mean(probabilities(network, images).argmax(1) == labels))

@@ -162,12 +162,18 @@ def offsets(image, result, colour, margin):
     return found
 
 
+def unlabelled(images, mirrored):
+    """A dataset of images all of one class."""
+    labels = np.zeros(len(images), np.int32)
+    return Dataset("some", images, labels, images, labels, 2, mirrored)
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize(("size", "margin"), [((8, 8), 1), ((16, 20), 2)])
 def test_augmented_images_are_crops_of_the_padded_ones(size, margin, mirrored):
     number = 600
     images = np.random.default_rng(0).integers(0, 256, (number, *size, 3), np.uint8)
-    dataset = Dataset("some", images, None, images, None, 2, mirrored)
+    dataset = unlabelled(images, mirrored)
     colour = np.rint(images.mean(axis=(0, 1, 2)))
     results = move(tf.constant(images), draw_moves(number, dataset, [5, 6]), dataset).numpy()
     assert (results.shape, results.dtype) == (images.shape, np.uint8)
@@ -185,7 +191,7 @@ def test_augmented_images_are_crops_of_the_padded_ones(size, margin, mirrored):
 
 def test_augmentation_depends_on_its_seed_alone():
     images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3), np.uint8)
-    dataset = Dataset("some", images, None, images, None, 2, True)
+    dataset = unlabelled(images, True)
     one, same_one, other = (
         move(tf.constant(images), draw_moves(32, dataset, seed), dataset).numpy()
         for seed in ([1, 2], [1, 2], [1, 3])
@@ -198,7 +204,8 @@ def test_augmentation_depends_on_its_seed_alone():
 def test_batches_are_padded_with_the_mean_colour_and_mirrored_where_allowed(mirrored):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)
     images[..., 0] //= 4
-    dataset = Dataset("some", images, np.arange(40, dtype=np.int32), images, None, 40, mirrored)
+    labels = np.arange(40, dtype=np.int32)
+    dataset = Dataset("some", images, labels, images, labels, 40, mirrored)
     colour = np.rint(images.astype(np.float64).mean(axis=(0, 1, 2)))
     seen = set()
     for results, labels in batches(dataset, 40, 0, 5):

@@ -1,0 +1,166 @@
+"""Where a net stands, on the disk: what a killed run goes on from."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import sys
+import time
+
+import tensorflow as tf
+
+import skt_tf
+from skt_tf.errors import UserError, one_line
+from skt_tf.files import whole_folder
+from skt_tf.progress import Progress, StageRecord
+
+_KEPT = 2
+_STATE = "state/.ATTRIBUTES/py_state"  # As TensorFlow names what is no variable.
+
+
+class Checkpoints:
+    """The last two checkpoints of one net, each a folder of `tf.train.Checkpoint`'s files.
+
+    Args:
+        folder: where they lie; made when the first one is written.
+        every: how often one is `due`: a number of iterations such as `"500"`, or of
+            seconds such as `"60s"`.
+        writes: whether this process writes; the further workers of a cluster only read.
+    """
+
+    def __init__(self, folder, every="60s", writes=True):
+        self.folder, self.writes = pathlib.Path(folder), writes
+        self._seconds = float(every[:-1]) if every.endswith("s") else None
+        self._steps = None if every.endswith("s") else int(every)
+        self._saved = time.monotonic()
+        self._found = None
+
+    def due(self, progress):
+        """Whether it is time to save."""
+        if self._steps is None:
+            return time.monotonic() - self._saved >= self._seconds
+        return progress.step % self._steps == 0
+
+    def save(self, progress, variables):
+        """Writes a checkpoint, whole or not at all, and removes those before the last two.
+
+        Args:
+            progress: a `Progress`.
+            variables: {group: list of Keras variables}.
+        """
+        path = self.folder / str(progress.iterations)
+        if not self.writes or path.exists():
+            return
+        state = {
+            "skt_tf": skt_tf.__version__,
+            "variables": _shapes(variables),
+            "progress": dataclasses.asdict(progress),
+        }
+        try:
+            with whole_folder(path) as draft:
+                _files(variables, _State(json.dumps(state))).write(str(draft / "variables"))
+        except tf.errors.OpError as error:
+            raise OSError(0, one_line(error), str(self.folder)) from None
+        for path in self._paths()[_KEPT:]:
+            shutil.rmtree(path)
+        self._saved = time.monotonic()
+
+    def newest(self):
+        """The `Progress` of the newest checkpoint that is whole; an empty one if there are none.
+
+        Damaged ones are passed over with a warning, and removed.
+
+        Raises:
+            ValueError: all are damaged, or the newest was written by another version.
+        """
+        damaged = []
+        for path in self._paths():
+            try:
+                state = _read(path)
+            # What TensorFlow and json make of a file that was cut or changed.
+            except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+                damaged.append((path, one_line(error)))
+                continue
+            if state["skt_tf"] != skt_tf.__version__:
+                raise UserError(
+                    f"the checkpoint {path} was written by skt_tf {state['skt_tf']} and this is "
+                    f"{skt_tf.__version__}: go on with that version, or start over with --fresh"
+                )
+            for other, reason in damaged:
+                print(f"skt_tf: warning: the checkpoint {other} is damaged ({reason}): going on "
+                      f"from {path}", file=sys.stderr)  # fmt: skip
+                if self.writes:
+                    shutil.rmtree(other)
+            self._found = path, state
+            return _progress(**state["progress"])
+        if damaged:
+            path, reason = damaged[0]
+            raise UserError(
+                f"the checkpoint {path} is damaged ({reason}) and there is no older one: remove "
+                f"{self.folder} to train this network anew, or start over with --fresh"
+            )
+        return Progress()
+
+    def restore(self, variables):
+        """Gives `variables` the values of the checkpoint that `newest` found.
+
+        Args:
+            variables: {group: list of Keras variables}, as they were saved.
+
+        Raises:
+            ValueError: they were other variables.
+        """
+        path, state = self._found
+        if state["variables"] != _shapes(variables):
+            raise UserError(
+                f"the checkpoint {path} holds the variables of another network or optimizer: "
+                "go on with the code that wrote it, or start over with --fresh"
+            )
+        _files(variables, _State("")).read(str(path / "variables")).assert_consumed()
+
+    def clear(self):
+        """Removes all checkpoints: the net is saved."""
+        if self.writes:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _paths(self):
+        """The checkpoints' folders, newest first."""
+        found = self.folder.glob("*") if self.folder.is_dir() else ()
+        numbered = [path for path in found if path.name.isdecimal()]
+        return sorted(numbered, key=lambda path: int(path.name), reverse=True)
+
+
+class _State(tf.train.experimental.PythonState):
+    """A text beside the variables, under the same checksums."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def serialize(self):
+        return self.text
+
+    def deserialize(self, text):
+        self.text = text
+
+
+def _files(variables, state):
+    groups = {name: [v.value for v in group] for name, group in variables.items()}
+    return tf.train.Checkpoint(**groups, state=state)
+
+
+def _shapes(variables):
+    return {
+        name: [[v.dtype, *v.shape] for v in group] for name, group in variables.items() if group
+    }
+
+
+def _read(path):
+    """The state of a checkpoint; an error if anything of it is damaged."""
+    reader = tf.train.load_checkpoint(str(path / "variables"))
+    for name in reader.get_variable_to_shape_map():
+        reader.get_tensor(name)  # TensorFlow compares its checksum.
+    return json.loads(reader.get_tensor(_STATE))
+
+
+def _progress(records, **rest):
+    return Progress([StageRecord(**record) for record in records], **rest)

@@ -1,0 +1,115 @@
+"""Watches a stage while it is trained."""
+
+import time
+
+import keras
+import numpy as np
+
+from skt_tf.errors import Diverged
+from skt_tf.points import flow_name
+from skt_tf.progress import StageRecord
+from skt_tf.stopping import asked_to_stop, stop_if_asked
+
+
+class Guard(keras.callbacks.Callback):
+    """Logs a stage's intervals, saves its state, and stops it at a bad loss or a signal.
+
+    Args:
+        progress: the net's `Progress`, which is brought up to date.
+        steps: iterations of the stage.
+        interval: iterations between two rows of the log.
+        rate: the stage's learning-rate schedule.
+        rate_flag: name of the flag that sets the first or highest rate.
+        accuracy: what the log calls the accuracy that Keras measures after each interval.
+        checkpoints: the net's `Checkpoints`, or None.
+        title: what errors call the net.
+    """
+
+    def __init__(
+        self, progress, steps, interval, rate, rate_flag, accuracy, checkpoints=None, title=""
+    ):
+        super().__init__()
+        self.progress, self.steps, self.interval = progress, steps, interval
+        self.rate, self.rate_flag, self.accuracy = rate, rate_flag, accuracy
+        self.checkpoints, self.title = checkpoints, title
+        self._resumes = progress.step > 0
+        self._began = time.monotonic() - progress.seconds
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._resumes:
+            self._resumes = False
+            # Only here, since Keras has just reset the means of an interval that goes on.
+            self.checkpoints.restore(self._variables())
+            if self.progress.step % self.interval == 0:
+                self.model.reset_metrics()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.progress.step += 1
+        if not np.isfinite(logs["loss"]).all():
+            self._diverge({name: float(np.mean(value)) for name, value in logs.items()})
+        # At the end of an interval its row belongs to what is saved.
+        if self.progress.step % self.interval and self.progress.step < self.steps:
+            self._save_or_stop()
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = self.progress.step
+        row = {"stage": self.model.stage.name, "step": step, "learning_rate": self._rate()}
+        values = {name: float(value) for name, value in logs.items() if name != "val_loss"}
+        if "val_accuracy" in values:
+            values[self.accuracy] = values.pop("val_accuracy")
+        self.progress.rows.append({**row, **values})
+        if step < self.steps:
+            self._save_or_stop()
+
+    def finish(self):
+        """Closes the stage: its record is added to the progress and saved with the student."""
+        if not self._is_finite():
+            self._diverge({"loss": float("nan")})
+        self.progress.records.append(self._record())
+        self.progress.step, self.progress.seconds, self.progress.rows = 0, 0.0, []
+        if self.checkpoints:
+            self.checkpoints.save(self.progress, {"student": self.model.student.variables})
+
+    def _save_or_stop(self):
+        due = self.checkpoints and (asked_to_stop() or self.checkpoints.due(self.progress))
+        # After the update of a bad step nothing is worth saving: the next loss will tell.
+        if due and self._is_finite():
+            self.progress.seconds = time.monotonic() - self._began
+            self.checkpoints.save(self.progress, self._variables())
+        stop_if_asked()
+
+    def _variables(self):
+        """What the rest of the stage depends on."""
+        distiller = self.model
+        student = {id(variable) for variable in distiller.student.variables}
+        return {
+            "student": distiller.student.variables,
+            "regressor": [v for v in distiller.trainable_variables if id(v) not in student],
+            "optimizer": distiller.optimizer.variables,
+            "metrics": [v for metric in distiller.metrics for v in metric.variables],
+        }
+
+    def _is_finite(self):
+        return all(np.isfinite(v.numpy()).all() for v in self.model.student.variables)
+
+    def _rate(self):
+        return float(self.rate(self.progress.step - 1))
+
+    def _record(self):
+        name, seconds = self.model.stage.name, time.monotonic() - self._began
+        return StageRecord(name, self.progress.step, seconds, tuple(self.progress.rows))
+
+    def _diverge(self, losses):
+        stage, step, rate = self.model.stage, self.progress.step, self._rate()
+        bad = [flow_name(f) for f in stage.flows if not np.isfinite(losses.get(flow_name(f), 0.0))]
+        flow = bad[0] if bad else None
+        raise Diverged(
+            f"{self.title or self.model.name}: {f'flow {flow}' if flow else 'the loss'} is "
+            f"{losses[flow or 'loss']} at iteration {step} of stage {stage.name}, learning rate "
+            f"{rate:g}: give a smaller --{self.rate_flag}, or a --precision of more digits",
+            stage.name,
+            step,
+            flow,
+            rate,
+            [*self.progress.records, self._record()],
+        )

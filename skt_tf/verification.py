@@ -1,0 +1,96 @@
+"""`--job=verify`: is what results.json says true of the networks beside it?"""
+
+import pathlib
+
+import numpy as np
+
+from skt_tf.datasets import load_dataset
+from skt_tf.environment import environment
+from skt_tf.errors import UserError
+from skt_tf.files import read_json
+from skt_tf.saving import load_network
+from skt_tf.training import probabilities
+
+# On another machine, or with other versions, sums round otherwise, and an image on the border
+# between two classes may fall on the other side.
+_TOLERANCE = 0.001
+
+
+def run(config):
+    """Evaluates every network of the run in `config.output_dir` on the test images once more.
+
+    Returns:
+        Whether all accuracies are those of results.json: exactly so on the machine and
+        with the versions of the run, else to one image in a thousand.
+
+    Raises:
+        ValueError: a folder that holds no finished run, or a network that cannot be read.
+    """
+    folder = pathlib.Path(config.output_dir)
+    results = _read(folder)
+    dataset = load_dataset(results["dataset"], config.data_dir)
+    same = results["environment"] == environment()
+    allowed = 0.0 if same else _TOLERANCE
+
+    def measure(path):
+        network = load_network(path)
+        if network.input_shape[1:] != dataset.image_shape:
+            raise UserError(
+                f"{path} takes images of shape {network.input_shape[1:]}, but those of "
+                f"{dataset.name} have {dataset.image_shape}"
+            )
+        return probabilities(network, dataset.test_images)
+
+    def hits(outputs):
+        return float(np.mean(outputs.argmax(1) == dataset.test_labels))
+
+    refuted = 0
+    for name, said, found in _pairs(folder, results, measure, hits):
+        confirmed = abs(said - found) <= allowed
+        refuted += not confirmed
+        print(
+            f"{'confirmed' if confirmed else 'REFUTED':9}  {name}: {said:.2%} in results.json, "
+            f"{found:.2%} measured"
+        )
+    if not same:
+        print(f"another machine or other versions than the run's: {_TOLERANCE:.1%} is allowed")
+    print(f"{folder / 'results.json'}: {f'{refuted} REFUTED' if refuted else 'all confirmed'}")
+    return not refuted
+
+
+def _read(folder):
+    path = folder / "results.json"
+    if not path.exists():
+        raise UserError(f"{path} does not exist: expected the folder of a finished run")
+    try:
+        results = read_json(path)
+        nets = results["config"]["nets"]
+        missing = [
+            method
+            for method in results["config"]["methods"]
+            if len(results["methods"].get(method, {}).get("accuracies", ())) < nets
+            and not results["methods"].get(method, {}).get("failed")
+        ]
+        results["environment"], results["dataset"], results["teacher"]["accuracy"]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{path} is not the results file of a finished run") from None
+    if missing:
+        raise UserError(
+            f"{path} is that of an unfinished run, without all nets of {', '.join(missing)}: "
+            "expected a finished one"
+        )
+    return results
+
+
+def _pairs(folder, results, measure, hits):
+    """(name, accuracy in results.json, measured accuracy) of everything that has one."""
+    if not results["teacher"].get("failed"):
+        found = hits(measure(folder / "teacher" / "model.keras"))
+        yield "teacher", results["teacher"]["accuracy"], found
+    for method, entry in results["methods"].items():
+        outputs = []
+        for net, said in enumerate(entry["accuracies"]):
+            outputs.append(measure(folder / method / f"net{net}" / "student.keras"))
+            yield f"{method}, net {net + 1}", said, hits(outputs[-1])
+        if entry["ensemble"] is not None:
+            yield f"{method}, ensemble", entry["ensemble"], hits(np.mean(outputs, axis=0))
