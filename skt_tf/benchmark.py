@@ -47,6 +47,7 @@ def run(config):
     folder = pathlib.Path(config.output_dir)
     other = _read(config.compare) if config.compare else None
     keras.config.set_dtype_policy(config.precision)
+    keras.utils.set_random_seed(config.seed)
     dataset = load_dataset(config.dataset, config.data_dir)
     parts = _Parts(config, dataset, folder)
     peak = _matmul_peak()

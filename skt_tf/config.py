@@ -161,11 +161,13 @@ class Config:
             raise UserError("--job=export needs --student, the path of a saved student (.keras)")
         if self.job == "verify" and not self.output_dir:
             raise UserError("--job=verify needs --output_dir, the folder of a finished run")
-        for name, job in {
+        wanted = {
             "student": "export",
             "compare": "benchmark",
+            "teacher": "experiment",
             "fresh": "experiment",
-        }.items():
+        }
+        for name, job in wanted.items():
             if getattr(self, name) and self.job != job:
                 raise UserError(f"--{name} is for --job={job}: leave it out of --job={self.job}")
         if self.job != "experiment" and self.distribution in ("mirrored", "multi_worker"):
@@ -179,8 +181,9 @@ class Config:
             )
 
     def _check_numbers(self):
+        if not 1 <= self.width <= 4096:
+            raise UserError(f"--width={self.width} is out of range: expected 1 to 4096")
         for name, least in {
-            "width": 1,
             "nets": 1,
             "batch_size": 1,
             "teacher_steps": 1,
@@ -195,8 +198,6 @@ class Config:
             value = getattr(self, name)
             if not least <= value < 2**30:
                 raise UserError(f"--{name}={value} is out of range: expected {least} to 2³⁰ − 1")
-        if self.width > 4096:
-            raise UserError(f"--width={self.width} is out of range: expected 1 to 4096")
         for name in ("budget", "temperature", "learning_rate", "hint_learning_rate"):
             _check_positive(name, getattr(self, name))
         for kind, number in self.iterations.items():

@@ -236,7 +236,8 @@ def _accuracy_figure(results, metrics):
         ylabel=f"{part} accuracy, %",
         title=_title(results),
     )
-    axis.legend(frameon=False, ncols=2)
+    if axis.lines:
+        axis.legend(frameon=False, ncols=2)
     return figure
 
 

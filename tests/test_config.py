@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 
 import pytest
 from absl import flags
@@ -29,35 +30,40 @@ ANY = {
     tuple[str, ...]: st.lists(st.sampled_from(METHOD_NAMES) | WORDS, max_size=4).map(tuple),
     str | tuple[float, ...]: WORDS | st.lists(FLOATS, min_size=4, max_size=6).map(tuple),
 }
-DEPTHS = st.integers(1, 30).map(lambda n: 6 * n + 2)
+DEPTHS = st.integers(1, 200).map(lambda n: 6 * n + 2)
 COUNTS = st.integers(1, 2**30 - 1)
-# The longest plan of a method has three transfer stages.
-STEPS = st.integers(3, 2**30 - 1)
+# The longest plan of a method has three transfer stages; the most that any budget leaves whole.
+STEPS = st.integers(3, 2**20 - 1)
 RATES = st.floats(1e-9, 10)
 ALLOWED = {
     "methods": st.lists(st.sampled_from(METHOD_NAMES), min_size=1, unique=True).map(tuple),
     "teacher_depth": DEPTHS,
     "student_depth": DEPTHS,
-    "width": COUNTS,
+    "width": st.integers(1, 4096),
     "nets": COUNTS,
     "seed": st.integers(0, 2**30 - 1),
     "batch_size": COUNTS,
-    "teacher_steps": COUNTS,
+    "teacher_steps": STEPS,
     "transfer_steps": STEPS,
-    "hint_steps": COUNTS,
-    "task_steps": COUNTS,
-    "budget": st.floats(1, 1e6),
+    "hint_steps": STEPS,
+    "task_steps": STEPS,
+    "budget": st.floats(1, 1000),
     "flow_weights": st.sampled_from(["normalized", "equal"])
-    | st.lists(st.floats(1e-9, 1e9), min_size=5, max_size=5).map(tuple),
+    | st.lists(st.floats(1e-9, 1e29), min_size=5, max_size=5).map(tuple),
     "learning_rate": RATES,
     "transfer_learning_rate": st.none() | RATES,
     "hint_learning_rate": RATES,
     "weight_decay": st.floats(0, 0.999),
     "temperature": st.floats(0.01, 100),
     "evaluations": COUNTS,
+    "validation": st.integers(0, 2**30 - 1),
+    "target_views": st.integers(0, 2**30 - 1),
+    "checkpoint_every": st.from_regex("[1-9][0-9]{0,8}s?", fullmatch=True),
+    "deterministic": st.booleans(),
+    "fresh": st.booleans(),
+    "jit_compile": st.booleans(),
     "data_dir": st.none() | st.just("data"),
     "teacher": st.none() | st.just("teacher.keras"),
-    "student": st.none() | st.just("student.keras"),
     "output_dir": st.none() | st.just("out"),
 }
 CHOICES = {
@@ -65,7 +71,7 @@ CHOICES = {
     for name, field in FIELDS.items()
     if field.metadata["choices"] and name not in ALLOWED
 }
-# Export needs a student, which another test looks at.
+# What other jobs need and refuse, another test looks at.
 EXPERIMENTS = {**ALLOWED, **CHOICES, "job": st.just("experiment")}
 
 
@@ -117,15 +123,21 @@ def test_values_within_their_ranges_are_accepted_as_they_are(values):
     ("name", "values"),
     [
         (name, st.integers(max_value=0) | st.integers(min_value=2**30))
-        for name in ("width", "nets", "batch_size", "evaluations")
+        for name in ("nets", "batch_size", "evaluations")
     ]
+    + [("width", st.integers(max_value=0) | st.integers(min_value=4097))]
     + [
         (f"{kind}_steps", st.integers(max_value=0) | st.integers(min_value=2**30))
         for kind in ("teacher", "transfer", "hint", "task")
     ]
-    + [("seed", st.integers(max_value=-1) | st.integers(min_value=2**30))]
-    + [(f"{who}_depth", st.integers().filter(lambda d: d < 8 or d % 6 != 2)) for who in
-       ("teacher", "student")]
+    + [
+        (name, st.integers(max_value=-1) | st.integers(min_value=2**30))
+        for name in ("seed", "validation", "target_views")
+    ]
+    + [
+        (f"{who}_depth", st.integers().filter(lambda d: d < 8 or d % 6 != 2 or d > 1202))
+        for who in ("teacher", "student")
+    ]
     + [
         (name, st.floats(max_value=0) | st.sampled_from([math.nan, math.inf]))
         for name in ("budget", "temperature", "learning_rate", "transfer_learning_rate",
@@ -161,7 +173,7 @@ def test_flags_without_values_give_the_paper_s_defaults():
 
 def test_every_field_has_a_flag_that_sets_it():
     values = {
-        "job": "export",
+        "job": "experiment",
         "dataset": "digits",
         "data_dir": "d",
         "methods": ("skt", "baseline"),
@@ -189,22 +201,26 @@ def test_every_field_has_a_flag_that_sets_it():
         "precision": "mixed_bfloat16",
         "evaluations": 11,
         "teacher": "t.keras",
-        "student": "s.keras",
         "output_dir": "o",
-        "compare": "b.json",
         "teacher_precision": "bfloat16",
         "target_views": 12,
         "distribution": "none",
         "jit_compile": True,
+        "deterministic": False,
+        "validation": 13,
+        "checkpoint_every": "14s",
+        "fresh": True,
     }
-    # `experiment` has one value only, its default.
-    assert set(values) == set(FIELDS) - {"experiment"}
+    # `experiment` has one value only, its default; the other two are of other jobs.
+    assert set(values) == set(FIELDS) - {"experiment", "student", "compare"}
 
     def written(value):
         return ",".join(map(str, value)) if isinstance(value, tuple) else value
 
     config = parse(*(f"--{name}={written(value)}" for name, value in values.items()))
     assert {name: getattr(config, name) for name in values} == values
+    assert parse("--job=export", "--student=s.keras").student == "s.keras"
+    assert parse("--job=benchmark", "--compare=b.json").compare == "b.json"
 
 
 @pytest.mark.parametrize("word", ["normalized", "equal"])
@@ -384,6 +400,39 @@ def test_the_quickstart_runs_every_method_on_built_in_images(at_root):
 
 def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    names = ("data_dir", "teacher", "student", "output_dir")
-    config = parse(*(f"--{name}=~/x" for name in names))
-    assert [getattr(config, name) for name in names] == ["/home/me/x"] * 4
+    for name, job in {
+        "data_dir": "experiment",
+        "teacher": "experiment",
+        "output_dir": "experiment",
+        "student": "export",
+        "compare": "benchmark",
+    }.items():
+        given = {"student": "s.keras"} if job == "export" else {}
+        given[name] = "~/x"
+        config = parse(f"--job={job}", *(f"--{flag}={value}" for flag, value in given.items()))
+        assert getattr(config, name) == "/home/me/x"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--job=export", "--job=export needs --student"),
+        ("--job=verify", "--job=verify needs --output_dir"),
+        ("--student=s.keras", "--student is for --job=export"),
+        ("--job=verify --output_dir=o --student=s", "--student is for --job=export"),
+        ("--compare=b.json", "--compare is for --job=benchmark"),
+        ("--job=verify --output_dir=o --fresh", "--fresh is for --job=experiment"),
+        ("--job=benchmark --distribution=mirrored", "--job=benchmark uses one device"),
+        ("--teacher_steps=64000 --budget=16778", "--teacher_steps=64000 with --budget=16778"),
+        ("--checkpoint_every=0", "--checkpoint_every=0 is not understood"),
+        ("--checkpoint_every=1.5s", "--checkpoint_every=1.5s is not understood"),
+        ("--checkpoint_every=", "--checkpoint_every= is not understood"),
+        ("--output_dir=", "--output_dir is empty"),
+        ("--teacher=", "--teacher is empty"),
+        ("--teacher=t.keras --job=export --student=s.keras", "--teacher is for"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused(arguments, says):
+    with pytest.raises(UserError, match=f"^{re.escape(says)}") as refusal:
+        parse(*arguments.split())
+    assert is_one_sentence(str(refusal.value))

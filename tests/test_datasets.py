@@ -18,7 +18,7 @@ def indexed(number):
     """8×8 images of one colour, which is their index, and so are their labels."""
     index = np.arange(number)
     images = np.broadcast_to(index[:, None, None, None], (number, 8, 8, 1)).astype(np.uint8)
-    return Dataset("indexed", images, index.astype(np.int32), images, index, number, False)
+    return Dataset("indexed", images, index.astype(np.int32), images, index, max(2, number), False)
 
 
 def drawn(dataset, batch_size, seed, steps, **settings):

@@ -17,7 +17,8 @@ FLOWS = dense_flows()
 def images():
     random = np.random.default_rng(0)
     pictures = random.integers(0, 4, (20, 8, 8, 1), dtype=np.uint8)
-    return Dataset("random", pictures, np.arange(20, dtype=np.int32), pictures, None, 20, True)
+    labels = np.arange(20, dtype=np.int32)
+    return Dataset("random", pictures, labels, pictures, labels, 20, True)
 
 
 @pytest.fixture
