@@ -20,7 +20,6 @@ from sklearn.model_selection import train_test_split
 
 from skt_tf import experiments
 from skt_tf.config import Config
-from skt_tf.errors import UserError
 from skt_tf.folding import fold_batch_norm
 from skt_tf.training import run_stages
 

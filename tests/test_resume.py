@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -46,7 +47,7 @@ RUNS = {
 }
 # Kills the process at the given call of what moves, removes or flushes files.
 KILLER = """
-import os, signal, threading
+import os, signal
 
 left = [int(os.environ["KILL_AT"])]
 
@@ -56,8 +57,7 @@ def deadly(name):
         left[0] -= 1
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        result = real(*arguments, **options)
-        return result
+        return real(*arguments, **options)
     return call
 
 for name in ("replace", "fsync", "unlink", "rmdir"):
@@ -112,13 +112,14 @@ def start(arguments, cwd, before=(), **environment):
         )
 
 
-def wait_for(text, process, cwd):
-    for _ in range(1200):
-        if text in (cwd / "stdout").read_text():
+def wait_for_stage(title, process, cwd):
+    """Waits until the stage of that title is in its first interval."""
+    for _ in range(6000):
+        if re.search(f"{title}.*?Epoch 1/", (cwd / "stdout").read_text(), re.DOTALL):
             return
         assert process.poll() is None, (cwd / "stderr").read_text()
-        time.sleep(0.05)
-    raise AssertionError(f"'{text}' was never printed")
+        time.sleep(0.01)
+    raise AssertionError(f"'{title}' was never printed")
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +213,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number, moment, references, wide, 
     # Nothing would be saved within a stage but for the signal.
     arguments = command("all stages", "--checkpoint_every=1000")
     process = start(arguments, cwd)
-    wait_for(moment, process, cwd)
+    wait_for_stage(moment, process, cwd)
     process.send_signal(number)
     assert process.wait(60) == 128 + number
     message = (cwd / "stderr").read_text().strip()
@@ -230,7 +231,7 @@ def test_a_second_process_stops_at_once_with_the_first_one_s_id(wide, tmp_path):
     cwd = new_folder(tmp_path / "two", wide)
     first = start(command("all stages", "--task_steps=100000"), cwd)
     try:
-        wait_for("teacher, 14 layers", first, cwd)
+        wait_for_stage("teacher, 14 layers", first, cwd)
         second = skt_tf(*command("all stages", "--task_steps=100000"), cwd=cwd)
         assert second.returncode == 2
         assert is_one_sentence(second.stderr)
