@@ -21,15 +21,27 @@ from skt_tf.distiller import SequentialDistiller
 from skt_tf.distribution import all_agree, distribution_strategy, is_chief
 from skt_tf.environment import environment
 from skt_tf.errors import Diverged, UserError
-from skt_tf.files import DRAFT, read_json, remove_drafts, write_json
+from skt_tf.files import remove_drafts, write_json
 from skt_tf.flows import normalized_flow_weights
 from skt_tf.folding import fold_batch_norm
-from skt_tf.locks import LOCK, FolderLock
+from skt_tf.locks import FolderLock
 from skt_tf.memory import check_memory
-from skt_tf.methods import TEACHER, stage_steps
+from skt_tf.methods import TEACHER
 from skt_tf.metrics import write_metrics
 from skt_tf.models import resnet
 from skt_tf.points import dense_flows, flow_name
+from skt_tf.results import (
+    RESULTS,
+    add_failure,
+    add_net,
+    add_work,
+    has_failed,
+    method_entry,
+    nets_done,
+    refuse_strangers,
+    resume,
+    teacher_entry,
+)
 from skt_tf.saving import load_network, save_network
 from skt_tf.targets import keep_targets
 from skt_tf.training import accuracy, probabilities, run_stages
@@ -59,7 +71,7 @@ def run(config):
             "--distribution=none"
         )
     with contextlib.ExitStack() as stack:
-        _refuse_strangers(pathlib.Path(config.output_dir))
+        refuse_strangers(pathlib.Path(config.output_dir))
         lock = None
         if is_chief(strategy):
             lock = stack.enter_context(FolderLock(config.output_dir))
@@ -94,7 +106,7 @@ class _Experiment:
         self.config, self.strategy, self.lock = config, strategy, lock
         self.writes = is_chief(strategy)
         self.folder = pathlib.Path(config.output_dir)
-        self.results = _begin(config) if config.fresh else _open(self.folder, config)
+        self.results = resume(self.folder, config, environment())
         known = [self.results[name] for name in ("config", "teacher", "flow_weights", "methods")]
         if not all_agree(strategy, json.dumps(known, sort_keys=True)):
             raise UserError(
@@ -123,7 +135,7 @@ class _Experiment:
         guidance = {"teacher": frozen, "flow_weights": flow_weights, "kept": kept}
         for method in self.config.methods:
             for net in range(self.config.nets):
-                if net >= self._done(method) and not self._failed(method):
+                if net >= nets_done(self.results, method) and not has_failed(self.results, method):
                     self._train_net(method, net, guidance)
 
     def complete(self):
@@ -142,11 +154,11 @@ class _Experiment:
         """Moves a run aside that is to start afresh; removes what a killed process left."""
         if not self.writes:
             return
-        if self.config.fresh and (self.folder / "results.json").exists():
+        if self.config.fresh and (self.folder / RESULTS).exists():
             print(f"the run that was there is kept as {self.lock.keep_beside()}")
         remove_drafts(self.folder)
         for method in self.results["methods"]:
-            for net in range(self._done(method)):
+            for net in range(nets_done(self.results, method)):
                 self._checkpoints(self._student_path(method, net)).clear()
         if self.results["teacher"] and not self.results["teacher"]["failed"]:
             self._checkpoints(self._teacher_path).clear()
@@ -175,7 +187,7 @@ class _Experiment:
 
     def _record(self):
         if self.writes:
-            write_json(self.folder / "results.json", self.results)
+            write_json(self.folder / RESULTS, self.results)
 
     def _save(self, path, network, records):
         """Writes a network and, beside it, what its stages logged."""
@@ -184,23 +196,12 @@ class _Experiment:
             if records:
                 write_metrics(path.with_name("metrics.csv"), records)
 
-    def _done(self, method):
-        """How many nets of `method` are trained."""
-        return len(self.results["methods"].get(method, {}).get("accuracies", ()))
-
-    def _failed(self, method):
-        """Whether a net of `method` could not be trained."""
-        return self.results["methods"].get(method, {}).get("failed") is not None
-
     def _fail(self, error, path, entry, net=0):
         """Notes in `entry` of the results that the training of a network diverged."""
         print(f"skt_tf: {error}", file=sys.stderr)
         if self.writes and error.records:
             write_metrics(path.with_name("metrics.csv"), error.records)
-        entry["failed"] = {"net": net, **error.facts}
-        entry["mean"] = None
-        entry["iterations"] += sum(record.steps for record in error.records)
-        entry["seconds"] = round(entry["seconds"] + sum(r.seconds for r in error.records), 1)
+        add_failure(entry, error, net)
         self._record()
 
     def _teacher(self):
@@ -210,15 +211,8 @@ class _Experiment:
             return None if known["failed"] else load_network(self._teacher_path)
         teacher, records = self.given, []
         checkpoints = self._checkpoints(self._teacher_path)
-        entry = {
-            "depth": _depth(teacher) if teacher else config.teacher_depth,
-            "accuracy": None,
-            "iterations": 0,
-            "seconds": 0.0,
-            "parameters": 0,
-            "source": config.teacher,
-            "failed": None,
-        }
+        depth = _depth(teacher) if teacher else config.teacher_depth
+        entry = teacher_entry(depth, config.teacher)
         if teacher is None:
             teacher = _build(config.teacher_depth, config, dataset, seed=config.seed)
             try:
@@ -237,12 +231,12 @@ class _Experiment:
                 self._fail(error, self._teacher_path, entry)
                 return None
         self._save(self._teacher_path, teacher, records)
+        add_work(entry, records)
+        parameters = teacher.count_params()
         self.results["teacher"] = {
             **entry,
             **_accuracies(teacher, dataset),
-            "iterations": sum(record.steps for record in records),
-            "seconds": round(sum(record.seconds for record in records), 1),
-            "parameters": teacher.count_params(),
+            "parameters": parameters,
         }
         self._record()
         checkpoints.clear()
@@ -271,7 +265,9 @@ class _Experiment:
     def _kept_targets(self, teacher):
         """The targets of all dense flows, if they are to be kept and a net still needs them."""
         config = self.config
-        waiting = [method for method in config.methods if self._done(method) < config.nets]
+        waiting = [
+            method for method in config.methods if nets_done(self.results, method) < config.nets
+        ]
         if not (config.target_views and _transfers(config, waiting)):
             return None
         if not self.writes:
@@ -298,20 +294,7 @@ class _Experiment:
         student = _build(config.student_depth, config, dataset, seed=seed)
         title = f"{method}, net {net + 1} of {config.nets}"
         entry = self.results["methods"].setdefault(
-            method,
-            {
-                "accuracies": [],
-                "mean": None,
-                "ensemble": None,
-                "iterations": 0,
-                "seconds": 0.0,
-                "parameters": student.count_params(),
-                "stages": [
-                    {"name": stage.name, "steps": steps, "final_loss": None}
-                    for stage, steps in zip(plan, stage_steps(plan, config.iterations))
-                ],
-                "failed": None,
-            },
+            method, method_entry(plan, config.iterations, student.count_params())
         )
         checkpoints = self._checkpoints(path)
         try:
@@ -331,16 +314,7 @@ class _Experiment:
             self._fail(error, path, entry, net)
             return
         self._save(path, student, records)
-        done = len(entry["accuracies"])
-        for name, value in _accuracies(student, dataset).items():
-            entry.setdefault(name.replace("accuracy", "accuracies"), []).append(value)
-        entry["mean"] = float(np.mean(entry["accuracies"]))
-        entry["iterations"] += sum(record.steps for record in records)
-        entry["seconds"] = round(entry["seconds"] + sum(record.seconds for record in records), 1)
-        for stage, record in zip(entry["stages"], records):
-            stage["final_loss"] = ((stage["final_loss"] or 0) * done + record.final_loss) / (
-                done + 1
-            )
+        add_net(entry, _accuracies(student, dataset), records)
         self._record()
         checkpoints.clear()
         print(f"{title}: {entry['accuracies'][-1]:.2%} of the test images")
@@ -354,58 +328,6 @@ class _Experiment:
 
     def _student_path(self, method, net):
         return self.folder / method / f"net{net}" / "student.keras"
-
-
-def _refuse_strangers(folder):
-    """Raises where `folder` is none, or holds what is not a run."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--output_dir={folder} is a file: expected a folder")
-    if not folder.exists() or (folder / "results.json").exists():
-        return
-    # A run that was killed as it began leaves these alone.
-    if any(not path.name.startswith((LOCK, DRAFT)) for path in folder.iterdir()):
-        raise UserError(
-            f"--output_dir={folder} holds other files and no results.json: give an empty or a "
-            "new folder"
-        )
-
-
-def _begin(config):
-    """The results of a run of which nothing is done."""
-    return {
-        "experiment": config.experiment,
-        "dataset": config.dataset,
-        "config": config.as_dict(),
-        "environment": environment(),
-        "teacher": None,
-        "flow_weights": None,
-        "methods": {},
-    }
-
-
-def _open(folder, config):
-    """The results so far in `folder`; refuses those of another configuration."""
-    path, fresh = folder / "results.json", _begin(config)
-    if not path.exists():
-        return fresh
-    try:
-        results = read_json(path)
-        differing = [
-            f"{name} ({results['config'].get(name)} there, {value} here)"
-            for name, value in fresh["config"].items()
-            if results["config"].get(name) != value
-        ]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(
-            f"{path} is not a results file of this project: give another --output_dir"
-        ) from None
-    if differing:
-        raise UserError(
-            f"--output_dir={folder} holds another experiment; it differs in "
-            + ", ".join(differing)
-            + ": give another folder, or --fresh to keep that one beside a new one"
-        )
-    return results
 
 
 def _build(depth, config, dataset, seed):

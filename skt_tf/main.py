@@ -11,8 +11,8 @@ import sys
 from absl import app, flags, logging
 
 from skt_tf import config as configuration
-from skt_tf import reports
 from skt_tf.errors import UserError, one_line
+from skt_tf.results import failures
 from skt_tf.startup import load_tensorflow
 from skt_tf.stopping import Stopped, listen
 
@@ -74,7 +74,7 @@ def main(argv):
         # TensorFlow takes seconds to load: only for a configuration that holds.
         load_tensorflow(config.distribution, config.deterministic)
         outcome = importlib.import_module(f"skt_tf.{_MODULES[config.job]}").run(config)
-        if config.job == "experiment" and reports.failures(outcome):
+        if config.job == "experiment" and failures(outcome):
             sys.exit(3)
         if config.job == "verify" and not outcome:
             sys.exit(1)

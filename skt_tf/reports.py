@@ -11,6 +11,7 @@ from skt_tf.files import read_json, whole, write_text
 from skt_tf.metrics import read_metrics
 from skt_tf.published import TASK_STEPS as PUBLISHED_TASK_STEPS
 from skt_tf.published import accuracies
+from skt_tf.results import RESULTS, failures
 
 # Okabe and Ito's palette: told apart with any colour vision.
 COLOURS = ("#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
@@ -23,7 +24,7 @@ def write(folder):
         folder: the output folder of an experiment.
     """
     folder = pathlib.Path(folder)
-    results = read_json(folder / "results.json")
+    results = read_json(folder / RESULTS)
     metrics = {
         method: _mean_rows(folder / method, results)
         for method, entry in results["methods"].items()
@@ -44,14 +45,6 @@ def write(folder):
     write_text(folder / "report.md", _markdown(results, drawn))
     _print(results)
     print(f"report: {folder / 'report.md'}")
-
-
-def failures(results):
-    """{name: sentence} of the teacher and the methods whose training was stopped."""
-    entries = {"teacher": results["teacher"], **results["methods"]}
-    return {
-        name: entry["failed"]["message"] for name, entry in entries.items() if entry.get("failed")
-    }
 
 
 def table(results):

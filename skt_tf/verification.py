@@ -7,7 +7,7 @@ import numpy as np
 from skt_tf.datasets import load_dataset
 from skt_tf.environment import environment
 from skt_tf.errors import UserError
-from skt_tf.files import read_json
+from skt_tf.results import RESULTS, finished
 from skt_tf.saving import load_network
 from skt_tf.training import probabilities
 
@@ -27,7 +27,7 @@ def run(config):
         ValueError: a folder that holds no finished run, or a network that cannot be read.
     """
     folder = pathlib.Path(config.output_dir)
-    results = _read(folder)
+    results = finished(folder)
     dataset = load_dataset(results["dataset"], config.data_dir)
     same = results["environment"] == environment()
     allowed = 0.0 if same else _TOLERANCE
@@ -54,32 +54,8 @@ def run(config):
         )
     if not same:
         print(f"another machine or other versions than the run's: {_TOLERANCE:.1%} is allowed")
-    print(f"{folder / 'results.json'}: {f'{refuted} REFUTED' if refuted else 'all confirmed'}")
+    print(f"{folder / RESULTS}: {f'{refuted} REFUTED' if refuted else 'all confirmed'}")
     return not refuted
-
-
-def _read(folder):
-    path = folder / "results.json"
-    if not path.exists():
-        raise UserError(f"{path} does not exist: expected the folder of a finished run")
-    try:
-        results = read_json(path)
-        nets = results["config"]["nets"]
-        missing = [
-            method
-            for method in results["config"]["methods"]
-            if len(results["methods"].get(method, {}).get("accuracies", ())) < nets
-            and not results["methods"].get(method, {}).get("failed")
-        ]
-        results["environment"], results["dataset"], results["teacher"]["accuracy"]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(f"{path} is not the results file of a finished run") from None
-    if missing:
-        raise UserError(
-            f"{path} is that of an unfinished run, without all nets of {', '.join(missing)}: "
-            "expected a finished one"
-        )
-    return results
 
 
 def _pairs(folder, results, measure, hits):

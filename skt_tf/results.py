@@ -1,0 +1,167 @@
+"""results.json: how it begins, what it says of each network, and who may go on with it."""
+
+import statistics
+
+from skt_tf.errors import UserError
+from skt_tf.files import DRAFT, read_json
+from skt_tf.locks import LOCK
+from skt_tf.methods import stage_steps
+
+RESULTS = "results.json"
+
+
+def begin(config, environment):
+    """The results of a run of which nothing is done, on the machine that `environment` says."""
+    return {
+        "experiment": config.experiment,
+        "dataset": config.dataset,
+        "config": config.as_dict(),
+        "environment": environment,
+        "teacher": None,
+        "flow_weights": None,
+        "methods": {},
+    }
+
+
+def refuse_strangers(folder):
+    """Raises a ValueError where `folder` is none, or holds what is not a run."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--output_dir={folder} is a file: expected a folder")
+    if not folder.exists() or (folder / RESULTS).exists():
+        return
+    # A run that was killed as it began leaves these alone.
+    if any(not path.name.startswith((LOCK, DRAFT)) for path in folder.iterdir()):
+        raise UserError(
+            f"--output_dir={folder} holds other files and no {RESULTS}: give an empty or a new "
+            "folder"
+        )
+
+
+def resume(folder, config, environment):
+    """The results so far in `folder`, or those of a run that begins.
+
+    Raises:
+        ValueError: the folder holds a run of another configuration, with what differs.
+    """
+    path, fresh = folder / RESULTS, begin(config, environment)
+    if config.fresh or not path.exists():
+        return fresh
+    try:
+        results = read_json(path)
+        differing = [
+            f"{name} ({results['config'].get(name)} there, {value} here)"
+            for name, value in fresh["config"].items()
+            if results["config"].get(name) != value
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(
+            f"{path} is not a results file of this project: give another --output_dir"
+        ) from None
+    if differing:
+        raise UserError(
+            f"--output_dir={folder} holds another experiment; it differs in "
+            + ", ".join(differing)
+            + ": give another folder, or --fresh to keep that one beside a new one"
+        )
+    return results
+
+
+def finished(folder):
+    """The results of a run in which every net is trained, or has failed.
+
+    Raises:
+        ValueError: `folder` holds none.
+    """
+    path = folder / RESULTS
+    if not path.exists():
+        raise UserError(f"{path} does not exist: expected the folder of a finished run")
+    try:
+        results = read_json(path)
+        nets, methods = results["config"]["nets"], results["config"]["methods"]
+        missing = [
+            method
+            for method in methods
+            if nets_done(results, method) < nets and not has_failed(results, method)
+        ]
+        results["environment"], results["dataset"], results["teacher"]["accuracy"]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{path} is not the results file of a finished run") from None
+    if missing:
+        raise UserError(
+            f"{path} is that of an unfinished run, without all nets of {', '.join(missing)}: "
+            "expected a finished one"
+        )
+    return results
+
+
+def nets_done(results, method):
+    """How many nets of `method` are trained."""
+    return len(results["methods"].get(method, {}).get("accuracies", ()))
+
+
+def has_failed(results, method):
+    """Whether a net of `method` could not be trained."""
+    return bool(results["methods"].get(method, {}).get("failed"))
+
+
+def failures(results):
+    """{name: sentence} of the teacher and the methods whose training was stopped."""
+    entries = {"teacher": results["teacher"], **results["methods"]}
+    return {
+        name: entry["failed"]["message"] for name, entry in entries.items() if entry.get("failed")
+    }
+
+
+def teacher_entry(depth, source):
+    """What is said of a teacher before it is trained; `source` is its path if it was given."""
+    return {
+        "depth": depth,
+        "accuracy": None,
+        "iterations": 0,
+        "seconds": 0.0,
+        "parameters": 0,
+        "source": source,
+        "failed": None,
+    }
+
+
+def method_entry(plan, iterations, parameters):
+    """What is said of a method before its first net is trained."""
+    return {
+        "accuracies": [],
+        "mean": None,
+        "ensemble": None,
+        "iterations": 0,
+        "seconds": 0.0,
+        "parameters": parameters,
+        "stages": [
+            {"name": stage.name, "steps": steps, "final_loss": None}
+            for stage, steps in zip(plan, stage_steps(plan, iterations))
+        ],
+        "failed": None,
+    }
+
+
+def add_net(entry, accuracies, records):
+    """Adds a net to the entry of its method: its `accuracies` by name, its `StageRecord`s."""
+    done = len(entry["accuracies"])
+    for name, value in accuracies.items():
+        entry.setdefault(name.replace("accuracy", "accuracies"), []).append(value)
+    entry["mean"] = statistics.fmean(entry["accuracies"])
+    add_work(entry, records)
+    for stage, record in zip(entry["stages"], records):
+        earlier = (stage["final_loss"] or 0.0) * done
+        stage["final_loss"] = (earlier + record.final_loss) / (done + 1)
+
+
+def add_failure(entry, diverged, net=0):
+    """Notes that the training of a network was stopped by `diverged`, a `Diverged`."""
+    entry["failed"] = {"net": net, **diverged.facts}
+    entry["mean"] = None
+    add_work(entry, diverged.records)
+
+
+def add_work(entry, records):
+    """Adds the iterations and seconds of `StageRecord`s."""
+    entry["iterations"] += sum(record.steps for record in records)
+    entry["seconds"] = round(entry["seconds"] + sum(record.seconds for record in records), 1)
