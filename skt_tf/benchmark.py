@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from skt_tf.batches import training_batches
+from skt_tf.checkpoints import Checkpoints
 from skt_tf.datasets import load_dataset
 from skt_tf.distiller import SequentialDistiller
 from skt_tf.environment import environment
@@ -23,9 +24,11 @@ from skt_tf.files import write_json
 from skt_tf.flops import step_flops
 from skt_tf.flows import flow_model, normalized_flow_weights
 from skt_tf.folding import fold_batch_norm
+from skt_tf.guard import stage_variables
 from skt_tf.methods import TASK, stages
 from skt_tf.models import resnet
 from skt_tf.points import SECTIONS, dense_flows
+from skt_tf.progress import Progress
 from skt_tf.targets import keep_targets
 
 ROUNDS = 5
@@ -64,7 +67,12 @@ def run(config):
         "config": config.as_dict(),
         "peak_flops_per_second": peak,
         "stages": {
-            name: _row(float(np.median(times)), config.batch_size, parts.flops.get(name), peak)
+            name: _row(
+                float(np.median(times)),
+                None if name == "checkpoint" else config.batch_size,
+                parts.flops.get(name),
+                peak,
+            )
             for name, times in seconds.items()
         },
         "peak_memory_bytes": _peak_memory(),
@@ -78,7 +86,7 @@ def run(config):
 
 def _row(seconds, batch_size, flops, peak):
     return {
-        "images_per_second": batch_size / seconds,
+        "images_per_second": batch_size and batch_size / seconds,
         "milliseconds": 1000 * seconds,
         "flops_per_image": flops and flops / batch_size,
         "share_of_peak": flops and flops / seconds / peak,
@@ -117,10 +125,12 @@ class _Parts:
         self._forward(flow_model(frozen, self.flows), batch[0])
         self._steps("task", self._distiller(TASK, None), batch)
         self._steps("transfer_disjoint", self._distiller(disjoint, frozen), batch)
-        self._steps("transfer_dense", self._distiller(dense, frozen), batch)
+        trained = self._distiller(dense, frozen)
+        self._steps("transfer_dense", trained, batch)
         self._steps("hint", self._distiller(hint, frozen), batch)
         self._steps("keras_distiller", self._peer(teacher), batch)
         self._pipeline()
+        self._checkpoint(trained, folder / "benchmark_checkpoints")
         self._fit("fit_task", self._distiller(TASK, None), self._batches)
         self._bare_fit("keras_fit_task")
         self._fit("fit_transfer_dense", self._distiller(dense, frozen), self._batches)
@@ -199,6 +209,20 @@ class _Parts:
             return [sum(_timed(lambda: next(iterator), 20 * steps)) / (20 * steps)]
 
         self.calls["pipeline"] = call
+
+    def _checkpoint(self, distiller, folder):
+        checkpoints, progress = Checkpoints(folder), Progress()
+
+        def save():
+            progress.step += 1
+            checkpoints.save(progress, stage_variables(distiller))
+
+        def call(times):
+            seconds = _timed(save, times)
+            checkpoints.clear()
+            return seconds
+
+        self.calls["checkpoint"] = call
 
     def _fit(self, name, model, batches):
         def call(steps):
@@ -305,7 +329,8 @@ def _print(results, other):
         shown.add_column(name, justify="right" if k else "left")
     for name, row in results["stages"].items():
         flops = row["flops_per_image"]
-        cells = [name, f"{row['images_per_second']:,.0f}", f"{row['milliseconds']:.1f}"]
+        speed = row["images_per_second"]
+        cells = [name, f"{speed:,.0f}" if speed else "-", f"{row['milliseconds']:.1f}"]
         cells += [f"{flops * results['config']['batch_size'] / 1e9:.1f}" if flops else "-"]
         cells += [f"{row['share_of_peak']:.0%}" if flops else "-"]
         if other:
@@ -318,6 +343,8 @@ def _print(results, other):
         f"matrix products: {results['peak_flops_per_second'] / 1e9:,.0f} GFLOP/s in "
         f"{keras.config.dtype_policy().compute_dtype}"
     )
+    share = results["stages"]["checkpoint"]["milliseconds"] / 60_000
+    print(f"a checkpoint a minute, the default: {share:.3%} of a stage")
     print(f"peak memory: {results['peak_memory_bytes'] / 1e6:,.0f} MB")
     for name, value in {**results["config"], **results["environment"]}.items():
         if other and settings.get(name) != value:

@@ -39,7 +39,7 @@ class Guard(keras.callbacks.Callback):
         if self._resumes:
             self._resumes = False
             # Only here, since Keras has just reset the means of an interval that goes on.
-            self.checkpoints.restore(self._variables())
+            self.checkpoints.restore(stage_variables(self.model))
             if self.progress.step % self.interval == 0:
                 self.model.reset_metrics()
 
@@ -75,19 +75,8 @@ class Guard(keras.callbacks.Callback):
         # After the update of a bad step nothing is worth saving: the next loss will tell.
         if due and self._is_finite():
             self.progress.seconds = time.monotonic() - self._began
-            self.checkpoints.save(self.progress, self._variables())
+            self.checkpoints.save(self.progress, stage_variables(self.model))
         stop_if_asked()
-
-    def _variables(self):
-        """What the rest of the stage depends on."""
-        distiller = self.model
-        student = {id(variable) for variable in distiller.student.variables}
-        return {
-            "student": distiller.student.variables,
-            "regressor": [v for v in distiller.trainable_variables if id(v) not in student],
-            "optimizer": distiller.optimizer.variables,
-            "metrics": [v for metric in distiller.metrics for v in metric.variables],
-        }
 
     def _is_finite(self):
         return all(np.isfinite(v.numpy()).all() for v in self.model.student.variables)
@@ -113,3 +102,14 @@ class Guard(keras.callbacks.Callback):
             rate,
             [*self.progress.records, self._record()],
         )
+
+
+def stage_variables(distiller):
+    """{group: list of variables} of all that the rest of a stage depends on."""
+    student = {id(variable) for variable in distiller.student.variables}
+    return {
+        "student": distiller.student.variables,
+        "regressor": [v for v in distiller.trainable_variables if id(v) not in student],
+        "optimizer": distiller.optimizer.variables,
+        "metrics": [v for metric in distiller.metrics for v in metric.variables],
+    }

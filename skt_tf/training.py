@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from skt_tf.batches import EVALUATION_BATCH, evaluation_batches, training_batches
 from skt_tf.distiller import SequentialDistiller
+from skt_tf.distribution import all_agree
+from skt_tf.errors import UserError
 from skt_tf.guard import Guard
 from skt_tf.methods import stage_steps
 from skt_tf.progress import Progress
@@ -47,9 +49,14 @@ def run_stages(
 
     Raises:
         Diverged: the loss of a stage is no longer a finite number.
-        ValueError: the checkpoints cannot be used.
+        ValueError: the checkpoints cannot be used, or workers see different ones.
     """
     progress = checkpoints.newest() if checkpoints else Progress()
+    if not all_agree(tf.distribute.get_strategy(), str(progress.iterations)):
+        raise UserError(
+            f"the workers see different checkpoints in {checkpoints.folder}: expected one folder "
+            "for all"
+        )
     steps = stage_steps(plan, config.iterations)
     if progress.records and not progress.step:
         checkpoints.restore({"student": student.variables})

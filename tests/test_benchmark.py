@@ -57,7 +57,7 @@ def measured(tmp_path_factory):
 
 
 def test_every_part_is_measured(measured):
-    _, done, results = measured
+    cwd, done, results = measured
     assert set(NAMES) <= set(results["stages"])
     for name in NAMES:
         row = results["stages"][name]
@@ -67,6 +67,10 @@ def test_every_part_is_measured(measured):
             seconds = row["milliseconds"] / 1000
             share = row["flops_per_image"] * 16 / seconds / results["peak_flops_per_second"]
             assert row["share_of_peak"] == pytest.approx(share)
+    saving = results["stages"]["checkpoint"]
+    assert saving["images_per_second"] is None
+    assert f"{saving['milliseconds'] / 60_000:.3%} of a stage" in done.stdout
+    assert {path.name for path in (cwd / "first").iterdir()} == {"benchmark.json"}
     assert 1e8 < results["peak_memory_bytes"] < 1e11
     assert results["config"]["batch_size"] == 16
     assert results["environment"]["tensorflow"] == tf.__version__
