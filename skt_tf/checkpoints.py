@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 import sys
+import tempfile
 import time
 
 import tensorflow as tf
@@ -25,7 +26,8 @@ class Checkpoints:
         folder: where they lie; made when the first one is written.
         every: how often one is `due`: a number of iterations such as `"500"`, or of
             seconds such as `"60s"`.
-        writes: whether this process writes; the further workers of a cluster only read.
+        writes: whether this process writes; further workers of a cluster add what they have
+            to the chief's files.
     """
 
     def __init__(self, folder, every="60s", writes=True):
@@ -49,20 +51,22 @@ class Checkpoints:
             variables: {group: list of Keras variables}.
         """
         path = self.folder / str(progress.iterations)
-        if not self.writes or path.exists():
-            return
         state = {
             "skt_tf": skt_tf.__version__,
             "variables": _shapes(variables),
             "progress": dataclasses.asdict(progress),
         }
+        # What a metric has counted lies with all workers: they write when the chief does.
+        target = whole_folder(path) if self.writes else tempfile.TemporaryDirectory()
         try:
-            with whole_folder(path) as draft:
-                _files(variables, _State(json.dumps(state))).write(str(draft / "variables"))
+            with target as draft:
+                files = _files(variables, _State(json.dumps(state)))
+                files.write(str(pathlib.Path(draft, "variables")))
         except tf.errors.OpError as error:
             raise OSError(0, one_line(error), str(self.folder)) from None
-        for path in self._paths()[_KEPT:]:
-            shutil.rmtree(path)
+        if self.writes:
+            for path in self._paths()[_KEPT:]:
+                shutil.rmtree(path)
         self._saved = time.monotonic()
 
     def newest(self):

@@ -107,13 +107,23 @@ def all_agree(strategy, text=""):
     """Waits for all workers of `strategy`; returns whether they have all come with one text."""
     if not several_workers(strategy):
         return True
+    number = zlib.crc32(text.encode())
+    mean = total_over_workers(strategy, number) / strategy.num_replicas_in_sync
+    return total_over_workers(strategy, abs(number - mean)) == 0
 
-    def own():
-        return tf.constant(zlib.crc32(text.encode()), tf.float64)
 
+def total_over_workers(strategy, number):
+    """Waits for all workers of `strategy`; returns the sum of their numbers."""
+    if not several_workers(strategy):
+        return number
+    return float(_total(strategy)(tf.constant(number, tf.float64)))
+
+
+@functools.cache
+def _total(strategy):
+    # Made once: it is traced when it is first called.
     @tf.function(autograph=False)
-    def difference():
-        mean = strategy.reduce("MEAN", strategy.run(own), axis=None)
-        return strategy.reduce("SUM", strategy.run(lambda: tf.abs(mean - own())), axis=None)
+    def total(number):
+        return strategy.reduce("SUM", strategy.run(tf.identity, args=(number,)), axis=None)
 
-    return float(difference()) == 0
+    return total

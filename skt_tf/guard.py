@@ -5,6 +5,7 @@ import time
 import keras
 import numpy as np
 
+from skt_tf.distribution import total_over_workers
 from skt_tf.errors import Diverged
 from skt_tf.points import flow_name
 from skt_tf.progress import StageRecord
@@ -72,6 +73,8 @@ class Guard(keras.callbacks.Callback):
 
     def _save_or_stop(self):
         due = self.checkpoints and (asked_to_stop() or self.checkpoints.due(self.progress))
+        # All workers save at the same iteration: each has a part of the metrics' values.
+        due = total_over_workers(self.model.distribute_strategy, bool(due)) > 0
         # After the update of a bad step nothing is worth saving: the next loss will tell.
         if due and self._is_finite():
             self.progress.seconds = time.monotonic() - self._began

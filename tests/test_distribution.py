@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -70,6 +71,7 @@ for kind, stage in kinds.items():
     found[f"{kind}_losses"] = history["loss"]
 np.savez(path, **found)
 """
+ENDINGS = (".keras", ".csv")
 KINDS = ("transfer", "kept", "hint", "soft", "task")
 
 
@@ -130,21 +132,27 @@ EXPERIMENT = (
 WORKER = ("-m", "skt_tf.main", *EXPERIMENT, "--distribution=multi_worker")
 
 
-def test_a_cluster_trains_what_one_process_trains_and_the_chief_alone_writes(tmp_path):
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A folder in which a cluster ran; outputs and exit code of the chief and the worker."""
+    cwd = tmp_path_factory.mktemp("shared")
+    commands = (*WORKER, "--output_dir=chief"), (*WORKER, "--output_dir=worker")
+    return cwd, *cluster(*commands, cwd=cwd)
+
+
+def read(folder):
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def test_a_cluster_trains_what_one_process_trains_and_the_chief_alone_writes(shared, tmp_path):
     alone = skt_tf(*EXPERIMENT, "--output_dir=alone", cwd=tmp_path)
     assert alone.returncode == 0, alone.stderr
-    chief, worker = cluster(
-        (*WORKER, "--output_dir=chief"),
-        (*WORKER, "--output_dir=worker"),
-        cwd=tmp_path,
-    )
+    cwd, chief, worker = shared
     assert (chief[2], worker[2]) == (0, 0), chief[1] + worker[1]
-    assert not (tmp_path / "worker").exists()
-    assert set(snapshot(tmp_path / "chief")) == set(snapshot(tmp_path / "alone"))
+    assert not (cwd / "worker").exists()
+    assert set(snapshot(cwd / "chief")) == set(snapshot(tmp_path / "alone"))
     assert worker[0].strip() == "worker 1, one of 2: waiting for all"
-    ours, theirs = (
-        json.loads((tmp_path / name / "results.json").read_text()) for name in ("chief", "alone")
-    )
+    ours, theirs = read(cwd / "chief"), read(tmp_path / "alone")
     for method in ("baseline", "skt"):
         for one, other in zip(
             ours["methods"][method]["stages"], theirs["methods"][method]["stages"]
@@ -153,6 +161,45 @@ def test_a_cluster_trains_what_one_process_trains_and_the_chief_alone_writes(tmp
         assert ours["methods"][method]["accuracies"] == pytest.approx(
             theirs["methods"][method]["accuracies"], abs=0.01
         )
+
+
+# Ends as a power cut would, as it puts a checkpoint of the baseline into its place.
+KILLED = """
+import os, runpy, signal, sys
+
+replace, left = os.replace, [12]
+
+def last(*arguments):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(*arguments)
+
+os.replace = last
+runpy.run_module("skt_tf.main", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_a_cluster_whose_chief_is_killed_goes_on_to_the_same_bytes(shared, tmp_path):
+    _, _, *flags = WORKER
+    rest = (*flags, "--output_dir=run", "--checkpoint_every=1")
+    chief, worker = cluster(("-c", KILLED, *rest), ("-m", "skt_tf.main", *rest), cwd=tmp_path)
+    assert chief[2] == -signal.SIGKILL, chief[1]
+    assert worker[2] == 2
+    assert "a worker of the cluster is gone" in worker[1].splitlines()[-1]
+    commands = [("-m", "skt_tf.main", *rest)] * 2
+    chief, worker = cluster(*commands, cwd=tmp_path)
+    assert (chief[2], worker[2]) == (0, 0), chief[1] + worker[1]
+    assert "going on after iteration" in chief[0]
+    undisturbed = shared[0] / "chief"
+    files = [p.relative_to(undisturbed) for p in undisturbed.rglob("*") if p.suffix in ENDINGS]
+    assert len(files) == 6
+    for path in files:
+        assert (tmp_path / "run" / path).read_bytes() == (undisturbed / path).read_bytes()
+    assert (
+        read(tmp_path / "run")["methods"]["skt"]["stages"]
+        == (read(undisturbed)["methods"]["skt"]["stages"])
+    )
 
 
 def test_kept_targets_and_an_ended_run_are_shared(tmp_path):
