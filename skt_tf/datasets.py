@@ -197,7 +197,10 @@ def load_dataset(name, data_dir=None):
             name in _MIRRORED,
         )
         if len(np.unique(dataset.train_labels)) < 2:
-            raise UserError(f"all training images are of class {dataset.train_labels[0]}")
+            raise UserError(
+                f"all training images are of class {dataset.train_labels[0]}: expected two "
+                "classes or more"
+            )
     except UserError as error:
         raise UserError(f"dataset '{name}' cannot be used: {error}") from None
     return dataset
@@ -224,10 +227,7 @@ def _from_tfds(name, data_dir):
         if not builder.is_prepared():
             _check_reachable(_HOSTS[name])
             builder.download_and_prepare()
-        splits = [
-            tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))
-            for split in ("train", "test")
-        ]
+        splits = [_read(builder, split) for split in ("train", "test")]
     # TFDS passes on whatever its downloader, its file reader or TensorFlow raises.
     except Exception as error:
         raise UserError(
@@ -236,6 +236,14 @@ def _from_tfds(name, data_dir):
             "--data_dir"
         ) from error
     return splits, builder.info.features["label"].num_classes
+
+
+def _read(builder, split):
+    """(images, labels) of all examples, as NumPy arrays."""
+    number = builder.info.splits[split].num_examples
+    # TFDS' own batch of everything would fill smaller images up with black.
+    examples = builder.as_dataset(split=split, as_supervised=True).batch(number)
+    return tuple(part.numpy() for part in examples.get_single_element())
 
 
 def _check_reachable(host):

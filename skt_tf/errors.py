@@ -30,5 +30,6 @@ class Diverged(UserError):
 def one_line(error):
     """The first sentence of another library's error, for a sentence of ours."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    # Without TensorFlow's name for the node of the graph.
-    return re.sub(r"\{\{.*?\}\} ?", "", lines[0]).split(". ")[0][:200]
+    # Without TensorFlow's names for nodes of the graph and operations.
+    line = re.sub(r"\{\{.*?\}\} ?| \[Op:.*", "", lines[0])
+    return line.split(". ")[0].rstrip(".")[:200]

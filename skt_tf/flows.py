@@ -151,10 +151,19 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128):
 
     Returns:
         A dict of flow to λ, floats, in the order of `flows`.
+
+    Raises:
+        ValueError: no images, images of another shape, or matrices that are zero or not finite.
     """
     if not len(images):
         raise UserError("no images were given to normalise the flows on: expected at least one")
     model = flow_model(teacher, flows)
+    given, taken = np.shape(images)[1:], model.input_shape[1:]
+    if len(given) != len(taken) or any(t not in (None, g) for g, t in zip(given, taken)):
+        raise UserError(
+            f"images of shape {given} were given to normalise the flows on: expected those that "
+            f"the teacher takes, {taken}"
+        )
     total = np.zeros(len(flows))
     for start in range(0, len(images), batch_size):
         matrices = model(images[start : start + batch_size], training=False)
@@ -163,6 +172,7 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128):
     if dead:
         raise UserError(
             f"the teacher's FSP matrices of {', '.join(dead)} are zero on every image, or not "
-            "finite, so these flows cannot be normalised: train the teacher for longer"
+            "finite, so these flows cannot be normalised: give a teacher that is trained, and "
+            "images without NaN"
         )
     return {flow: float(len(images) / value) for flow, value in zip(flows, total)}

@@ -66,7 +66,7 @@ def _parse(argv):
 def main(argv):
     del argv
     if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # The libraries' notes on what they read.
+        logging.set_verbosity(logging.ERROR)  # The libraries' notes on what they read.
     config = None
     try:
         listen()

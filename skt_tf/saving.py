@@ -6,6 +6,7 @@ import tempfile
 import zipfile
 
 import keras
+import numpy as np
 
 from skt_tf.errors import UserError, one_line
 from skt_tf.files import whole
@@ -21,10 +22,14 @@ def load_network(path):
         ValueError: what is no such file, is damaged, or holds code, in one sentence.
     """
     if not pathlib.Path(path).is_file():
-        raise UserError(f"{path} does not exist: expected a network saved by Keras (.keras)")
+        what = "is a folder" if pathlib.Path(path).is_dir() else "does not exist"
+        raise UserError(f"{path} {what}: expected a network saved by Keras (.keras)")
     # Keras would say of such a file that it is not found, and would read old HDF5 files.
     if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is not a network saved by Keras (.keras)")
+        raise UserError(
+            f"{path} is cut short, or another kind of file: expected a network saved by Keras "
+            "(.keras)"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             _refuse_code(json.loads(archive.read("config.json")), path)
@@ -35,12 +40,16 @@ def load_network(path):
     except Exception as error:
         raise UserError(
             f"{path} cannot be loaded as a Keras model ({one_line(error)}): expected a network "
-            "saved by Keras (.keras)"
+            "of Keras' own layers, saved by Keras (.keras)"
         ) from error
     try:
         check_network(network)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    if not all(np.isfinite(variable.numpy()).all() for variable in network.variables):
+        raise UserError(
+            f"{path} holds weights that are NaN or infinite: expected a trained network"
+        )
     return network
 
 
