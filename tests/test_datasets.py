@@ -336,3 +336,38 @@ def test_a_dataset_is_prepared_once_and_then_read_without_a_network(
 def test_images_that_are_not_uint8_of_rank_4_are_refused(images):
     with pytest.raises(UserError, match=r"expected \[number, height, width, channels\], uint8"):
         Dataset("mine", images, np.zeros(4, np.int32), images, np.zeros(4, np.int32), 2, False)
+
+
+def test_held_out_images_keep_each_class_s_share_and_are_not_trained_on(digits):
+    held = digits.hold_out(144)
+    assert len(held.validation_images) == len(held.validation_labels) == 144
+    assert len(held.train_images) == len(digits.train_images) - 144
+    together = sorted(
+        (image.tobytes(), int(label))
+        for images, labels in (
+            (held.train_images, held.train_labels),
+            (held.validation_images, held.validation_labels),
+        )
+        for image, label in zip(images, labels)
+    )
+    pairs = zip(digits.train_images, digits.train_labels)
+    assert together == sorted((image.tobytes(), int(label)) for image, label in pairs)
+    shares = np.bincount(digits.train_labels) * 144 / len(digits.train_labels)
+    assert np.abs(np.bincount(held.validation_labels) - shares).max() < 1
+    # The same ones every time, and the test images untouched.
+    again = digits.hold_out(144)
+    assert again.validation_images.tobytes() == held.validation_images.tobytes()
+    assert held.test_images is digits.test_images
+    assert held.watched == (held.validation_images, held.validation_labels)
+    assert digits.watched == (digits.test_images, digits.test_labels)
+
+
+@pytest.mark.parametrize("number", [9, 1428])
+def test_so_many_are_held_out_that_each_class_is_on_both_sides(number, digits):
+    with pytest.raises(UserError, match=f"--validation={number} .* expected 10 to 1427"):
+        digits.hold_out(number)
+    for possible in (10, 1427):
+        held = digits.hold_out(possible)
+        assert len(held.validation_labels) == possible
+        for labels in (held.train_labels, held.validation_labels):
+            assert set(labels) == set(range(10))
