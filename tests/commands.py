@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import functools
+import json
 import os
 import pathlib
 import re
@@ -31,17 +32,33 @@ RUN = (
 )
 
 
-def skt_tf(*arguments, cwd, before=()):
+def _environment(before):
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*before, ROOT)))}
+
+
+def skt_tf(*arguments, cwd, before=(), timeout=600):
     """Runs the command in `cwd`; modules in the folders `before` hide installed ones."""
     return subprocess.run(
         [sys.executable, "-m", "skt_tf.main", *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*before, ROOT)))},
+        env=_environment(before),
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=600,
+        timeout=timeout,
     )
+
+
+def running(arguments, cwd, before=(), **environment):
+    """The command as a process in the background, its outputs in files of `cwd`."""
+    with open(cwd / "stdout", "w") as stdout, open(cwd / "stderr", "w") as stderr:
+        return subprocess.Popen(
+            [sys.executable, "-m", "skt_tf.main", *arguments],
+            cwd=cwd,
+            env={**_environment(before), **environment},
+            stdout=stdout,
+            stderr=stderr,
+        )
 
 
 def snapshot(folder):
@@ -61,6 +78,16 @@ def is_one_sentence(text):
         and not re.search(r"[.!?]\s+[A-Z]", text)
         and not re.search(foreign, text)
     )
+
+
+def without_times(folder):
+    """{path: bytes} of a finished run's files; results.json as its values; no times."""
+    files = snapshot(folder)
+    results = json.loads(files["results.json"])
+    for entry in (results["teacher"], *results["methods"].values()):
+        assert entry.pop("seconds") >= 0
+    del files["report.md"]
+    return {**files, "results.json": results}
 
 
 @dataclasses.dataclass(frozen=True)

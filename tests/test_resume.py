@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import dataclasses
-import json
 import os
 import pathlib
 import random
@@ -10,11 +9,10 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
-from commands import ROOT, is_one_sentence, skt_tf, snapshot
+from commands import is_one_sentence, running, skt_tf, snapshot, without_times
 
 from skt_tf.models import resnet
 
@@ -86,30 +84,7 @@ def new_folder(place, wide):
 
 
 def content(cwd):
-    """The files of a run without its times."""
-    files = snapshot(cwd / "run")
-    results = json.loads(files["results.json"])
-    for entry in (results["teacher"], *results["methods"].values()):
-        assert entry.pop("seconds") >= 0
-    files["results.json"] = results
-    del files["report.md"]
-    return files
-
-
-def start(arguments, cwd, before=(), **environment):
-    """The command as a process in the background, its outputs in files of `cwd`."""
-    with open(cwd / "stdout", "w") as stdout, open(cwd / "stderr", "w") as stderr:
-        return subprocess.Popen(
-            [sys.executable, "-m", "skt_tf.main", *arguments],
-            cwd=cwd,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(map(str, (*before, ROOT))),
-                **environment,
-            },
-            stdout=stdout,
-            stderr=stderr,
-        )
+    return without_times(cwd / "run")
 
 
 def wait_for_stage(title, process, cwd):
@@ -153,12 +128,12 @@ def kill_and_go_on(name, kills, at_writing, reference, cwd, seed):
     killed = 0
     while True:
         if killed == kills:
-            process = start(command(name), cwd)
+            process = running(command(name), cwd)
         elif at_writing:
             at = str(draw.randint(1, 120))
-            process = start(command(name), cwd, [cwd / "killer"], KILL_AT=at)
+            process = running(command(name), cwd, [cwd / "killer"], KILL_AT=at)
         else:
-            process = start(command(name), cwd)
+            process = running(command(name), cwd)
             # The first seconds load TensorFlow alone.
             time.sleep(draw.uniform(3, 0.8 * reference.seconds))
             process.kill()
@@ -204,6 +179,17 @@ def test_the_same_command_gives_the_same_bytes_and_another_seed_others(reference
     assert content(cwd) == other
 
 
+def test_a_signal_while_libraries_are_loaded_ends_the_process_and_writes_nothing(tmp_path):
+    process = running(TINY, tmp_path)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    message = (tmp_path / "stderr").read_text()
+    assert is_one_sentence(message)
+    assert "SIGTERM" in message
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("number", "moment"),
     [(signal.SIGTERM, "stage 2 of 3: step2"), (signal.SIGINT, "stage 1 of 2: hint")],
@@ -212,7 +198,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number, moment, references, wide, 
     cwd = new_folder(tmp_path / "stopped", wide)
     # Nothing would be saved within a stage but for the signal.
     arguments = command("all stages", "--checkpoint_every=1000")
-    process = start(arguments, cwd)
+    process = running(arguments, cwd)
     wait_for_stage(moment, process, cwd)
     process.send_signal(number)
     assert process.wait(60) == 128 + number
@@ -229,7 +215,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number, moment, references, wide, 
 
 def test_a_second_process_stops_at_once_with_the_first_one_s_id(wide, tmp_path):
     cwd = new_folder(tmp_path / "two", wide)
-    first = start(command("all stages", "--task_steps=100000"), cwd)
+    first = running(command("all stages", "--task_steps=100000"), cwd)
     try:
         wait_for_stage("teacher, 14 layers", first, cwd)
         second = skt_tf(*command("all stages", "--task_steps=100000"), cwd=cwd)
@@ -249,7 +235,7 @@ def killed(wide, tmp_path_factory):
     cwd = new_folder(tmp_path_factory.mktemp("killed") / "cwd", wide)
     (cwd / "killer").mkdir()
     (cwd / "killer" / "sitecustomize.py").write_text(KILLER)
-    process = start(command("all stages"), cwd, [cwd / "killer"], KILL_AT="55")
+    process = running(command("all stages"), cwd, [cwd / "killer"], KILL_AT="55")
     assert process.wait() == -signal.SIGKILL
     shutil.rmtree(cwd / "killer")
     return cwd
