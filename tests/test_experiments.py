@@ -14,12 +14,13 @@ import jsonschema
 import keras
 import numpy as np
 import pytest
-from commands import METHODS, NETS, RUN, finished_run, skt_tf, snapshot
+from commands import METHODS, NETS, RUN, finished_run, is_one_sentence, skt_tf, snapshot
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from skt_tf import experiments
+from skt_tf import experiments, training
 from skt_tf.config import Config
+from skt_tf.datasets import load_dataset
 from skt_tf.folding import fold_batch_norm
 from skt_tf.training import run_stages
 
@@ -496,3 +497,65 @@ def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
     for method in ("skt", "fsp"):
         losses = [stage["final_loss"] for stage in results["methods"][method]["stages"]]
         assert np.isfinite(losses).all()
+
+
+def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path, monkeypatch):
+    read, evaluated = [], []
+    evaluate, judge = training.evaluation_batches, training.probabilities
+
+    def noted_evaluation(images, labels):
+        evaluated.append(images)
+        return evaluate(images, labels)
+
+    def noted_judgement(network, images):
+        read.append(images)
+        return judge(network, images)
+
+    monkeypatch.setattr(training, "evaluation_batches", noted_evaluation)
+    monkeypatch.setattr(training, "probabilities", noted_judgement)
+    config = Config(
+        dataset="digits",
+        teacher_depth=8,
+        width=2,
+        batch_size=16,
+        methods=("baseline", "hint"),
+        teacher_steps=3,
+        hint_steps=2,
+        task_steps=4,
+        evaluations=2,
+        validation=100,
+        output_dir=str(tmp_path / "run"),
+    )
+    results = experiments.run(config)
+    held = load_dataset("digits").hold_out(100)
+    assert evaluated
+    assert all(np.array_equal(images, held.validation_images) for images in evaluated)
+    # Once for each network, and the images that were held out once.
+    for images in (held.test_images, held.validation_images):
+        assert sum(np.array_equal(images, seen) for seen in read) == 3
+    for entry, place in (
+        (results["teacher"], "teacher/model"),
+        (results["methods"]["hint"], "hint/net0/student"),
+    ):
+        network = keras.models.load_model(tmp_path / f"run/{place}.keras")
+        logits = network.predict(held.validation_images, verbose=0)
+        share = float((logits.argmax(1) == held.validation_labels).mean())
+        assert share in (entry.get("validation_accuracy"), *entry.get("validation_accuracies", ()))
+    curve = rows(tmp_path / "run/baseline/net0/metrics.csv")
+    assert "test_accuracy" not in curve[0]
+    last = float(curve[-1]["validation_accuracy"])
+    assert last == pytest.approx(results["methods"]["baseline"]["validation_accuracies"][0])
+    report = (tmp_path / "run/report.md").read_text(encoding="utf-8")
+    assert "100 of the training images, held out" in report
+
+
+def test_a_run_of_another_environment_goes_on_with_a_warning(run, tmp_path):
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    results = read_results(folder)
+    results["environment"] |= {"cores": 999, "numpy": "1.0"}
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    done = skt_tf(*RUN, cwd=tmp_path)
+    assert done.returncode == 0
+    assert is_one_sentence(done.stderr)
+    for words in ("warning", "numpy", "cores"):
+        assert words in done.stderr
