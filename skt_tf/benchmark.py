@@ -314,7 +314,11 @@ def _read(path):
         other = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         milliseconds = {name: float(row["milliseconds"]) for name, row in other["stages"].items()}
         return milliseconds, {**other["config"], **other["environment"]}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except OSError as error:
+        raise UserError(
+            f"--compare={path} cannot be read ({error.strerror}): expected a benchmark.json"
+        ) from None
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise UserError(f"--compare={path} is not a benchmark.json of this project") from None
 
 

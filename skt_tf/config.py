@@ -154,6 +154,12 @@ class Config:
                 continue
             if not path.strip() or "\0" in path:
                 raise UserError(f"--{name} is empty: expected a path")
+            try:
+                path.encode("utf-8")  # As it is written into results.json.
+            except UnicodeEncodeError:
+                raise UserError(
+                    f"--{name}={path!a} is not UTF-8: expected a path that is"
+                ) from None
             object.__setattr__(self, name, os.path.expanduser(path))
 
     def _check_job(self):
@@ -200,6 +206,10 @@ class Config:
                 raise UserError(f"--{name}={value} is out of range: expected {least} to 2³⁰ − 1")
         for name in ("budget", "temperature", "learning_rate", "hint_learning_rate"):
             _check_positive(name, getattr(self, name))
+        if self.temperature < 0.001:  # Logits divided by less leave float32.
+            raise UserError(
+                f"--temperature={self.temperature:g} is too low: expected 0.001 or more"
+            )
         for kind, number in self.iterations.items():
             if number >= 2**30:
                 raise UserError(
@@ -215,12 +225,12 @@ class Config:
 
     def _check_networks_and_methods(self):
         for name in ("teacher_depth", "student_depth"):
+            if getattr(self, name) > 1202:  # The deepest that has been published.
+                raise UserError(f"--{name}={getattr(self, name)} is too deep: expected 8 to 1202")
             try:
                 check_depth(getattr(self, name))
             except UserError as error:
                 raise UserError(f"--{name}: {error}") from None
-            if getattr(self, name) > 1202:  # The deepest that has been published.
-                raise UserError(f"--{name}={getattr(self, name)} is too deep: expected 8 to 1202")
         if not self.methods:
             raise UserError(f"--methods is empty: expected some of {', '.join(METHOD_NAMES)}")
         if len(set(self.methods)) < len(self.methods):

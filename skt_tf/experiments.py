@@ -43,7 +43,7 @@ from skt_tf.results import (
     teacher_entry,
 )
 from skt_tf.saving import load_network, save_network
-from skt_tf.targets import keep_targets
+from skt_tf.targets import check_room, keep_targets
 from skt_tf.training import accuracy, probabilities, run_stages
 
 # Enough for a mean within one percent, and ten seconds instead of a minute.
@@ -121,6 +121,11 @@ class _Experiment:
         self.given = None
         if config.teacher and not self.results["teacher"]:
             self.given = _load_teacher(config, self.dataset)
+        # By all workers: a network of the strategy is made by all or by none.
+        if config.target_views and _transfers(config, config.methods):
+            teacher = self.given or _build(config.teacher_depth, config, self.dataset, seed=0)
+            flows = dense_flows(config.dense_flows)
+            check_room(teacher, flows, self.dataset, config.target_views, self._targets_path)
 
     def train(self):
         """Trains the teacher and all nets that are missing."""

@@ -1,12 +1,11 @@
 """A trained student → files that run without this package."""
 
-import os
 import pathlib
-import tempfile
 
 import tensorflow as tf
 
-from skt_tf.errors import UserError
+from skt_tf.errors import UserError, one_line
+from skt_tf.files import whole_folder
 from skt_tf.saving import load_network
 
 
@@ -39,11 +38,11 @@ def export_saved_model(student, folder):
         "serving_default": module.serve.get_concrete_function(float_images),
         "serving_uint8": module.serve.get_concrete_function(byte_images),
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Whole or not at all: a folder takes its name when everything is in it.
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".draft-") as draft:
-        tf.saved_model.save(module, f"{draft}/model", signatures)
-        os.replace(f"{draft}/model", folder)
+    try:
+        with whole_folder(folder) as draft:
+            tf.saved_model.save(module, str(draft), signatures)
+    except tf.errors.OpError as error:
+        raise OSError(0, one_line(error), str(folder)) from None
 
 
 class _Classifier(tf.Module):

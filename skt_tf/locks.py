@@ -33,6 +33,7 @@ class FolderLock:
         try:
             self._acquire()
         except OSError as error:
+            self._remove_made()
             raise UserError(
                 f"--output_dir={self.folder} cannot be written ({error.strerror}): expected a "
                 "folder of your own, or one that can be made"
@@ -42,6 +43,9 @@ class FolderLock:
     def __exit__(self, *error):
         (self.folder / LOCK).unlink(missing_ok=True)
         self._file.close()
+        self._remove_made()
+
+    def _remove_made(self):
         for folder in self._made:
             # Whatever the block has put there stays.
             with contextlib.suppress(OSError):
@@ -52,7 +56,16 @@ class FolderLock:
 
         Returns:
             Its new path: the old one with the first number that is free.
+
+        Raises:
+            ValueError: the process was started in the folder, or below it.
         """
+        here = pathlib.Path.cwd()
+        if self.folder.resolve() in (here, *here.parents):
+            raise UserError(
+                f"--fresh cannot give --output_dir={self.folder} another name, since this command "
+                "was started in it: start it in another folder"
+            )
         names = (self.folder.with_name(f"{self.folder.name}.{k}") for k in itertools.count(1))
         kept = next(path for path in names if not path.exists())
         self.folder.rename(kept)
@@ -79,9 +92,18 @@ class FolderLock:
             # Who held it before may have removed the file that was locked here.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                    file.truncate(0)
-                    file.write(str(os.getpid()))
-                    file.flush()
+                    self._sign(file, path)
                     self._file = file
                     return
             file.close()
+
+    @staticmethod
+    def _sign(file, path):
+        file.truncate(0)
+        try:
+            # Unbuffered: what a full disk has refused must not be tried again at the end.
+            os.write(file.fileno(), str(os.getpid()).encode())
+        except OSError:
+            path.unlink()
+            file.close()
+            raise

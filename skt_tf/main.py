@@ -5,8 +5,10 @@ python -m skt_tf.main --flagfile=flags/quickstart.flags
 
 import difflib
 import importlib
+import os
 import re
 import sys
+import tempfile
 
 from absl import app, flags, logging
 
@@ -29,12 +31,17 @@ flags.adopt_module_key_flags(configuration)
 
 def _refuse(error):
     """Ends the program with one sentence, without a traceback."""
-    print(f"skt_tf: {' '.join(str(error).split())}", file=sys.stderr)
+    sentence = " ".join(str(error).split())
+    # Of a value of thousands of digits, its ends tell which one it is.
+    sentence = re.sub(r"\S{300,}", lambda word: f"{word[0][:100]}…{word[0][-20:]}", sentence)
+    print(f"skt_tf: {sentence}", file=sys.stderr)
     sys.exit(2)
 
 
 def _parse(argv):
     """Parses flags as absl does, and says what is wrong with them in the project's words."""
+    if {"--flagfile=", "-flagfile="} & set(argv):
+        _refuse("--flagfile is empty: expected the path of a file of flags")
     try:
         rest = flags.FLAGS(argv)
     except SystemExit:
@@ -44,7 +51,7 @@ def _parse(argv):
         if parts is None:
             _refuse(error)
         given, name = parts.groups()
-        expected = flags.FLAGS[name].parser.syntactic_help or "another value"
+        expected = flags.FLAGS[name].parser.syntactic_help or "true or false"
         _refuse(f"{given} is not understood: expected {expected}")
     except flags.UnrecognizedFlagError as error:
         close = difflib.get_close_matches(error.flagname, list(flags.FLAGS), n=1)
@@ -86,9 +93,19 @@ def main(argv):
         sys.exit(128 + stop.signal)
     except UserError as error:
         _refuse(error)
+    except BrokenPipeError:
+        # Python would write once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _refuse("the output cannot be written: whatever read it has ended")
     except OSError as error:
-        place = error.filename or config.output_dir
-        _refuse(f"{place} cannot be read or written: {error.strerror or one_line(error)}")
+        reason = error.strerror or one_line(error)
+        if error.filename:
+            _refuse(f"{error.filename} cannot be read or written: {reason}")
+        _refuse(
+            f"a file cannot be written ({reason}): make room for --output_dir="
+            f"{config.output_dir}, for temporary files in {tempfile.gettempdir()}, and for the "
+            "output"
+        )
 
 
 def console():

@@ -6,6 +6,7 @@ from skt_tf.errors import UserError
 from skt_tf.files import DRAFT, read_json
 from skt_tf.locks import LOCK
 from skt_tf.methods import stage_steps
+from skt_tf.points import dense_flows, flow_name
 
 RESULTS = "results.json"
 
@@ -46,17 +47,12 @@ def resume(folder, config, environment):
     path, fresh = folder / RESULTS, begin(config, environment)
     if config.fresh or not path.exists():
         return fresh
-    try:
-        results = read_json(path)
-        differing = [
-            f"{name} ({results['config'].get(name)} there, {value} here)"
-            for name, value in fresh["config"].items()
-            if results["config"].get(name) != value
-        ]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(
-            f"{path} is not a results file of this project: give another --output_dir"
-        ) from None
+    results = _read(path)
+    differing = [
+        f"{name} ({results['config'].get(name)} there, {value} here)"
+        for name, value in fresh["config"].items()
+        if results["config"].get(name) != value
+    ]
     if differing:
         raise UserError(
             f"--output_dir={folder} holds another experiment; it differs in "
@@ -75,21 +71,47 @@ def finished(folder):
     path = folder / RESULTS
     if not path.exists():
         raise UserError(f"{path} does not exist: expected the folder of a finished run")
-    try:
-        results = read_json(path)
-        nets, methods = results["config"]["nets"], results["config"]["methods"]
-        missing = [
-            method
-            for method in methods
-            if nets_done(results, method) < nets and not has_failed(results, method)
-        ]
-        results["environment"], results["dataset"], results["teacher"]["accuracy"]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(f"{path} is not the results file of a finished run") from None
+    results = _read(path)
+    nets, methods = results["config"].get("nets", 1), results["config"].get("methods", ())
+    missing = [
+        method
+        for method in methods
+        if nets_done(results, method) < nets and not has_failed(results, method)
+    ]
+    if results["teacher"] is None:
+        missing = methods
     if missing:
         raise UserError(
             f"{path} is that of an unfinished run, without all nets of {', '.join(missing)}: "
             "expected a finished one"
+        )
+    return results
+
+
+def _read(path):
+    """The results in a file; a ValueError if a part of them is missing or of another kind."""
+    try:
+        results = read_json(path)
+        teachers = [results["teacher"]] if results["teacher"] is not None else []
+        weights = results["flow_weights"]
+        flows = {flow_name(flow) for flow in dense_flows(results["config"]["dense_flows"])}
+        sound = (
+            isinstance(results["dataset"], str)
+            and isinstance(results["config"], dict)
+            and isinstance(results["environment"], dict)
+            and all(_is_like(entry, teacher_entry(0, None)) for entry in teachers)
+            and all(
+                _is_like(entry, method_entry((), {}, 0)) for entry in results["methods"].values()
+            )
+            and (weights is None or weights.keys() == flows)
+            and all(isinstance(weight, float) for weight in (weights or {}).values())
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        sound = False
+    if not sound:
+        raise UserError(
+            f"{path} is not a results file of this project, or is damaged: give another "
+            "--output_dir"
         )
     return results
 
@@ -140,6 +162,19 @@ def method_entry(plan, iterations, parameters):
         ],
         "failed": None,
     }
+
+
+def _is_like(entry, model):
+    """Whether an entry has what `model` has; a number may be missing, and a failure."""
+    for name in model.keys() - {"failed"}:
+        value, kind = entry[name], type(model[name])
+        if kind is list and not isinstance(value, list):
+            return False
+        if kind in (int, float) and not isinstance(value, int | float):
+            return False
+    shares = [entry.get("accuracy"), entry.get("mean"), entry.get("ensemble")]
+    shares += entry.get("accuracies", [])
+    return all(share is None or (isinstance(share, float) and 0 <= share <= 1) for share in shares)
 
 
 def add_net(entry, accuracies, records):

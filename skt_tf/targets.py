@@ -102,20 +102,14 @@ def keep_targets(teacher, flows, dataset, views, seed, path, batch_size=128, wri
         ValueError: the file does not fit on its disk, or a matrix does not fit into float16.
     """
     view = flow_model(teacher, flows)
-    shapes = {flow: tuple(output.shape[1:]) for flow, output in zip(flows, view.outputs)}
-    kept = KeptTargets(pathlib.Path(path).absolute(), shapes, dataset, views, seed)
+    kept = _planned(view, flows, dataset, views, seed, path)
     if not write:
         if not kept.path.exists():
             raise UserError(f"{path} does not exist: all workers must share one --output_dir")
         return kept
     kept.path.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(kept.path.parent).free
     print(f"keeping the teacher's targets, {kept.size / 1e6:,.0f} MB: {path}")
-    if kept.size > free:
-        raise UserError(
-            f"the targets of {views} views need {kept.size / 1e6:,.0f} MB and {path} has "
-            f"{free / 1e6:,.0f} MB left: give fewer --target_views, or 0 to recompute them"
-        )
+    _check_room(kept)
     images, number = dataset.train_images, len(dataset.train_labels)
 
     @tf.function(reduce_retracing=True)
@@ -135,3 +129,23 @@ def keep_targets(teacher, flows, dataset, views, seed, path, batch_size=128, wri
             rows[chosen] = found
         rows.flush()
     return kept
+
+
+def check_room(teacher, flows, dataset, views, path):
+    """Raises a ValueError where `keep_targets` would find too little room on the disk."""
+    _check_room(_planned(flow_model(teacher, flows), flows, dataset, views, 0, path))
+
+
+def _planned(view, flows, dataset, views, seed, path):
+    shapes = {flow: tuple(output.shape[1:]) for flow, output in zip(flows, view.outputs)}
+    return KeptTargets(pathlib.Path(path).absolute(), shapes, dataset, views, seed)
+
+
+def _check_room(kept):
+    folder = next(parent for parent in kept.path.parents if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if kept.size > free:
+        raise UserError(
+            f"the targets of --target_views={kept.views} need {kept.size / 1e6:,.0f} MB and the "
+            f"disk of {folder} has {free / 1e6:,.0f} MB left: give fewer, or 0 to recompute them"
+        )

@@ -49,14 +49,14 @@ def skt_tf(*arguments, cwd, before=(), timeout=600):
     )
 
 
-def running(arguments, cwd, before=(), **environment):
+def running(arguments, cwd, before=(), stdout=None, **environment):
     """The command as a process in the background, its outputs in files of `cwd`."""
-    with open(cwd / "stdout", "w") as stdout, open(cwd / "stderr", "w") as stderr:
+    with open(cwd / "stdout", "w") as file, open(cwd / "stderr", "w") as stderr:
         return subprocess.Popen(
             [sys.executable, "-m", "skt_tf.main", *arguments],
             cwd=cwd,
             env={**_environment(before), **environment},
-            stdout=stdout,
+            stdout=stdout or file,
             stderr=stderr,
         )
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 from absl import flags
-from commands import Attempt, attempts, check_refused, is_one_sentence, skt_tf, snapshot
+from commands import Attempt, attempts, check_refused, is_one_sentence, running, skt_tf, snapshot
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +41,10 @@ NUMBERS = (int, float, float | None)
 HUGE = "9" * 400
 
 
+# What is no text in any encoding.
+ODD = os.fsdecode(b"\xff.keras")
+
+
 def wrong_values(field):
     """Texts that a flag cannot take: of the wrong type, out of range, empty, huge."""
     if field.type in NUMBERS:
@@ -54,7 +58,7 @@ def wrong_values(field):
         return ["", "heavy", "1,2", "1,2,3,4,nan", "0,0,0,0,0", "1,2,3,4,-5", f"1,2,3,4,{HUGE}"]
     if field.name == "checkpoint_every":
         return ["", "0", "-5", "1.5s", "s", "often", HUGE]
-    return ["", "   "]  # Paths: any other text may be one.
+    return ["", "   ", ODD]  # Paths: any other text may be one.
 
 
 def test_every_flag_refuses_values_it_cannot_take_before_tensorflow_is_loaded(tmp_path):
@@ -79,6 +83,7 @@ def test_every_flag_refuses_values_it_cannot_take_before_tensorflow_is_loaded(tm
             assert is_one_sentence(done.stderr), case
             assert f"--{name}" in done.stderr, case
             assert done.stdout == "", case
+            assert len(done.stderr) < 600, case
     assert snapshot(cwd) == {}
 
 
@@ -221,6 +226,13 @@ CASES = {
         ["--width=4096", "--batch_size=1000000"],
         ["--width=4096", "--batch_size=1000000", "GB"],
     ),
+    "flagfile of no name": (["--flagfile="], ["--flagfile", "path"]),
+    "switch that is neither on nor off": (["--fresh=maybe"], ["--fresh=maybe", "true or false"]),
+    "temperature that leaves no number": (["--temperature=1e-300"], ["--temperature", "0.001"]),
+    "more views than the disk holds": (
+        ["--target_views=1000000000"],
+        ["--target_views=1000000000", "MB left"],
+    ),
     "unknown flag in a flagfile": (["--flagfile=unknown.flags"], ["--sede", "--seed"]),
     "wrong value in a flagfile": (["--flagfile=wrong.flags"], ["--seed=one"]),
     "binary flagfile": (["--flagfile=binary.flags"], ["binary.flags", "UTF-8"]),
@@ -265,17 +277,52 @@ def test_a_folder_of_others_is_not_written_to(tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 256 kB in memory."""
+def small_disk(request, tmp_path):
+    """The folder `disk`, a file system in memory of a size that the test gives."""
     place = tmp_path / "disk"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", place]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("a file system cannot be mounted here")
     yield place
     subprocess.run(["umount", place], check=True)
 
 
+@pytest.mark.parametrize("small_disk", ["128k"], indirect=True)
+def test_an_export_onto_a_full_disk_leaves_nothing(small_disk, folder, tmp_path):
+    student = ["--job=export", f"--student={folder}/good.keras"]
+    done = skt_tf(*student, "--output_dir=disk/new", cwd=tmp_path)
+    check_refused(Attempt(done, {}, snapshot(small_disk)), ["disk/new", "o space left"])
+
+
+@pytest.mark.parametrize("small_disk", ["4k"], indirect=True)
+def test_where_not_even_a_lock_fits_nothing_is_left(small_disk, tmp_path):
+    (small_disk / "ballast").write_bytes(bytes(4096))
+    before = snapshot(small_disk)
+    done = skt_tf(*TINY, "--output_dir=disk/run", cwd=tmp_path)
+    check_refused(Attempt(done, before, snapshot(small_disk)), ["disk/run", "o space left"])
+
+
+@pytest.mark.parametrize("small_disk", ["64k"], indirect=True)
+def test_a_full_folder_for_temporary_files_is_named(small_disk, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    done = skt_tf(*TINY, "--output_dir=run", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert is_one_sentence(done.stderr), done.stderr
+    assert str(small_disk) in done.stderr
+
+
+def test_a_reader_that_goes_away_ends_the_run_in_one_sentence(tmp_path):
+    process = running([*TINY, "--task_steps=2000"], tmp_path, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(120) == 2
+    message = (tmp_path / "stderr").read_text()
+    assert is_one_sentence(message), message
+    assert "output" in message
+
+
+@pytest.mark.parametrize("small_disk", ["256k"], indirect=True)
 def test_a_full_disk_is_named_and_with_room_the_run_goes_on(small_disk, tmp_path):
     run = [*TINY, "--checkpoint_every=1"]
     done = skt_tf(*run, "--output_dir=disk/run", cwd=tmp_path)

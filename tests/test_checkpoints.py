@@ -200,3 +200,16 @@ def test_what_is_kept_beside_takes_the_first_free_name_and_the_lock_holds_the_ne
     for number in (1, 2):
         assert (tmp_path / f"run.{number}" / "file").read_text() == str(number)
         assert not (tmp_path / f"run.{number}" / LOCK).exists()
+
+
+@pytest.mark.parametrize("started", ["run", "run/below"])
+def test_the_folder_that_a_process_was_started_in_keeps_its_name(started, tmp_path, monkeypatch):
+    (tmp_path / "run/below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / started)
+    with (
+        pytest.raises(UserError, match=r"--fresh cannot .* started in it") as refusal,
+        FolderLock(tmp_path / "run") as lock,
+    ):
+        lock.keep_beside()
+    assert is_one_sentence(str(refusal.value))
+    assert (tmp_path / "run/below").exists()

@@ -100,11 +100,14 @@ def drop_a_net(results):
     ("spoil", "says"),
     [
         (lambda run: (run / "results.json").unlink(), "does not exist"),
-        (lambda run: (run / "results.json").write_text("[]"), "not the results file"),
-        (lambda run: (run / "results.json").write_text("{"), "not the results file"),
+        (lambda run: (run / "results.json").write_text("[]"), "not a results file"),
+        (lambda run: (run / "results.json").write_text("{"), "not a results file"),
         (lambda run: change(run, drop_a_net), "unfinished run, without all nets of kd"),
         (lambda run: (run / "kd/net0/student.keras").unlink(), "student.keras does not exist"),
-        (lambda run: (run / "kd/net0/student.keras").write_bytes(b"PK"), "student.keras is not"),
+        (
+            lambda run: (run / "kd/net0/student.keras").write_bytes(b"PK"),
+            "student.keras is cut short",
+        ),
     ],
 )
 def test_what_is_no_finished_run_is_refused(spoil, says, run):
