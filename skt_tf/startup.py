@@ -22,7 +22,7 @@ def load_tensorflow(distribution="none", deterministic=False):
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with _filtered_stderr():
+    with filtered_stderr():
         import tensorflow as tf
 
         # Every stage is a graph of its own: traced once, and meant to be.
@@ -40,7 +40,8 @@ def load_tensorflow(distribution="none", deterministic=False):
 
 
 @contextlib.contextmanager
-def _filtered_stderr():
+def filtered_stderr():
+    """Holds back what is written to stderr; at the end prints what is no greeting."""
     # The C++ side writes to the file descriptor: replacing sys.stderr would not catch it.
     sys.stderr.flush()
     terminal = os.dup(2)

@@ -1,12 +1,13 @@
 """The command line as a person uses it: a process of its own, in a folder of its own."""
 
-import concurrent.futures
 import dataclasses
 import functools
 import json
+import multiprocessing
 import os
 import pathlib
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -106,14 +107,44 @@ def attempt(arguments, folder, cwd, before=()):
     return Attempt(skt_tf(*arguments, cwd=cwd, before=before), content, snapshot(cwd))
 
 
+def _command(arguments, cwd):
+    """The command in this process, which ends with it; its outputs in `cwd`.stdout and .stderr."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(f"{cwd}.{name}", os.O_WRONLY | os.O_CREAT), number)
+    os.chdir(cwd)
+    sys.path.insert(0, str(ROOT))
+    from skt_tf.startup import filtered_stderr
+
+    # Where it is loaded, absl would look for GPUs before the command's own code can filter.
+    with filtered_stderr():
+        sys.modules["tensorflow"].config.list_physical_devices()
+    sys.argv = ["skt_tf", *map(str, arguments)]
+    runpy.run_module("skt_tf.main", run_name="__main__", alter_sys=True)
+
+
+def _forked_attempt(arguments, folder, cwd):
+    shutil.copytree(folder, cwd)
+    content = snapshot(cwd)
+    process = _SERVER.Process(target=_command, args=(arguments, cwd))
+    process.start()
+    process.join()
+    outputs = [pathlib.Path(f"{cwd}.{name}").read_text("utf-8") for name in ("stdout", "stderr")]
+    done = subprocess.CompletedProcess(arguments, process.exitcode, *outputs)
+    return Attempt(done, content, snapshot(cwd))
+
+
+# Loading TensorFlow takes far longer than what refuses a mistake: it is loaded once, by a process
+# that does nothing else, and each command is a copy of that process.
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["tensorflow", "keras"])
+
+
 def attempts(cases, folder, place):
-    """{name: Attempt} for {name: arguments}, two at a time: each of them loads TensorFlow."""
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        running = {
-            name: pool.submit(attempt, arguments, folder, place / name.replace(" ", "_"))
-            for name, arguments in cases.items()
-        }
-    return {name: future.result() for name, future in running.items()}
+    """{name: Attempt} for {name: arguments}."""
+    return {
+        name: _forked_attempt(arguments, folder, place / name.replace(" ", "_"))
+        for name, arguments in cases.items()
+    }
 
 
 def check_refused(attempt, parts):
