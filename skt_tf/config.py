@@ -13,12 +13,16 @@ import re
 from absl import flags
 
 from skt_tf.errors import UserError
-from skt_tf.methods import METHOD_NAMES, stage_steps, stages
+from skt_tf.methods import METHOD_NAMES, TEACHERS, stage_steps, stages
 from skt_tf.points import check_depth, dense_flows, flow_name
 
 DATASETS = ("digits", "cifar10", "cifar100", "mnist", "svhn_cropped")
-JOBS = ("experiment", "export", "benchmark", "verify")
-EXPERIMENTS = ("minimization",)
+JOBS = ("experiment", "report", "export", "benchmark", "verify")
+# The rows of each experiment's table.
+EXPERIMENTS = {
+    "minimization": ("baseline", "baseline_long", "kd", "hint", "fsp", "skt", "skt_bottom_up"),
+    "fast_optimization": (TEACHERS, "baseline", "baseline_long", "hint", "fsp", "skt"),
+}
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SCHEDULES = ("steps", "onecycle")
 
@@ -36,16 +40,23 @@ class Config:
     """
 
     job: str = _flag("experiment", "What to do", JOBS)
-    experiment: str = _flag("minimization", "Which experiment of the paper to run", EXPERIMENTS)
+    experiment: str = _flag(
+        "minimization", "Which experiment of the paper to run", tuple(EXPERIMENTS)
+    )
     dataset: str = _flag("cifar10", "Images to train and test on", DATASETS)
     data_dir: str | None = _flag(
         None, "Folder of TensorFlow Datasets; its own default if not given"
     )
-    methods: tuple[str, ...] = _flag(
-        METHOD_NAMES, "Methods to compare, comma-separated", METHOD_NAMES
+    methods: tuple[str, ...] | None = _flag(
+        None,
+        "Methods to compare, comma-separated; those of the experiment's table if not given",
+        METHOD_NAMES,
     )
     teacher_depth: int = _flag(26, "Layers of the teacher, 6n+2")
-    student_depth: int = _flag(8, "Layers of the student, 6n+2")
+    student_depth: int | None = _flag(
+        None,
+        "Layers of the student, 6n+2; if not given, 8, and in fast_optimization the teacher's",
+    )
     width: int = _flag(16, "Channels of the first section, in both networks")
     nets: int = _flag(1, "Students trained per method, each with its own seed")
     seed: int = _flag(0, "Integer that fixes initial weights, data order and augmentation")
@@ -57,6 +68,11 @@ class Config:
     hint_steps: int = _flag(21_000, "Iterations of the hint stage")
     task_steps: int = _flag(64_000, "Iterations of the task stage")
     budget: float = _flag(1.0, "Factor on every number of iterations")
+    transfer_split: tuple[float, ...] | None = _flag(
+        None,
+        "Part of the transfer iterations for each transfer stage of skt, skt_kd and "
+        "skt_bottom_up, comma-separated, such as 1,3; equal parts if not given",
+    )
     dense_flows: str = _flag(
         "span",
         "What the overlapping flows cover: two sections, or one from middle to middle",
@@ -119,15 +135,31 @@ class Config:
     fresh: bool = _flag(
         False, "Start over where --output_dir holds a run, and keep that one beside it"
     )
+    tensorboard: bool = _flag(
+        False, "Also write TensorBoard's logs of each stage, into tensorboard/ of --output_dir"
+    )
     evaluations: int = _flag(20, "Points of each curve: how often a stage is logged and tested")
     teacher: str | None = _flag(None, "Path of a saved teacher (.keras) instead of training one")
     student: str | None = _flag(None, "Path of the saved student (.keras) that export reads")
     compare: str | None = _flag(None, "A benchmark.json to compare a benchmark with")
+    runs: tuple[str, ...] | None = _flag(
+        None,
+        "Folders of finished runs that differ in their seeds alone, comma-separated, whose nets "
+        "--job=report takes together",
+    )
     output_dir: str | None = _flag(
         None, "Folder for everything the job writes; runs/<experiment>_<dataset> if not given"
     )
 
     def __post_init__(self):
+        if self.student_depth is None:
+            same = self.experiment == "fast_optimization"
+            object.__setattr__(self, "student_depth", self.teacher_depth if same else 8)
+        if self.methods is None:
+            rows = EXPERIMENTS.get(self.experiment, ())
+            # A teacher that is given was not trained here, nor are others like it.
+            rows = tuple(row for row in rows if row != TEACHERS or not self.teacher)
+            object.__setattr__(self, "methods", rows)
         for field in dataclasses.fields(self):
             choices, value = field.metadata["choices"], getattr(self, field.name)
             for one in value if isinstance(value, tuple) else (value,):
@@ -149,27 +181,21 @@ class Config:
 
     def _check_paths(self):
         for name in ("data_dir", "teacher", "student", "compare", "output_dir"):
-            path = getattr(self, name)
-            if path is None:
-                continue
-            if not path.strip() or "\0" in path:
-                raise UserError(f"--{name} is empty: expected a path")
-            try:
-                path.encode("utf-8")  # As it is written into results.json.
-            except UnicodeEncodeError:
-                raise UserError(
-                    f"--{name}={path!a} is not UTF-8: expected a path that is"
-                ) from None
-            object.__setattr__(self, name, os.path.expanduser(path))
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _path(name, getattr(self, name)))
+        if self.runs is not None:
+            paths = tuple(_path("runs", path) for path in self.runs or ("",))
+            object.__setattr__(self, "runs", paths)
 
     def _check_job(self):
         if self.job == "export" and not self.student:
             raise UserError("--job=export needs --student, the path of a saved student (.keras)")
-        if self.job == "verify" and not self.output_dir:
-            raise UserError("--job=verify needs --output_dir, the folder of a finished run")
+        if self.job in ("verify", "report") and not (self.output_dir or self.runs):
+            raise UserError(f"--job={self.job} needs --output_dir, the folder of a finished run")
         wanted = {
             "student": "export",
             "compare": "benchmark",
+            "runs": "report",
             "teacher": "experiment",
             "fresh": "experiment",
         }
@@ -231,10 +257,22 @@ class Config:
                 check_depth(getattr(self, name))
             except UserError as error:
                 raise UserError(f"--{name}: {error}") from None
+        if self.experiment == "fast_optimization" and self.student_depth != self.teacher_depth:
+            raise UserError(
+                f"--student_depth={self.student_depth} differs from "
+                f"--teacher_depth={self.teacher_depth}: in fast_optimization the student is as "
+                "deep as the teacher, so leave it out"
+            )
         if not self.methods:
             raise UserError(f"--methods is empty: expected some of {', '.join(METHOD_NAMES)}")
+        if self.teacher and TEACHERS in self.methods:
+            raise UserError(
+                f"--methods={','.join(self.methods)} trains teachers beside "
+                f"--teacher={self.teacher}: leave out one of them"
+            )
         if len(set(self.methods)) < len(self.methods):
             raise UserError(f"--methods={','.join(self.methods)} names a method twice")
+        self._check_split()
         for method in self.methods:
             plan = self.stages(method)
             for stage, steps in zip(plan, stage_steps(plan, self.iterations)):
@@ -245,6 +283,23 @@ class Config:
                         f"--budget={self.budget:g} leaves no iteration for stage '{stage.name}' of "
                         f"{method}: raise one of them"
                     )
+
+    def _check_split(self):
+        if self.transfer_split is None:
+            return
+        given = f"--transfer_split={','.join(f'{part:g}' for part in self.transfer_split)}"
+        if not self.transfer_split or not all(0 < part < 1e9 for part in self.transfer_split):
+            raise UserError(f"{given}: expected numbers above 0 and below 10⁹, such as 1,3")
+        if all(sum(bool(s.flows) for s in stages(name)) < 2 for name in self.methods):
+            raise UserError(
+                f"{given} has nothing to split: none of --methods={','.join(self.methods)} has "
+                "several transfer stages"
+            )
+        for method in self.methods:
+            try:
+                self.stages(method)
+            except UserError as error:
+                raise UserError(f"{given} has {error}: give as many, or other --methods") from None
 
     def _check_flow_weights(self):
         names = [flow_name(flow) for flow in dense_flows(self.dense_flows)]
@@ -290,7 +345,15 @@ class Config:
 
     def stages(self, method):
         """The stages of `method` with this configuration's dense flows."""
-        return stages(method, self.dense_flows)
+        return stages(method, self.dense_flows, self.transfer_split)
+
+    def depth(self, method):
+        """The layers of the networks that `method` trains."""
+        return self.teacher_depth if method == TEACHERS else self.student_depth
+
+    def short(self, stage):
+        """Whether `stage` steps its learning rate as the papers do in tasks of 21k iterations."""
+        return self.experiment == "fast_optimization" and "task" in stage.iterations
 
     @staticmethod
     def rate_flag(objective):
@@ -323,10 +386,23 @@ _NOT_THE_RESULTS = (
     "output_dir",
     "student",
     "compare",
+    "runs",
+    "tensorboard",
     "distribution",
     "checkpoint_every",
     "fresh",
 )
+
+
+def _path(name, path):
+    """The value of a flag that is a path, checked, with its tilde resolved."""
+    if not path.strip() or "\0" in path:
+        raise UserError(f"--{name} is empty: expected a path")
+    try:
+        path.encode("utf-8")  # As it is written into results.json.
+    except UnicodeEncodeError:
+        raise UserError(f"--{name}={path!a} is not UTF-8: expected a path that is") from None
+    return os.path.expanduser(path)
 
 
 def _check_positive(name, value):
@@ -338,9 +414,11 @@ _DEFINE = {
     str: flags.DEFINE_string,
     str | None: flags.DEFINE_string,
     int: flags.DEFINE_integer,
+    int | None: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     float | None: flags.DEFINE_float,
-    tuple[str, ...]: flags.DEFINE_list,
+    tuple[str, ...] | None: flags.DEFINE_list,
+    tuple[float, ...] | None: flags.DEFINE_list,
     str | tuple[float, ...]: flags.DEFINE_string,
     bool: flags.DEFINE_boolean,
 }
@@ -353,7 +431,7 @@ def define_flags(flag_values=flags.FLAGS):
         text = field.metadata["help"] + (f": {', '.join(choices)}." if choices else ".")
         _DEFINE[field.type](
             field.name,
-            ",".join(default) if isinstance(default, tuple) else default,
+            default,
             text,
             flag_values=flag_values,
         )
@@ -363,7 +441,17 @@ def define_flags(flag_values=flags.FLAGS):
 def from_flags(flag_values=flags.FLAGS):
     """The `Config` that the parsed flags say; raises a ValueError of one sentence."""
     values = {field.name: flag_values[field.name].value for field in dataclasses.fields(Config)}
-    values["methods"] = tuple(values["methods"])
+    for name in ("methods", "runs"):
+        if values[name] is not None:
+            values[name] = tuple(values[name])
+    if values["transfer_split"] is not None:
+        try:
+            values["transfer_split"] = tuple(float(part) for part in values["transfer_split"])
+        except ValueError:
+            raise UserError(
+                f"--transfer_split={','.join(values['transfer_split'])} is not understood: "
+                "expected numbers, such as 1,3"
+            ) from None
     with contextlib.suppress(ValueError):  # A word: the configuration knows which ones there are.
         values["flow_weights"] = tuple(float(part) for part in values["flow_weights"].split(","))
     return Config(**values)

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from skt_tf import reports
 from skt_tf.checkpoints import Checkpoints
+from skt_tf.cost import forward_cost
 from skt_tf.datasets import load_dataset
 from skt_tf.distiller import SequentialDistiller
 from skt_tf.distribution import all_agree, distribution_strategy, is_chief
@@ -26,10 +27,13 @@ from skt_tf.flows import normalized_flow_weights
 from skt_tf.folding import fold_batch_norm
 from skt_tf.locks import FolderLock
 from skt_tf.memory import check_memory
-from skt_tf.methods import TEACHER
+from skt_tf.methods import TEACHER, TEACHERS, stage_steps
 from skt_tf.metrics import write_metrics
 from skt_tf.models import resnet
+from skt_tf.pictures import matrices, pack
 from skt_tf.points import dense_flows, flow_name
+from skt_tf.progress import StageRecord
+from skt_tf.remaining import Remaining
 from skt_tf.results import (
     RESULTS,
     add_failure,
@@ -38,6 +42,7 @@ from skt_tf.results import (
     has_failed,
     method_entry,
     nets_done,
+    network_path,
     refuse_strangers,
     resume,
     teacher_entry,
@@ -106,6 +111,7 @@ class _Experiment:
         self.config, self.strategy, self.lock = config, strategy, lock
         self.writes = is_chief(strategy)
         self.folder = pathlib.Path(config.output_dir)
+        self.remaining = Remaining(config.teacher_depth)
         self.results = resume(self.folder, config, environment())
         known = [self.results[name] for name in ("config", "teacher", "flow_weights", "methods")]
         if not all_agree(strategy, json.dumps(known, sort_keys=True)):
@@ -138,10 +144,18 @@ class _Experiment:
             frozen = fold_batch_norm(teacher, self.config.teacher_precision)
             kept = self._kept_targets(frozen)
         guidance = {"teacher": frozen, "flow_weights": flow_weights, "kept": kept}
-        for method in self.config.methods:
-            for net in range(self.config.nets):
-                if net >= nets_done(self.results, method) and not has_failed(self.results, method):
-                    self._train_net(method, net, guidance)
+        for method, net in self._missing():
+            if not has_failed(self.results, method):
+                self._train_net(method, net, guidance)
+
+    def _missing(self):
+        """(method, net) of the nets that are to be trained, in order."""
+        return [
+            (method, net)
+            for method in self.config.methods
+            for net in range(nets_done(self.results, method), self.config.nets)
+            if not has_failed(self.results, method)
+        ]
 
     def complete(self):
         """Adds what takes all nets of a method, and reports."""
@@ -151,9 +165,36 @@ class _Experiment:
                 methods[method]["ensemble"] = self._ensemble(method)
         # A run that went on has met its methods in another order.
         self.results["methods"] = {method: methods[method] for method in self.config.methods}
+        self._describe()
         self._record()
         self._targets_path.unlink(missing_ok=True)
         reports.write(self.folder)
+
+    def _describe(self):
+        """Adds what the report says of the networks, and the FSP matrices that it shows."""
+        config, dataset, results = self.config, self.dataset, self.results
+        student = _build(config.student_depth, config, dataset, _net_seed(config, "skt", 0))
+        networks = {"student": student}
+        if not results["teacher"]["failed"]:
+            networks["teacher"] = load_network(self._path("teacher", 0))
+        if results["networks"] is None:
+            images = dataset.test_images[: config.batch_size]
+            results["networks"] = {
+                name: {"parameters": network.count_params(), **forward_cost(network, images)}
+                for name, network in networks.items()
+            }
+        if (
+            results["shown"] is None
+            and "teacher" in networks
+            and _transfers(config, config.methods)
+        ):
+            flows, image = dense_flows(config.dense_flows), dataset.test_images[0]
+            results["shown"] = {
+                "test_image": 0,
+                "image": pack(image),
+                "teacher": matrices(networks["teacher"], flows, image),
+                "before": matrices(student, flows, image),
+            }
 
     def _prepare_folder(self):
         """Moves a run aside that is to start afresh; removes what a killed process left."""
@@ -164,9 +205,9 @@ class _Experiment:
         remove_drafts(self.folder)
         for method in self.results["methods"]:
             for net in range(nets_done(self.results, method)):
-                self._checkpoints(self._student_path(method, net)).clear()
+                self._checkpoints(self._path(method, net)).clear()
         if self.results["teacher"] and not self.results["teacher"]["failed"]:
-            self._checkpoints(self._teacher_path).clear()
+            self._checkpoints(self._path("teacher", 0)).clear()
         now = environment()
         differing = [k for k, value in self.results["environment"].items() if now[k] != value]
         if differing:
@@ -181,9 +222,14 @@ class _Experiment:
     def _targets_path(self):
         return self.folder / "targets.float16"
 
-    @property
-    def _teacher_path(self):
-        return self.folder / "teacher" / "model.keras"
+    def _path(self, method, net):
+        return network_path(self.folder, method, net)
+
+    def _logs(self, path):
+        """The folder of TensorBoard's logs of the network that will be saved at `path`."""
+        if not (self.config.tensorboard and self.writes):
+            return None
+        return self.folder / "tensorboard" / path.parent.relative_to(self.folder)
 
     def _checkpoints(self, path):
         """The checkpoints of the network that will be saved at `path`."""
@@ -212,14 +258,17 @@ class _Experiment:
     def _teacher(self):
         """The teacher: given, trained before, or trained now; None if its training failed."""
         config, dataset, known = self.config, self.dataset, self.results["teacher"]
+        path = self._path("teacher", 0)
         if known is not None:
-            return None if known["failed"] else load_network(self._teacher_path)
+            return None if known["failed"] else load_network(path)
         teacher, records = self.given, []
-        checkpoints = self._checkpoints(self._teacher_path)
+        checkpoints = self._checkpoints(path)
         depth = _depth(teacher) if teacher else config.teacher_depth
         entry = teacher_entry(depth, config.teacher)
+        self.remaining.teacher_depth = depth
         if teacher is None:
             teacher = _build(config.teacher_depth, config, dataset, seed=config.seed)
+            self.remaining.later = self._stages_of(self._missing())
             try:
                 records = run_stages(
                     (TEACHER,),
@@ -230,18 +279,20 @@ class _Experiment:
                     seed=config.seed,
                     checkpoints=checkpoints,
                     title=f"teacher, {config.teacher_depth} layers",
+                    remaining=self.remaining,
+                    logs=self._logs(path),
                 )
             except Diverged as error:
                 self.results["teacher"] = entry
-                self._fail(error, self._teacher_path, entry)
+                self._fail(error, path, entry)
                 return None
-        self._save(self._teacher_path, teacher, records)
+        self._save(path, teacher, records)
         add_work(entry, records)
-        parameters = teacher.count_params()
         self.results["teacher"] = {
             **entry,
             **_accuracies(teacher, dataset),
-            "parameters": parameters,
+            "parameters": teacher.count_params(),
+            "final_loss": records[-1].final_loss if records else None,
         }
         self._record()
         checkpoints.clear()
@@ -293,15 +344,19 @@ class _Experiment:
 
     def _train_net(self, method, net, guidance):
         config, dataset = self.config, self.dataset
-        plan, path = config.stages(method), self._student_path(method, net)
-        # Net k of every method starts from the same weights and sees the same data.
-        seed = config.seed + 1 + net
-        student = _build(config.student_depth, config, dataset, seed=seed)
+        plan, path, depth = config.stages(method), self._path(method, net), config.depth(method)
+        seed = _net_seed(config, method, net)
+        student = _build(depth, config, dataset, seed)
         title = f"{method}, net {net + 1} of {config.nets}"
         entry = self.results["methods"].setdefault(
             method, method_entry(plan, config.iterations, student.count_params())
         )
+        if method == TEACHERS and net == 0:
+            self._add_first_teacher(entry)
+            return
         checkpoints = self._checkpoints(path)
+        self.remaining.depth = depth
+        self.remaining.later = self._stages_of(self._missing()[1:])
         try:
             if guidance["teacher"] is None and any(stage.objective != "task" for stage in plan):
                 raise Diverged(f"{title}: its teacher has failed", plan[0].name)
@@ -313,6 +368,9 @@ class _Experiment:
                 seed=seed,
                 checkpoints=checkpoints,
                 title=title,
+                shown=dataset.test_images[0] if net == 0 else None,
+                remaining=self.remaining,
+                logs=self._logs(path),
                 **guidance,
             )
         except Diverged as error:
@@ -324,15 +382,43 @@ class _Experiment:
         checkpoints.clear()
         print(f"{title}: {entry['accuracies'][-1]:.2%} of the test images")
 
+    def _add_first_teacher(self, entry):
+        """The first net of the teachers is the one that teaches: it is not trained twice."""
+        teacher = self.results["teacher"]
+        if teacher["failed"]:
+            entry["failed"] = teacher["failed"]
+        else:
+            found = {name: value for name, value in teacher.items() if name.endswith("accuracy")}
+            loss = {"loss": teacher["final_loss"]}
+            record = StageRecord("teacher", teacher["iterations"], teacher["seconds"], (loss,))
+            add_net(entry, found, [record])
+        self._record()
+
+    def _stages_of(self, nets):
+        """(stage, iterations, depth) of all stages of `nets`, (method, net)."""
+        config, stages = self.config, []
+        for method, net in nets:
+            if not (method == TEACHERS and net == 0):
+                plan = config.stages(method)
+                steps = stage_steps(plan, config.iterations)
+                stages += [(*stage, config.depth(method)) for stage in zip(plan, steps)]
+        return stages
+
     def _ensemble(self, method):
         """Accuracy of the mean of the softmax outputs of a method's nets."""
         dataset = self.dataset
-        students = [load_network(self._student_path(method, k)) for k in range(self.config.nets)]
+        students = [load_network(self._path(method, net)) for net in range(self.config.nets)]
         outputs = [probabilities(student, dataset.test_images) for student in students]
         return float(np.mean(np.mean(outputs, axis=0).argmax(1) == dataset.test_labels))
 
-    def _student_path(self, method, net):
-        return self.folder / method / f"net{net}" / "student.keras"
+
+def _net_seed(config, method, net):
+    """The seed of a net, which fixes its initial weights, data order and augmentation.
+
+    Net k of every method has the same one, so that nets can be compared in pairs; those of
+    teachers lie apart, since a student must not begin where its teacher began.
+    """
+    return 2**30 + config.seed + net if method == TEACHERS else config.seed + 1 + net
 
 
 def _build(depth, config, dataset, seed):

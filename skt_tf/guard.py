@@ -24,6 +24,9 @@ class Guard(keras.callbacks.Callback):
         accuracy: what the log calls the accuracy that Keras measures after each interval.
         checkpoints: the net's `Checkpoints`, or None.
         title: what errors call the net.
+
+    Attributes:
+        matrices: what the stage's record says of the student's FSP matrices.
     """
 
     def __init__(
@@ -32,7 +35,7 @@ class Guard(keras.callbacks.Callback):
         super().__init__()
         self.progress, self.steps, self.interval = progress, steps, interval
         self.rate, self.rate_flag, self.accuracy = rate, rate_flag, accuracy
-        self.checkpoints, self.title = checkpoints, title
+        self.checkpoints, self.title, self.matrices = checkpoints, title, None
         self._resumes = progress.step > 0
         self._began = time.monotonic() - progress.seconds
 
@@ -89,7 +92,8 @@ class Guard(keras.callbacks.Callback):
 
     def _record(self):
         name, seconds = self.model.stage.name, time.monotonic() - self._began
-        return StageRecord(name, self.progress.step, seconds, tuple(self.progress.rows))
+        rows = tuple(self.progress.rows)
+        return StageRecord(name, self.progress.step, seconds, rows, self.matrices)
 
     def _diverge(self, losses):
         stage, step, rate = self.model.stage, self.progress.step, self._rate()

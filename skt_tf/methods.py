@@ -51,21 +51,37 @@ def stage_steps(stages, budget):
 
 TASK = Stage("task", "task", {"task": Fraction(1)})
 TEACHER = Stage("teacher", "task", {"teacher": Fraction(1)})
+# The row of networks trained like the teacher, of which the teacher is the first.
+TEACHERS = "teachers"
 
 
-def stages(method, overlap="span"):
+def stages(method, overlap="span", split=None):
     """The stages of a method, in order.
 
     Args:
         method: one of `METHOD_NAMES`.
         overlap: which flows are dense, as in `dense_flows`.
+        split: parts of the transfer iterations for the transfer stages, in order, as a
+            tuple of numbers whose sum stands for the whole; None shares them evenly. A
+            method with one transfer stage has all of them.
 
     Raises:
-        ValueError: an unknown method, with the known ones.
+        ValueError: an unknown method, or another number of transfer stages.
     """
     if method not in METHOD_NAMES:
         raise UserError(f"method '{method}' is unknown: expected one of {', '.join(METHOD_NAMES)}")
-    return _catalogue(overlap)[method]
+    plan = _catalogue(overlap)[method]
+    number = sum(bool(stage.flows) for stage in plan)
+    if split is None or number < 2:
+        return plan
+    if len(split) != number:
+        raise UserError(f"{len(split)} parts for the {number} transfer stages of {method}")
+    parts = [Fraction(str(part)) for part in split]
+    shares = iter([part / sum(parts) for part in parts])
+    return tuple(
+        dataclasses.replace(stage, iterations={"transfer": next(shares)}) if stage.flows else stage
+        for stage in plan
+    )
 
 
 def _catalogue(overlap="span"):
@@ -75,13 +91,17 @@ def _catalogue(overlap="span"):
     def transfer(name, flows, share):
         return Stage(name, "transfer", {"transfer": share}, flows)
 
+    skt = transfer("step1", disjoint, half), transfer("step2", dense, half)
+    soft_task = Stage("task", "soft_task", {"task": whole})
     return {
+        # Networks of the teacher's depth and iterations, alone.
+        TEACHERS: (TEACHER,),
         # The student alone.
         "baseline": (TASK,),
         # The control at equal iterations: what the transfer spends goes to the task.
         "baseline_long": (Stage("task", "task", {"task": whole, "transfer": whole}),),
         # [KD] softened teacher outputs beside the labels.
-        "kd": (Stage("task", "soft_task", {"task": whole}),),
+        "kd": (soft_task,),
         # [FitNets] a hint to the middle layer, then softened outputs that fade.
         "hint": (
             Stage("hint", "hint", {"hint": whole}),
@@ -90,7 +110,9 @@ def _catalogue(overlap="span"):
         # [FSP] the disjoint flows at once.
         "fsp": (transfer("transfer", disjoint, whole), TASK),
         # [SKT] disjoint flows, then dense ones, then the task.
-        "skt": (transfer("step1", disjoint, half), transfer("step2", dense, half), TASK),
+        "skt": (*skt, TASK),
+        # An ablation: skt with softened outputs in its last step.
+        "skt_kd": (*skt, soft_task),
         # [TIP] the dense flows, section after section from the input upwards.
         "skt_bottom_up": (
             transfer("section1", flows_up_to(dense, 1), third),

@@ -15,12 +15,15 @@ class StageRecord:
             this stage), `learning_rate` (at that step), `loss` and what else the
             progress bar showed, means over the interval; where the stage trains the
             whole network, `test_accuracy`, or `validation_accuracy` if images were held out.
+        matrices: of a transfer stage, the student's FSP matrices of one image at its end,
+            as `skt_tf.matrices.picture` gives them; None where nobody asked.
     """
 
     name: str
     steps: int
     seconds: float
     rows: tuple[dict, ...]
+    matrices: dict | None = None
 
     @property
     def final_loss(self):

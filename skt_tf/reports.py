@@ -11,7 +11,7 @@ from skt_tf.files import read_json, whole, write_text
 from skt_tf.metrics import read_metrics
 from skt_tf.published import TASK_STEPS as PUBLISHED_TASK_STEPS
 from skt_tf.published import accuracies
-from skt_tf.results import RESULTS, failures
+from skt_tf.results import RESULTS, failures, network_path
 
 # Okabe and Ito's palette: told apart with any colour vision.
 COLOURS = ("#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
@@ -26,7 +26,7 @@ def write(folder):
     folder = pathlib.Path(folder)
     results = read_json(folder / RESULTS)
     metrics = {
-        method: _mean_rows(folder / method, results)
+        method: _mean_rows(folder, method, results)
         for method, entry in results["methods"].items()
         if not entry.get("failed")
     }
@@ -182,10 +182,10 @@ def _use_of_images(results):
     ]
 
 
-def _mean_rows(place, results):
+def _mean_rows(folder, method, results):
     """The rows of a method's metrics.csv, each number the mean over its nets."""
     nets = [
-        read_metrics(place / f"net{net}" / "metrics.csv")
+        read_metrics(network_path(folder, method, net).with_name("metrics.csv"))
         for net in range(results["config"]["nets"])
     ]
     return [

@@ -5,7 +5,7 @@ import statistics
 from skt_tf.errors import UserError
 from skt_tf.files import DRAFT, read_json
 from skt_tf.locks import LOCK
-from skt_tf.methods import stage_steps
+from skt_tf.methods import TEACHERS, stage_steps
 from skt_tf.points import dense_flows, flow_name
 
 RESULTS = "results.json"
@@ -21,6 +21,8 @@ def begin(config, environment):
         "teacher": None,
         "flow_weights": None,
         "methods": {},
+        "networks": None,
+        "shown": None,
     }
 
 
@@ -116,6 +118,13 @@ def _read(path):
     return results
 
 
+def network_path(folder, method, net):
+    """Where the network `net` of `method` lies; "teacher" is a method of one net."""
+    if method == "teacher" or (method == TEACHERS and net == 0):
+        return folder / "teacher" / "model.keras"  # The teacher is the first of the teachers.
+    return folder / method / f"net{net}" / "student.keras"
+
+
 def nets_done(results, method):
     """How many nets of `method` are trained."""
     return len(results["methods"].get(method, {}).get("accuracies", ()))
@@ -184,6 +193,9 @@ def add_net(entry, accuracies, records):
         entry.setdefault(name.replace("accuracy", "accuracies"), []).append(value)
     entry["mean"] = statistics.fmean(entry["accuracies"])
     add_work(entry, records)
+    transfers = [record for record in records if record.matrices]
+    if transfers:
+        entry["matrices"] = transfers[-1].matrices
     for stage, record in zip(entry["stages"], records):
         earlier = (stage["final_loss"] or 0.0) * done
         stage["final_loss"] = (earlier + record.final_loss) / (done + 1)

@@ -12,7 +12,10 @@ from skt_tf.distribution import all_agree
 from skt_tf.errors import UserError
 from skt_tf.guard import Guard
 from skt_tf.methods import stage_steps
+from skt_tf.pictures import matrices
+from skt_tf.points import dense_flows
 from skt_tf.progress import Progress
+from skt_tf.remaining import duration
 from skt_tf.schedules import learning_rate
 from skt_tf.stopping import steps_in_peace
 
@@ -29,6 +32,9 @@ def run_stages(
     kept=None,
     checkpoints=None,
     title="",
+    shown=None,
+    remaining=None,
+    logs=None,
 ):
     """Trains `student` in place through the stages of `plan`.
 
@@ -43,6 +49,10 @@ def run_stages(
         kept: `KeptTargets` for transfer stages, or None to compute them anew.
         checkpoints: the net's `Checkpoints`, to go on from and to save to, or None.
         title: what the lines on the terminal call this net.
+        shown: an image [height, width, channels] whose FSP matrices in the student each
+            transfer stage records at its end, or None.
+        remaining: the experiment's `Remaining`, for a line after each stage, or None.
+        logs: folder for TensorBoard's logs, one folder a stage, or None.
 
     Returns:
         One `StageRecord` for each stage.
@@ -76,7 +86,13 @@ def run_stages(
             transfer_batch_norm=config.transfer_batch_norm,
             steps=length,
         )
-        rate = learning_rate(config.schedule, stage.objective, config.rate(stage.objective), length)
+        rate = learning_rate(
+            config.schedule,
+            stage.objective,
+            config.rate(stage.objective),
+            length,
+            config.short(stage),
+        )
         distiller.compile(keras.optimizers.SGD(rate, momentum=0.9), jit_compile=config.jit_compile)
         guard = Guard(
             progress,
@@ -93,13 +109,37 @@ def run_stages(
         stream = 0 if distiller.objective.has_logits else 1 + number
         views = {"kept": kept, "flows": stage.flows} if kept and stage.flows else {}
         with steps_in_peace():
-            _fit(distiller, guard, dataset, config.batch_size, seed, stream=stream, **views)
+            callbacks = [guard]
+            if logs:
+                folder = str(logs / f"{number + 1}_{stage.name}")
+                callbacks.append(keras.callbacks.TensorBoard(folder, write_graph=False))
+            _fit(distiller, callbacks, dataset, config.batch_size, seed, stream=stream, **views)
+            if shown is not None and stage.flows:
+                guard.matrices = matrices(student, dense_flows(config.dense_flows), shown)
             guard.finish()
+        if remaining:
+            _say_what_remains(remaining, title, plan, steps, progress.records)
     return progress.records
 
 
-def _fit(distiller, guard, dataset, batch_size, seed, **views):
-    """Fits until all steps are done; each of Keras' epochs is an interval of the log."""
+def _say_what_remains(remaining, title, plan, steps, records):
+    number = len(records)
+    stage, done = plan[number - 1], records[-1]
+    remaining.add(stage, done.steps, done.seconds)
+    left = remaining.seconds(zip(plan[number:], steps[number:]))
+    print(
+        f"{title}: {stage.name} is done, {done.steps:,} iterations in {duration(done.seconds)}; "
+        f"about {duration(left)} left of the experiment",
+        flush=True,
+    )
+
+
+def _fit(distiller, callbacks, dataset, batch_size, seed, **views):
+    """Fits until all steps are done; each of Keras' epochs is an interval of the log.
+
+    The first of the `callbacks` is the stage's `Guard`.
+    """
+    guard = callbacks[0]
     watched = None
     # Without the head's training, accuracy would say nothing.
     if distiller.objective.has_logits:
@@ -117,7 +157,7 @@ def _fit(distiller, guard, dataset, batch_size, seed, **views):
             epochs=first + number,
             steps_per_epoch=length,
             shuffle=False,
-            callbacks=[guard],
+            callbacks=callbacks,
             verbose=1 if sys.stdout.isatty() else 2,
             validation_data=watched,
         )

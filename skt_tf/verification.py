@@ -7,7 +7,7 @@ import numpy as np
 from skt_tf.datasets import load_dataset
 from skt_tf.environment import environment
 from skt_tf.errors import UserError
-from skt_tf.results import RESULTS, finished
+from skt_tf.results import RESULTS, finished, network_path
 from skt_tf.saving import load_network
 from skt_tf.training import probabilities
 
@@ -61,12 +61,12 @@ def run(config):
 def _pairs(folder, results, measure, hits):
     """(name, accuracy in results.json, measured accuracy) of everything that has one."""
     if not results["teacher"].get("failed"):
-        found = hits(measure(folder / "teacher" / "model.keras"))
+        found = hits(measure(network_path(folder, "teacher", 0)))
         yield "teacher", results["teacher"]["accuracy"], found
     for method, entry in results["methods"].items():
         outputs = []
         for net, said in enumerate(entry["accuracies"]):
-            outputs.append(measure(folder / method / f"net{net}" / "student.keras"))
+            outputs.append(measure(network_path(folder, method, net)))
             yield f"{method}, net {net + 1}", said, hits(outputs[-1])
         if entry["ensemble"] is not None:
             yield f"{method}, ensemble", entry["ensemble"], hits(np.mean(outputs, axis=0))
