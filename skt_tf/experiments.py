@@ -30,7 +30,8 @@ from skt_tf.memory import check_memory
 from skt_tf.methods import TEACHER, TEACHERS, stage_steps
 from skt_tf.metrics import write_metrics
 from skt_tf.models import resnet
-from skt_tf.pictures import matrices, pack
+from skt_tf.packing import pack
+from skt_tf.pictures import matrices
 from skt_tf.points import dense_flows, flow_name
 from skt_tf.progress import StageRecord
 from skt_tf.remaining import Remaining

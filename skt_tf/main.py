@@ -20,6 +20,7 @@ from skt_tf.stopping import Stopped, listen
 
 _MODULES = {
     "experiment": "experiments",
+    "report": "reports",
     "export": "exporting",
     "benchmark": "benchmark",
     "verify": "verification",
@@ -79,7 +80,8 @@ def main(argv):
         listen()
         config = configuration.from_flags()
         # TensorFlow takes seconds to load: only for a configuration that holds.
-        load_tensorflow(config.distribution, config.deterministic)
+        if config.job != "report":
+            load_tensorflow(config.distribution, config.deterministic)
         outcome = importlib.import_module(f"skt_tf.{_MODULES[config.job]}").run(config)
         if config.job == "experiment" and failures(outcome):
             sys.exit(3)

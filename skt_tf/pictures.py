@@ -1,10 +1,7 @@
-"""Arrays in results.json: an image, and FSP matrices of it, for the report to show."""
-
-import base64
-
-import numpy as np
+"""FSP matrices of one image, for the report to show."""
 
 from skt_tf.flows import flow_model
+from skt_tf.packing import pack
 from skt_tf.points import flow_name
 
 
@@ -21,17 +18,3 @@ def matrices(network, flows, image):
     """
     found = flow_model(network, flows)(image[None], training=False)
     return {flow_name(flow): pack(matrix[0]) for flow, matrix in zip(flows, found)}
-
-
-def pack(array):
-    """An array as plain JSON values: `shape`, `dtype`, and its bytes in base64, `values`."""
-    array = np.ascontiguousarray(array)
-    values = base64.b64encode(array.astype(array.dtype.newbyteorder("<"))).decode()
-    return {"shape": list(array.shape), "dtype": array.dtype.name, "values": values}
-
-
-def unpack(packed):
-    """The array that `pack` was given."""
-    kind = np.dtype(packed["dtype"]).newbyteorder("<")
-    flat = np.frombuffer(base64.b64decode(packed["values"]), kind)
-    return flat.reshape(packed["shape"])

@@ -1,168 +1,270 @@
-"""A finished run's results.json and metrics.csv → a table, curves, report.md.
+"""`--job=report`, and the end of every run: results.json and metrics.csv → a report.
 
-Reads the folder alone: a report can be made again without training.
+Reads these files alone, so that a report can be made again without training, and of several
+runs together. It is written as report.md, with its pictures beside it, and as report.html, one
+file that holds everything.
 """
 
-import itertools
+import dataclasses
 import pathlib
+import shlex
 import sys
 
-from skt_tf.files import read_json, whole, write_text
-from skt_tf.metrics import read_metrics
-from skt_tf.published import TASK_STEPS as PUBLISHED_TASK_STEPS
-from skt_tf.published import accuracies
-from skt_tf.results import RESULTS, failures, network_path
+from skt_tf import figures, pooling, tables
+from skt_tf.config import Config
+from skt_tf.document import Bullets, Code, Heading, Table, Text, markdown, page
+from skt_tf.errors import UserError
+from skt_tf.files import write_text
+from skt_tf.methods import TEACHERS
+from skt_tf.published import TASK_STEPS, published
+from skt_tf.results import RESULTS, failures
 
-# Okabe and Ito's palette: told apart with any colour vision.
-COLOURS = ("#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
+
+def run(config):
+    """Makes the report of the run in `config.output_dir`, or that of `config.runs` together.
+
+    Raises:
+        ValueError: runs that are not finished or do not belong together; a place for the
+            report that holds something else.
+    """
+    folder = pathlib.Path(config.output_dir)
+    if config.runs and (folder / RESULTS).exists():
+        raise UserError(
+            f"--output_dir={folder} is the folder of a run, which has a report of its own: give "
+            "another for the report of --runs"
+        )
+    if config.runs and folder.exists() and not folder.is_dir():
+        raise UserError(f"--output_dir={folder} is a file: expected a folder")
+    write(folder, config.runs or (folder,))
 
 
-def write(folder):
-    """Writes report.md and the PNG curves into a run's folder and prints the table.
+def write(folder, runs=None):
+    """Writes report.md, report.html and the pictures, and prints the table.
 
     Args:
-        folder: the output folder of an experiment.
+        folder: where to.
+        runs: folders of finished runs that differ in their seeds alone; `folder` if not given.
     """
     folder = pathlib.Path(folder)
-    results = read_json(folder / RESULTS)
-    metrics = {
-        method: _mean_rows(folder, method, results)
-        for method, entry in results["methods"].items()
-        if not entry.get("failed")
-    }
-    figures = {
-        "accuracy.png": (f"{_watched(results)} accuracy against iterations", _accuracy_figure),
-        "flows.png": ("Loss of each flow during transfer", _flow_figure),
-    }
-    drawn = {}
-    for name, (title, draw) in figures.items():
-        figure = draw(results, metrics)
-        if figure is None:
-            continue
-        with whole(folder / name) as draft:
-            figure.savefig(draft, dpi=110, bbox_inches="tight")
-        drawn[name] = title
-    write_text(folder / "report.md", _markdown(results, drawn))
-    _print(results)
-    print(f"report: {folder / 'report.md'}")
-
-
-def table(results):
-    """The header and the rows of the table, as strings; accuracies in percent."""
-    published = accuracies(results)
-    several = results["config"]["nets"] > 1
-    header = ["method", "accuracy %"] + (["ensemble %"] if several else [])
-    header += ["vs. baseline", "iterations", "seconds"] + (["published %"] if published else [])
-    teacher = results["teacher"]
-    baseline = results["methods"].get("baseline")
-
-    def percent(share):
-        return "-" if share is None else f"{share:.2%}"[:-1]
-
-    def row(name, accuracy, ensemble, difference, iterations, seconds):
-        accuracy = "failed" if accuracy is None else percent(accuracy)
-        cells = [name, accuracy] + ([ensemble] if several else [])
-        cells += [difference, f"{iterations:,}", f"{seconds:,.0f}"]
-        shown = published.get(name)
-        return cells + ([f"{shown:.2f}" if shown else "-"] if published else [])
-
-    rows = [
-        row("teacher", teacher["accuracy"], "-", "-", teacher["iterations"], teacher["seconds"])
-    ]
-    for name, entry in results["methods"].items():
-        difference = "-"
-        if baseline and name != "baseline" and None not in (entry["mean"], baseline["mean"]):
-            difference = f"{100 * (entry['mean'] - baseline['mean']):+.2f}"
-        rows.append(
-            row(
-                name,
-                entry["mean"],
-                percent(entry["ensemble"]),
-                difference,
-                entry["iterations"],
-                entry["seconds"],
-            )
-        )
-    return header, rows
+    pool = pooling.read(runs or (folder,))
+    title, blocks = _title(pool.results), _blocks(pool, folder)
+    write_text(folder / "report.md", markdown(title, blocks))
+    write_text(folder / "report.html", page(title, blocks))
+    _print(pool.results)
+    print(f"report: {folder / 'report.html'}, {folder / 'report.md'}")
 
 
 def _print(results):
     from rich import box, console
-    from rich.table import Table
+    from rich.table import Table as Shown
 
-    header, rows = table(results)
-    shown = Table(title=_title(results), box=box.SIMPLE_HEAD)
-    for number, name in enumerate(header):
-        shown.add_column(name, justify="right" if number else "left", no_wrap=True)
-    for row in rows:
+    table = tables.summary(results)
+    shown = Shown(title=_title(results), box=box.SIMPLE_HEAD)
+    for number, name in enumerate(table.header):
+        shown.add_column(name.strip(), justify="right" if number else "left", no_wrap=True)
+    for row in table.rows:
         shown.add_row(*row)
     print()
     # A pipe has no width to keep to.
     console.Console(width=None if sys.stdout.isatty() else 200).print(shown)
+    print(tables.answer(results).replace("`", ""))
     for sentence in failures(results).values():
         print(f"failed: {sentence}")
 
 
 def _title(results):
     config = results["config"]
+    name = results["experiment"].replace("_", " ").capitalize()
     return (
-        f"{results['dataset']}: {results['teacher']['depth']} layers teach "
+        f"{name}, {results['dataset']}: {results['teacher']['depth']} layers teach "
         f"{config['student_depth']}, "
         f"{config['nets']} net{'s' * (config['nets'] > 1)} a method"
     )
 
 
-def _markdown(results, figures):
-    header, rows = table(results)
-    config, environment = results["config"], results["environment"]
-    lines = [
-        f"# {_title(results)}",
-        "",
-        "Accuracy on the test images at the last iteration; the test images chose nothing. "
-        "`baseline_long` is the student alone with the transfer's iterations added to its own. "
-        "Iterations and seconds are summed over a method's nets.",
-        "",
-        "| " + " | ".join(header) + " |",
-        "|---|" + "---:|" * (len(header) - 1),
-        *("| " + " | ".join(row) + " |" for row in rows),
-        "",
+def _blocks(pool, folder):
+    results = pool.results
+    rows = {
+        method: pool.rows(method)
+        for method, entry in results["methods"].items()
+        if not entry.get("failed")
+    }
+    return [
+        *_accuracies(results),
+        *_curves(results, rows, folder),
+        *_transfer(results, rows, folder),
+        *_costs(results),
+        *_stages(pool),
+        Heading("Which images were used for what"),
+        Bullets(tuple(_use_of_images(results))),
+        *_origin(pool),
     ]
-    lines += [f"Failed: {sentence}.\n" for sentence in failures(results).values()]
-    if config["nets"] == 1:
-        lines += ["One net a method: differences of a point may be chance.", ""]
-    if "published %" in header:
-        lines += [
-            "Published accuracies are those of the paper's slides, whose students have "
-            f"{PUBLISHED_TASK_STEPS:,} iterations of the task; those of this run have "
-            f"{round(config['task_steps'] * config['budget']):,}.",
-            "",
+
+
+def _accuracies(results):
+    config = results["config"]
+    blocks = [
+        Text(tables.answer(results)),
+        tables.summary(results),
+        Text(
+            "Accuracy on the test images at the last iteration; the test images chose nothing. "
+            "`baseline_long` is the student alone with the transfer's iterations added to its "
+            "own. Iterations and seconds are summed over a method's nets."
+        ),
+    ]
+    blocks += [Text(f"Failed: {sentence}.") for sentence in failures(results).values()]
+    if TEACHERS in results["methods"]:
+        blocks.append(
+            Text(
+                f"`{TEACHERS}` are networks trained like the teacher, of which the teacher is the "
+                "first; `baseline` has the task's iterations alone."
+            )
+        )
+    unequal = tables.unequal(results)
+    if unequal:
+        blocks.append(Text(unequal))
+    if published(results):
+        steps = round(config["task_steps"] * config["budget"])
+        blocks.append(
+            Text(
+                "Published accuracies are those of the paper's slides, whose students have "
+                f"{TASK_STEPS[results['experiment']]:,} iterations of the task; those of this "
+                f"run have {steps:,}."
+            )
+        )
+    nets, differences = tables.nets(results), tables.differences(results)
+    if nets:
+        blocks += [Heading("Nets"), nets]
+    if differences:
+        blocks += [
+            Heading("Differences, net by net"),
+            differences,
+            Text(
+                "Points of accuracy. Net k of every method begins with the same weights and sees "
+                "the same batches, so the difference is taken within each pair. Intervals are "
+                "Student's t. All nets of a run share one teacher: the intervals say nothing of "
+                "other teachers, and of many intervals one in twenty misses by chance."
+            ),
         ]
-    for name, title in figures.items():
-        lines += [f"![{title}]({name})", ""]
-    lines += [
-        "## Stages",
-        "",
-        "| method | stage | iterations | loss at the end |",
-        "|---|---|---:|---:|",
+    return blocks
+
+
+def _part(results):
+    """The part of the images that the curves show."""
+    return "validation" if results["config"].get("validation") else "test"
+
+
+def _curves(results, rows, folder):
+    part = _part(results)
+    curves = {
+        method: [
+            (int(row["iteration"]), row[f"{part}_accuracy"])
+            for row in logged
+            if f"{part}_accuracy" in row
+        ]
+        for method, logged in rows.items()
+    }
+    prefix = "validation_" if part == "validation" else ""
+    canvas = figures.accuracy_curves(curves, part, results["teacher"].get(f"{prefix}accuracy"))
+    title = f"{part.capitalize()} accuracy against iterations"
+    blocks = [Heading(title), figures.save(canvas, folder / "accuracy.png", title)]
+    if not curves.get(tables.BASELINE):
+        return blocks
+    # At the end of the curve, which is what the other curves can be held against.
+    last, goal = curves[tables.BASELINE][-1]
+    table = []
+    for method, points in curves.items():
+        first = next((iteration for iteration, share in points if share >= goal), None)
+        total = points[-1][0] if points else 0
+        table.append((method, "not reached" if first is None else f"{first:,}", f"{total:,}"))
+    blocks += [
+        Table(("method", "first reaches it at iteration", "of"), tuple(table)),
+        Text(
+            f"When each method first reaches the final accuracy of `{tables.BASELINE}`, "
+            f"{tables.percent(goal)} % after {last:,} iterations: iterations of a net, transfer "
+            "included, to the interval at which the curves are measured; the curves are means "
+            "over the nets."
+        ),
     ]
+    return blocks
+
+
+def _transfer(results, rows, folder):
+    blocks = []
+    flows = list(results["flow_weights"] or {})
+    curves = {
+        method: {
+            flow: [(row["iteration"], row[flow]) for row in logged if row.get(flow, 0) > 0]
+            for flow in flows
+        }
+        for method, logged in rows.items()
+    }
+    canvas = figures.flow_curves(curves)
+    if canvas:
+        title = "Loss of each flow during transfer"
+        blocks += [Heading(title), figures.save(canvas, folder / "flows.png", title)]
+    shown = results.get("shown")
+    if shown:
+        columns = {"teacher": shown["teacher"], "student before": shown["before"]}
+        columns |= {
+            f"after {method}": entry["matrices"]
+            for method, entry in results["methods"].items()
+            if entry.get("matrices")
+        }
+        title = "FSP matrices before and after transfer"
+        canvas = figures.matrix_pictures(shown["image"], columns)
+        blocks += [
+            Heading(title),
+            figures.save(canvas, folder / "matrices.png", title),
+            Text(
+                f"Of test image {shown['test_image']}, in the upper left corner, for the first "
+                "net of each method with transfer, before its task begins. The colours of a row "
+                "run from zero to the teacher's largest entry."
+            ),
+        ]
+    return blocks
+
+
+def _costs(results):
+    networks = results.get("networks")
+    if not networks:
+        return []
+    header = ("network", "parameters", "MFLOP an image", "images/s")
+    rows = [
+        (
+            name,
+            f"{network['parameters']:,}",
+            f"{network['flops_per_image'] / 1e6:,.1f}",
+            f"{network['images_per_second']:,.0f}",
+        )
+        for name, network in sorted(networks.items(), reverse=True)
+    ]
+    text = (
+        "A forward pass in inference mode, in batches of "
+        f"{results['config']['batch_size']}; FLOPs of convolutions and matrix products, a "
+        "multiply-add being two; images/s measured on the machine below."
+    )
+    return [Heading("What an image costs"), Table(header, tuple(rows)), Text(text)]
+
+
+def _stages(pool):
+    results = pool.results
+    rows = []
     for name, entry in results["methods"].items():
         for stage in entry["stages"]:
             loss = "-" if stage["final_loss"] is None else f"{stage['final_loss']:.4g}"
-            lines.append(f"| {name} | {stage['name']} | {stage['steps']:,} | {loss} |")
+            rows.append((name, stage["name"], f"{stage['steps']:,}", loss))
+    header = ("method", "stage", "iterations", "loss at the end")
+    blocks = [Heading("Stages"), Table(header, tuple(rows))]
     if results["flow_weights"]:
-        lines += ["", "## Weights of the flows", "", "| flow | λ |", "|---|---:|"]
-        lines += [f"| {name} | {weight:.4g} |" for name, weight in results["flow_weights"].items()]
-    lines += ["", "## Which images were used for what", "", *_use_of_images(results)]
-    lines += ["", "## Configuration", ""]
-    lines += [f"- `{name}`: {value}" for name, value in config.items() if value is not None]
-    lines += ["", "## Environment", ""]
-    lines += [f"- {name}: {value}" for name, value in environment.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _watched(results):
-    """The part of the images that the curves show."""
-    return "Validation" if results["config"].get("validation") else "Test"
+        seeds = [f"λ, seed {each['config']['seed']}" for each in pool.each]
+        header = ("flow", *(seeds if len(seeds) > 1 else ["λ"]))
+        rows = [
+            (flow, *(f"{each['flow_weights'][flow]:.4g}" for each in pool.each))
+            for flow in results["flow_weights"]
+        ]
+        blocks += [Heading("Weights of the flows"), Table(header, tuple(rows))]
+    return blocks
 
 
 def _use_of_images(results):
@@ -174,90 +276,42 @@ def _use_of_images(results):
             "after each interval, for the curves, and for whatever is chosen between runs"
         )
     return [
-        "- trained on, with the statistics that images are standardised by, and the weights of "
+        "trained on, with the statistics that images are standardised by, and the weights of "
         "the flows: the training images" + (", without those held out" if held else ""),
-        f"- evaluated during training: {curves}",
-        "- accuracies of the table: the test images, read once for each net after its last "
-        "iteration",
+        f"evaluated during training: {curves}",
+        "accuracies of the table: the test images, read once for each net after its last iteration",
     ]
 
 
-def _mean_rows(folder, method, results):
-    """The rows of a method's metrics.csv, each number the mean over its nets."""
-    nets = [
-        read_metrics(network_path(folder, method, net).with_name("metrics.csv"))
-        for net in range(results["config"]["nets"])
+def _origin(pool):
+    """How to make this again: command, configuration, environment."""
+    config = pool.results["config"]
+    blocks = [
+        Heading("Command"),
+        Code("\n".join(_command(each["config"]) for each in pool.each)),
+        Heading("Configuration"),
+        Bullets(tuple(f"`{name}`: {value}" for name, value in config.items() if value is not None)),
     ]
-    return [
-        {
-            name: cell if name == "stage" else sum(row[name] for row in rows) / len(rows)
-            for name, cell in rows[0].items()
-        }
-        for rows in zip(*nets)
-    ]
+    environments = [each["environment"] for each in pool.each]
+    for number, environment in enumerate(environments):
+        if environment in environments[:number]:
+            continue
+        name = "Environment" if number == 0 else f"Environment of seed {config['seed'][number]}"
+        blocks.append(Heading(name))
+        blocks.append(Bullets(tuple(f"{name}: {value}" for name, value in environment.items())))
+    return blocks
 
 
-def _axes(plots, width, height):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
-    axes = figure.subplots(1, plots, squeeze=False, sharey=True)[0]
-    for axis in axes:
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _accuracy_figure(results, metrics):
-    part = _watched(results).lower()
-    figure, (axis,) = _axes(1, 8, 4.5)
-    for (method, rows), colour in zip(metrics.items(), itertools.cycle(COLOURS)):
-        rows = [row for row in rows if f"{part}_accuracy" in row]
-        axis.plot(
-            [row["iteration"] for row in rows],
-            [100 * row[f"{part}_accuracy"] for row in rows],
-            color=colour,
-            marker=".",
-            label=method,
-        )
-    prefix = "validation_" if part == "validation" else ""
-    teacher = results["teacher"][f"{prefix}accuracy"]
-    if teacher is not None:
-        axis.axhline(100 * teacher, color="#999999", linestyle="--", label="teacher")
-    axis.set(
-        xlabel="iterations of the net, transfer included",
-        ylabel=f"{part} accuracy, %",
-        title=_title(results),
-    )
-    if axis.lines:
-        axis.legend(frameon=False, ncols=2)
-    return figure
-
-
-def _flow_figure(results, metrics):
-    flows = list(results["flow_weights"] or {})
-    shown = {m: [row for row in rows if set(flows) & set(row)] for m, rows in metrics.items()}
-    shown = {method: rows for method, rows in shown.items() if rows}
-    if not shown:
-        return None
-    figure, axes = _axes(len(shown), 4 * len(shown), 3.6)
-    for axis, (method, rows) in zip(axes, shown.items()):
-        for flow, colour in zip(flows, COLOURS[2:]):
-            points = [(row["iteration"], row[flow]) for row in rows if row.get(flow, 0) > 0]
-            if points:
-                axis.plot(*zip(*points), color=colour, marker=".", label=flow.replace("_", "-"))
-        axis.set(title=method, xlabel="iterations", yscale="log")
-    axes[0].set_ylabel("loss of a flow, λ‖Gᵀ − Gˢ‖²")
-    # One legend for all: the last method of the list may not use every flow.
-    handles = {}
-    for axis in axes:
-        handles.update(zip(*reversed(axis.get_legend_handles_labels())))
-    figure.legend(
-        handles.values(),
-        handles,
-        frameon=False,
-        loc="upper center",
-        ncols=len(handles),
-        bbox_to_anchor=(0.5, 0.02),
-    )
-    return figure
+def _command(config):
+    """The command line that a run's configuration comes from, flagfiles written out."""
+    words = ["python -m skt_tf.main"]
+    for field in dataclasses.fields(Config):
+        value = config.get(field.name)
+        if value is None or value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{'' if value else 'no'}{field.name}")
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            words.append(shlex.quote(f"--{field.name}={text}"))
+    return " ".join(words)

@@ -1,0 +1,130 @@
+"""The pictures of a report."""
+
+import io
+import itertools
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from skt_tf.document import Figure
+from skt_tf.files import whole
+from skt_tf.packing import unpack
+
+# Okabe and Ito's palette: told apart with any colour vision. The lines differ too, for print.
+COLOURS = ("#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
+_LINES = ("-", "--", "-.", ":")
+# The same bytes from the same numbers; letters stay letters.
+_STYLE = {"svg.hashsalt": "skt_tf", "svg.fonttype": "none", "font.size": 10}
+
+
+def accuracy_curves(curves, part, teacher):
+    """Accuracy against iterations.
+
+    Args:
+        curves: {method: list of (iterations of a net, accuracy)}, accuracies as shares.
+        part: which images, such as "test".
+        teacher: the teacher's accuracy, or None.
+    """
+    canvas, (axis,) = _axes(1, 6.4, 4.2)
+    styles = itertools.cycle(itertools.product(_LINES[:2], COLOURS))
+    for (method, points), (line, colour) in zip(curves.items(), styles):
+        if points:
+            iterations, shares = zip(*points)
+            percent = [100 * share for share in shares]
+            axis.plot(iterations, percent, line, color=colour, marker=".", label=method)
+    if teacher is not None:
+        axis.axhline(100 * teacher, color="#999999", linestyle=":", label="teacher")
+    axis.set(
+        xlabel="iterations of a net, transfer included",
+        ylabel=f"{part} accuracy, %",
+    )
+    if axis.lines:
+        canvas.legend(
+            frameon=False, loc="upper center", ncols=4, bbox_to_anchor=(0.5, 0), fontsize=9
+        )
+    return canvas
+
+
+def flow_curves(curves):
+    """Each flow's loss against iterations, or None where nothing was transferred.
+
+    Args:
+        curves: {method: {flow: list of (iterations, loss)}}.
+    """
+    curves = {method: flows for method, flows in curves.items() if any(flows.values())}
+    if not curves:
+        return None
+    canvas, axes = _axes(len(curves), 1.4 + 2.6 * len(curves), 3.4)
+    colours = {flow: COLOURS[2 + k] for k, flow in enumerate(_names(curves))}
+    handles = {}
+    for axis, (method, flows) in zip(axes, curves.items()):
+        for number, (flow, points) in enumerate(flows.items()):
+            if points:
+                (handles[flow],) = axis.plot(
+                    *zip(*points), _LINES[number % 4], color=colours[flow], marker="."
+                )
+        axis.set(title=method, xlabel="iterations", yscale="log")
+    axes[0].set_ylabel("loss, λ‖Gᵀ − Gˢ‖²")
+    # One legend for all: the last method may not use every flow.
+    labels = [flow.replace("_", "-") for flow in handles]
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": len(handles)}
+    canvas.legend(handles.values(), labels, frameon=False, **place)
+    return canvas
+
+
+def _names(curves):
+    return list(dict.fromkeys(flow for flows in curves.values() for flow in flows))
+
+
+def matrix_pictures(image, columns):
+    """FSP matrices of one image, a row for each flow, a column for each network.
+
+    Args:
+        image: packed array [height, width, channels].
+        columns: {title: {flow: packed array [m, n]}}, the teacher first. Each row has the
+            colours of its teacher's largest entry.
+    """
+    flows = list(next(iter(columns.values())))
+    shapes = [next(iter(columns.values()))[flow]["shape"] for flow in flows]
+    # A row is as high as its matrices are, and its name needs.
+    heights = [max(m / n, 0.35) for m, n in shapes]
+    canvas = Canvas(figsize=(1.3 * (1 + len(columns)), 0.8 + 1.4 * sum(heights)))
+    axes = canvas.subplots(
+        len(flows), 1 + len(columns), squeeze=False, gridspec_kw={"height_ratios": heights}
+    )
+    for row, flow in zip(axes, flows):
+        shown = [unpack(matrices[flow]) for matrices in columns.values()]
+        largest = float(np.abs(shown[0]).max()) or 1.0
+        for axis, matrix in zip(row[1:], shown):
+            axis.imshow(matrix, cmap="viridis", vmin=0, vmax=largest, interpolation="nearest")
+        m, n = shown[0].shape
+        row[0].text(1, 0.5, f"{flow.replace('_', '-')}\n{m}×{n}", ha="right", va="center")
+    for axis, title in zip(axes[0, 1:], columns):
+        axis.set_title(title.replace(" ", "\n", 1), fontsize=9)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    corner = canvas.add_axes((0.04, 0.88, 0.1, 0.1))
+    corner.imshow(unpack(image).squeeze(), cmap="gray")
+    corner.axis("off")
+    return canvas
+
+
+def save(canvas, path, title):
+    """Writes a picture as PNG to `path`; returns it for a report."""
+    with matplotlib.rc_context(_STYLE):
+        with whole(path) as draft:
+            canvas.savefig(draft, dpi=110, bbox_inches="tight")
+        svg = io.BytesIO()
+        canvas.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return Figure(path.name, title, svg.getvalue())
+
+
+def _axes(plots, width, height):
+    canvas = Canvas(figsize=(width, height))
+    axes = canvas.subplots(1, plots, squeeze=False, sharey=True)[0]
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    return canvas, axes

@@ -1,0 +1,119 @@
+"""Runs that differ in their seeds alone, taken together."""
+
+import dataclasses
+import pathlib
+import statistics
+
+from skt_tf.errors import UserError
+from skt_tf.metrics import read_metrics
+from skt_tf.results import finished, network_path
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """Finished runs as one.
+
+    Attributes:
+        folders: of the runs.
+        each: the results of each run.
+        results: as those of one run that trained all the nets; the networks, the FSP
+            matrices and the environment are the first run's.
+    """
+
+    folders: tuple[pathlib.Path, ...]
+    each: tuple[dict, ...]
+    results: dict
+
+    def rows(self, method):
+        """The rows of metrics.csv of a method, each number the mean over all nets."""
+        nets = [
+            read_metrics(network_path(folder, method, net).with_name("metrics.csv"))
+            for folder, results in zip(self.folders, self.each)
+            for net in range(1 if method == "teacher" else results["config"]["nets"])
+        ]
+        return [_mean_row(rows) for rows in zip(*nets)]
+
+
+def read(folders):
+    """The `Pool` of the runs in `folders`.
+
+    Raises:
+        ValueError: a run that is not finished, runs that differ in more than their seeds, or
+            runs that share a net's seed, with what differs or is shared.
+    """
+    folders = tuple(pathlib.Path(folder) for folder in folders)
+    each = tuple(finished(folder) for folder in folders)
+    first, config = each[0], dict(each[0]["config"])
+    for folder, results in zip(folders[1:], each[1:]):
+        other = results["config"]
+        names = sorted((config.keys() | other.keys()) - {"seed", "nets"})
+        differing = [
+            f"{name} ({config.get(name)} and {other.get(name)})"
+            for name in names
+            if config.get(name) != other.get(name)
+        ]
+        if differing:
+            raise UserError(
+                f"{folders[0]} and {folder} cannot be taken together: they differ in "
+                + ", ".join(differing)
+            )
+    _check_seeds(folders, each)
+    if len(each) == 1:
+        return Pool(folders, each, first)
+    config["seed"] = [results["config"]["seed"] for results in each]
+    config["nets"] = sum(results["config"]["nets"] for results in each)
+    teachers = [results["teacher"] for results in each]
+    methods = {
+        name: _joined([results["methods"][name] for results in each]) for name in first["methods"]
+    }
+    results = {**first, "config": config, "teacher": _joined(teachers), "methods": methods}
+    return Pool(folders, each, results)
+
+
+def _check_seeds(folders, each):
+    """Nets of one seed and method start alike: counted twice, they would feign certainty."""
+    owners = {}
+    for folder, results in zip(folders, each):
+        config = results["config"]
+        for seed in range(config["seed"], config["seed"] + config["nets"]):
+            if seed in owners:
+                raise UserError(
+                    f"{owners[seed]} and {folder} have nets of the same seed: expected runs whose "
+                    f"--seed differ by {config['nets']} or more"
+                )
+        owners |= dict.fromkeys(range(config["seed"], config["seed"] + config["nets"]), folder)
+
+
+def _joined(entries):
+    """The entries of one method, or of the teacher, in several runs as one."""
+    joined = dict(entries[0])
+    for name in ("iterations", "seconds"):
+        joined[name] = sum(entry[name] for entry in entries)
+    failed = [entry["failed"] for entry in entries if entry.get("failed")]
+    joined["failed"] = failed[0] if failed else None
+    for name in ("accuracies", "validation_accuracies"):
+        if name in joined:
+            joined[name] = [value for entry in entries for value in entry.get(name, ())]
+    for name in ("accuracy", "validation_accuracy", "mean", "ensemble"):
+        values = [entry.get(name) for entry in entries]
+        if name in joined:
+            joined[name] = None if None in values else statistics.fmean(values)
+    if "accuracies" in joined and not failed:
+        joined["mean"] = statistics.fmean(joined["accuracies"])
+    if "stages" in joined and not failed:
+        joined["stages"] = [
+            _joined_stage(stages) for stages in zip(*(e["stages"] for e in entries))
+        ]
+    return joined
+
+
+def _joined_stage(stages):
+    losses = [stage["final_loss"] for stage in stages]
+    return {**stages[0], "final_loss": None if None in losses else statistics.fmean(losses)}
+
+
+def _mean_row(rows):
+    return {
+        name: cell if name == "stage" else statistics.fmean(row[name] for row in rows)
+        for name, cell in rows[0].items()
+    }

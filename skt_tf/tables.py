@@ -1,0 +1,174 @@
+"""What a report says in numbers, from results.json alone: cells as texts, and the answer."""
+
+from skt_tf.document import Table
+from skt_tf.intervals import mean, paired_difference
+from skt_tf.methods import TEACHERS
+from skt_tf.published import published
+
+BASELINE, CONTROL = "baseline", "baseline_long"
+_NONE = "-"
+# More columns than this help nobody.
+_NETS_SHOWN = 5
+
+
+def summary(results):
+    """A row for the teacher and each method: accuracy, cost, and what the slides print."""
+    said, several = published(results), results["config"]["nets"] > 1
+    header = ["method", "accuracy %"] + ["ensemble %"] * several
+    header += ["vs. baseline", "iterations", "seconds"]
+    header += ["published %", "difference"] * bool(said)
+    header += ["published ensemble %", "difference "] * (bool(said) and several)
+    entries = {name: (entry["mean"], entry) for name, entry in results["methods"].items()}
+    if TEACHERS not in entries:
+        entries = {"teacher": (results["teacher"]["accuracy"], results["teacher"]), **entries}
+    baseline = entries.get(BASELINE, (None,))[0]
+    rows = []
+    for name, (accuracy, entry) in entries.items():
+        ensemble, paper = entry.get("ensemble"), said.get(name)
+        compared = name not in ("teacher", TEACHERS, BASELINE)
+        row = [name, "failed" if accuracy is None else percent(accuracy)]
+        row += [percent(ensemble)] * several
+        row += [points(accuracy, baseline if compared else None)]
+        row += [f"{entry['iterations']:,}", f"{entry['seconds']:,.0f}"]
+        if said:
+            row += _beside(accuracy, paper and paper.accuracy)
+        if said and several:
+            row += _beside(ensemble, paper and paper.ensemble)
+        rows.append(tuple(row))
+    return Table(tuple(header), tuple(rows))
+
+
+def nets(results):
+    """A row for each method: its nets, their spread, and their ensemble; None for one net."""
+    number = results["config"]["nets"]
+    if number == 1:
+        return None
+    shown = number if number <= _NETS_SHOWN else 0
+    header = ["method", *(f"net {net + 1}" for net in range(shown))]
+    header += ["mean %", "s.d.", "95 % interval", "ensemble %"]
+    rows = []
+    for name, entry in results["methods"].items():
+        if entry.get("failed"):
+            continue
+        found = mean(entry["accuracies"])
+        cells = [percent(share) for share in entry["accuracies"][:shown]]
+        cells += [percent(found.value), f"{100 * found.deviation:.2f}"]
+        cells += [_range(found.interval), percent(entry["ensemble"])]
+        rows.append((name, *cells))
+    return Table(tuple(header), tuple(rows))
+
+
+def differences(results):
+    """Each method against the two students alone, net by net; None for one net."""
+    bases = [name for name in (BASELINE, CONTROL) if _is_done(results, name)]
+    compared = [name for name in results["methods"] if _is_compared(results, name)]
+    if results["config"]["nets"] == 1 or not bases or not compared:
+        return None
+    header = ["method"] + [cell for base in bases for cell in (f"vs. {base}", "95 % interval")]
+    rows = []
+    for name in compared:
+        row = [name]
+        for base in bases:
+            difference = _difference(results, name, base)
+            row += [f"{difference.value:+.2f}", _signed(difference.interval)]
+        rows.append(tuple(row))
+    return Table(tuple(header), tuple(rows))
+
+
+def answer(results):
+    """One sentence: does each method beat the student alone, and is it more than chance?"""
+    number = results["config"]["nets"]
+    parts = []
+    for base, alone in (
+        (BASELINE, "at the same number of task iterations"),
+        (CONTROL, "at the same number of iterations in all"),
+    ):
+        if not _is_done(results, base):
+            continue
+        least = 0 if base == BASELINE else _iterations(results, BASELINE)
+        verdicts = [
+            f"`{name}` {_verdict(_difference(results, name, base))}"
+            for name in results["methods"]
+            # Without transfer there are no further iterations to give to the task.
+            if _is_compared(results, name) and _iterations(results, name) > least
+        ]
+        if verdicts:
+            parts.append(f"against the student alone {alone} (`{base}`), " + ", ".join(verdicts))
+    if not parts:
+        return "No method stands beside a student alone in this run, so nothing is compared."
+    start = "One net a method, so no interval can be given and a point may be chance: "
+    if number > 1:
+        start = f"In points of accuracy, with 95 % intervals over {number} pairs of nets: "
+    return start + "; ".join(parts) + "."
+
+
+def unequal(results):
+    """A sentence on methods whose iterations are not those of the control, or None."""
+    if not _is_done(results, CONTROL):
+        return None
+    control, least = _iterations(results, CONTROL), _iterations(results, BASELINE)
+    others = [
+        f"`{name}` {_iterations(results, name):,}"
+        for name in results["methods"]
+        if _is_compared(results, name)
+        and _iterations(results, name) != control
+        and _iterations(results, name) > least
+    ]
+    if not others:
+        return None
+    return f"A net of `{CONTROL}` has {control:,} iterations in all, one of {', '.join(others)}."
+
+
+def percent(share):
+    """A share in percent with two digits."""
+    return _NONE if share is None else f"{100 * share:.2f}"
+
+
+def points(share, other):
+    """The difference of two shares in points, signed."""
+    return _NONE if None in (share, other) else f"{100 * (share - other):+.2f}"
+
+
+def _beside(share, paper):
+    shown = _NONE if paper is None else f"{paper:.2f}"
+    return [shown, points(share, None if paper is None else paper / 100)]
+
+
+def _is_done(results, name):
+    entry = results["methods"].get(name)
+    return bool(entry) and not entry.get("failed")
+
+
+def _is_compared(results, name):
+    return name not in (TEACHERS, BASELINE, CONTROL) and _is_done(results, name)
+
+
+def _iterations(results, name):
+    """Of one net."""
+    if not _is_done(results, name):
+        return 0
+    return sum(stage["steps"] for stage in results["methods"][name]["stages"])
+
+
+def _difference(results, name, base):
+    """In points of accuracy."""
+    one, other = (results["methods"][method]["accuracies"] for method in (name, base))
+    return paired_difference([100 * share for share in one], [100 * share for share in other])
+
+
+def _verdict(difference):
+    value, interval = difference.value, difference.interval
+    if interval is None:
+        return f"ends {abs(value):.2f} points {'above' if value >= 0 else 'below'}"
+    if difference.includes_zero:
+        return f"is not shown to differ: {value:+.2f} ({_signed(interval)}, which includes zero)"
+    verb = "beats it by" if value > 0 else "falls short of it by"
+    return f"{verb} {abs(value):.2f} ({_signed(interval)})"
+
+
+def _range(interval):
+    return " to ".join(percent(end) for end in interval)
+
+
+def _signed(interval):
+    return " to ".join(f"{end:+.2f}" for end in interval)
