@@ -278,16 +278,17 @@ class Config:
             for stage, steps in zip(plan, stage_steps(plan, self.iterations)):
                 if steps < 1:
                     kind = next(iter(stage.iterations))
+                    split = f", {self._split}" if stage.flows and self.transfer_split else ""
                     raise UserError(
                         f"--{kind}_steps={getattr(self, kind + '_steps')} with "
-                        f"--budget={self.budget:g} leaves no iteration for stage '{stage.name}' of "
-                        f"{method}: raise one of them"
+                        f"--budget={self.budget:g}{split} leaves no iteration for stage "
+                        f"'{stage.name}' of {method}: raise one of them"
                     )
 
     def _check_split(self):
         if self.transfer_split is None:
             return
-        given = f"--transfer_split={','.join(f'{part:g}' for part in self.transfer_split)}"
+        given = self._split
         if not self.transfer_split or not all(0 < part < 1e9 for part in self.transfer_split):
             raise UserError(f"{given}: expected numbers above 0 and below 10⁹, such as 1,3")
         if all(sum(bool(s.flows) for s in stages(name)) < 2 for name in self.methods):
@@ -300,6 +301,10 @@ class Config:
                 self.stages(method)
             except UserError as error:
                 raise UserError(f"{given} has {error}: give as many, or other --methods") from None
+
+    @property
+    def _split(self):
+        return f"--transfer_split={','.join(f'{part:g}' for part in self.transfer_split)}"
 
     def _check_flow_weights(self):
         names = [flow_name(flow) for flow in dense_flows(self.dense_flows)]

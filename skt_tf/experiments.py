@@ -11,7 +11,6 @@ import pathlib
 import sys
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from skt_tf import reports
@@ -50,7 +49,7 @@ from skt_tf.results import (
 )
 from skt_tf.saving import load_network, save_network
 from skt_tf.targets import check_room, keep_targets
-from skt_tf.training import accuracy, probabilities, run_stages
+from skt_tf.training import accuracy, ensemble_accuracy, probabilities, run_stages
 
 # Enough for a mean within one percent, and ten seconds instead of a minute.
 WEIGHT_IMAGES = 10_000
@@ -406,11 +405,11 @@ class _Experiment:
         return stages
 
     def _ensemble(self, method):
-        """Accuracy of the mean of the softmax outputs of a method's nets."""
+        """Accuracy of a method's nets together."""
         dataset = self.dataset
         students = [load_network(self._path(method, net)) for net in range(self.config.nets)]
         outputs = [probabilities(student, dataset.test_images) for student in students]
-        return float(np.mean(np.mean(outputs, axis=0).argmax(1) == dataset.test_labels))
+        return ensemble_accuracy(outputs, dataset.test_labels)
 
 
 def _net_seed(config, method, net):

@@ -178,4 +178,14 @@ def probabilities(network, images):
 
 def accuracy(network, images, labels):
     """The share of images whose most probable class is their label."""
-    return float(np.mean(probabilities(network, images).argmax(1) == labels))
+    return ensemble_accuracy([probabilities(network, images)], labels)
+
+
+def ensemble_accuracy(outputs, labels):
+    """The share of images whose most probable class is their label, by several nets together.
+
+    Args:
+        outputs: softmax outputs of each net, [number, classes] each; their mean decides.
+        labels: integers [number].
+    """
+    return float(np.mean(np.mean(outputs, axis=0).argmax(1) == labels))

@@ -2,14 +2,12 @@
 
 import pathlib
 
-import numpy as np
-
 from skt_tf.datasets import load_dataset
 from skt_tf.environment import environment
 from skt_tf.errors import UserError
 from skt_tf.results import RESULTS, finished, network_path
 from skt_tf.saving import load_network
-from skt_tf.training import probabilities
+from skt_tf.training import ensemble_accuracy, probabilities
 
 # On another machine, or with other versions, sums round otherwise, and an image on the border
 # between two classes may fall on the other side.
@@ -42,7 +40,7 @@ def run(config):
         return probabilities(network, dataset.test_images)
 
     def hits(outputs):
-        return float(np.mean(outputs.argmax(1) == dataset.test_labels))
+        return ensemble_accuracy(outputs, dataset.test_labels)
 
     refuted = 0
     for name, said, found in _pairs(folder, results, measure, hits):
@@ -61,12 +59,12 @@ def run(config):
 def _pairs(folder, results, measure, hits):
     """(name, accuracy in results.json, measured accuracy) of everything that has one."""
     if not results["teacher"].get("failed"):
-        found = hits(measure(network_path(folder, "teacher", 0)))
+        found = hits([measure(network_path(folder, "teacher", 0))])
         yield "teacher", results["teacher"]["accuracy"], found
     for method, entry in results["methods"].items():
         outputs = []
         for net, said in enumerate(entry["accuracies"]):
             outputs.append(measure(network_path(folder, method, net)))
-            yield f"{method}, net {net + 1}", said, hits(outputs[-1])
+            yield f"{method}, net {net + 1}", said, hits(outputs[-1:])
         if entry["ensemble"] is not None:
-            yield f"{method}, ensemble", entry["ensemble"], hits(np.mean(outputs, axis=0))
+            yield f"{method}, ensemble", entry["ensemble"], hits(outputs)

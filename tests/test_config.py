@@ -11,9 +11,10 @@ from commands import ROOT, is_one_sentence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skt_tf.config import DATASETS, Config, define_flags, from_flags
+from skt_tf.config import DATASETS, EXPERIMENTS, Config, define_flags, from_flags
 from skt_tf.errors import UserError
 from skt_tf.methods import METHOD_NAMES, stage_steps
+from skt_tf.published import published
 from skt_tf.schedules import learning_rate
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
@@ -27,7 +28,10 @@ ANY = {
     int: INTEGERS,
     float: FLOATS,
     float | None: st.none() | FLOATS,
-    tuple[str, ...]: st.lists(st.sampled_from(METHOD_NAMES) | WORDS, max_size=4).map(tuple),
+    int | None: st.none() | INTEGERS,
+    tuple[str, ...] | None: st.none()
+    | st.lists(st.sampled_from(METHOD_NAMES) | WORDS, max_size=4).map(tuple),
+    tuple[float, ...] | None: st.none() | st.lists(FLOATS, max_size=4).map(tuple),
     str | tuple[float, ...]: WORDS | st.lists(FLOATS, min_size=4, max_size=6).map(tuple),
 }
 DEPTHS = st.integers(1, 200).map(lambda n: 6 * n + 2)
@@ -36,7 +40,8 @@ COUNTS = st.integers(1, 2**30 - 1)
 STEPS = st.integers(3, 2**20 - 1)
 RATES = st.floats(1e-9, 10)
 ALLOWED = {
-    "methods": st.lists(st.sampled_from(METHOD_NAMES), min_size=1, unique=True).map(tuple),
+    "experiment": st.just("minimization"),
+    "methods": st.lists(st.sampled_from(METHOD_NAMES[1:]), min_size=1, unique=True).map(tuple),
     "teacher_depth": DEPTHS,
     "student_depth": DEPTHS,
     "width": st.integers(1, 4096),
@@ -61,6 +66,7 @@ ALLOWED = {
     "checkpoint_every": st.from_regex("[1-9][0-9]{0,8}s?", fullmatch=True),
     "deterministic": st.booleans(),
     "fresh": st.booleans(),
+    "tensorboard": st.booleans(),
     "jit_compile": st.booleans(),
     "data_dir": st.none() | st.just("data"),
     "teacher": st.none() | st.just("teacher.keras"),
@@ -72,7 +78,7 @@ CHOICES = {
     if field.metadata["choices"] and name not in ALLOWED
 }
 # What other jobs need and refuse, another test looks at.
-EXPERIMENTS = {**ALLOWED, **CHOICES, "job": st.just("experiment")}
+ONE_EXPERIMENT = {**ALLOWED, **CHOICES, "job": st.just("experiment")}
 
 
 def parse(*arguments):
@@ -111,7 +117,7 @@ def test_any_values_make_a_usable_configuration_or_one_sentence(values):
         assert all(0 < config.rate(stage.objective) < math.inf for stage in plan)
 
 
-@given(few_of(EXPERIMENTS))
+@given(few_of(ONE_EXPERIMENT))
 def test_values_within_their_ranges_are_accepted_as_they_are(values):
     config = Config(**values)
     for name, value in values.items():
@@ -164,7 +170,7 @@ def test_an_unknown_word_is_refused_with_the_known_ones(name):
 def test_flags_without_values_give_the_paper_s_defaults():
     config = parse()
     assert config == Config()
-    assert config.methods == METHOD_NAMES
+    assert config.methods == EXPERIMENTS["minimization"]
     assert config.flow_weights == "normalized"
     assert config.schedule == "steps"
     assert config.dense_flows == "span"
@@ -210,9 +216,11 @@ def test_every_field_has_a_flag_that_sets_it():
         "validation": 13,
         "checkpoint_every": "14s",
         "fresh": True,
+        "tensorboard": True,
+        "transfer_split": (1.0, 3.0),
     }
-    # `experiment` has one value only, its default; the other two are of other jobs.
-    assert set(values) == set(FIELDS) - {"experiment", "student", "compare"}
+    # The other experiment needs other depths; the others are of other jobs.
+    assert set(values) == set(FIELDS) - {"experiment", "student", "compare", "runs"}
 
     def written(value):
         return ",".join(map(str, value)) if isinstance(value, tuple) else value
@@ -221,6 +229,8 @@ def test_every_field_has_a_flag_that_sets_it():
     assert {name: getattr(config, name) for name in values} == values
     assert parse("--job=export", "--student=s.keras").student == "s.keras"
     assert parse("--job=benchmark", "--compare=b.json").compare == "b.json"
+    assert parse("--job=report", "--runs=a,b").runs == ("a", "b")
+    assert parse("--experiment=fast_optimization").experiment == "fast_optimization"
 
 
 @pytest.mark.parametrize("word", ["normalized", "equal"])
@@ -346,7 +356,7 @@ def test_the_flagfiles_hold_the_paper_s_protocol(name, at_root):
     assert config.dataset == paper["dataset"]
     assert (config.teacher_depth, config.student_depth) == paper["depths"]
     assert config.iterations == paper["iterations"]
-    assert config.methods == METHOD_NAMES
+    assert config.methods == EXPERIMENTS["minimization"]
     assert (config.batch_size, config.weight_decay, config.width) == (128, 0.0001, 16)
     assert config.temperature == 3
     assert (config.experiment, config.job, config.precision) == (
@@ -394,7 +404,7 @@ def test_the_short_flagfile_is_a_sixteenth_of_the_paper_s_in_one_cycle(at_root):
 def test_the_quickstart_runs_every_method_on_built_in_images(at_root):
     config = parse("--flagfile=flags/quickstart.flags")
     assert (config.dataset, config.teacher_depth, config.student_depth) == ("digits", 26, 8)
-    assert config.methods == METHOD_NAMES
+    assert config.methods == EXPERIMENTS["minimization"]
     assert config.dataset in DATASETS
 
 
@@ -436,3 +446,121 @@ def test_flags_that_contradict_each_other_are_refused(arguments, says):
     with pytest.raises(UserError, match=f"^{re.escape(says)}") as refusal:
         parse(*arguments.split())
     assert is_one_sentence(str(refusal.value))
+
+
+FAST = {
+    "cifar10_fast_optimization": {
+        "teachers": 192_000,
+        "baseline": 63_000,
+        "hint": 138_000,
+        "fsp": 126_000,
+        "skt": 126_000,
+    },
+    "cifar100_fast_optimization": {
+        "teachers": 192_000,
+        "baseline": 63_000,
+        "hint": 168_000,
+        "fsp": 159_000,
+        "skt": 159_000,
+    },
+}
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_the_rows_of_fast_optimization_have_the_published_iterations(name, at_root):
+    config = parse(f"--flagfile=flags/{name}.flags")
+    found = {
+        method: config.nets * sum(stage_steps(config.stages(method), config.iterations))
+        for method in FAST[name]
+    }
+    assert found == FAST[name]
+    setting = {
+        "experiment": config.experiment,
+        "dataset": config.dataset,
+        "config": config.as_dict(),
+        "teacher": {"depth": config.teacher_depth},
+    }
+    assert {row: said.iterations for row, said in published(setting).items()} == FAST[name]
+    assert set(FAST[name]) | {"baseline_long"} == set(config.methods)
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_short_tasks_step_down_from_11000_and_16000_on_and_teachers_do_not(name, at_root):
+    config = parse(f"--flagfile=flags/{name}.flags")
+    for method, falls in {
+        "teachers": (32_000, 48_000),
+        "baseline": (11_000, 16_000),
+        "skt": (11_000, 16_000),
+        "hint": (11_000, 16_000),
+    }.items():
+        plan = config.stages(method)
+        steps = stage_steps(plan, config.iterations)[-1]
+        objective, short = plan[-1].objective, config.short(plan[-1])
+        rate = learning_rate(config.schedule, objective, 0.1, steps, short)
+        for number, fall in enumerate(falls):
+            assert float(rate(fall - 1)) == pytest.approx(0.1 / 10**number)
+            assert float(rate(fall)) == pytest.approx(0.1 / 10 ** (number + 1))
+        assert float(rate(steps - 1)) == pytest.approx(0.001)
+
+
+def test_the_student_of_fast_optimization_is_as_deep_as_its_teacher():
+    config = parse("--experiment=fast_optimization", "--teacher_depth=14")
+    assert config.student_depth == 14
+    assert config.methods[0] == "teachers"
+    assert config.depth("teachers") == config.depth("skt") == 14
+    with pytest.raises(UserError, match=r"--student_depth=8 .* --teacher_depth=14"):
+        parse("--experiment=fast_optimization", "--teacher_depth=14", "--student_depth=8")
+
+
+def test_a_given_teacher_has_no_others_trained_like_it():
+    config = parse("--experiment=fast_optimization", "--teacher=t.keras")
+    assert "teachers" not in config.methods
+    with pytest.raises(UserError, match=r"--methods=teachers,skt .* --teacher=t.keras"):
+        parse("--teacher=t.keras", "--methods=teachers,skt")
+
+
+def test_teachers_beside_smaller_students_are_as_deep_as_the_teacher():
+    config = parse("--methods=teachers,baseline", "--teacher_depth=26", "--student_depth=8")
+    assert (config.depth("teachers"), config.depth("baseline")) == (26, 8)
+
+
+@pytest.mark.parametrize(
+    ("split", "methods", "steps"),
+    [
+        ("1,3", "skt", [25, 75, 10]),
+        ("0.1,0.9", "skt_kd", [10, 90, 10]),
+        ("2,1,1", "skt_bottom_up", [50, 25, 25, 10]),
+        # One transfer stage has all of them.
+        ("1,3", "skt,fsp", [25, 75, 10]),
+    ],
+)
+def test_the_transfer_iterations_are_split_as_asked(split, methods, steps):
+    config = parse(
+        f"--transfer_split={split}",
+        f"--methods={methods}",
+        "--transfer_steps=100",
+        "--task_steps=10",
+    )
+    first, *others = config.methods
+    assert stage_steps(config.stages(first), config.iterations) == steps
+    assert all(stage_steps(config.stages(m), config.iterations) == [100, 10] for m in others)
+    assert config.as_dict()["transfer_split"] == [float(part) for part in split.split(",")]
+
+
+@pytest.mark.parametrize(
+    ("split", "methods", "said"),
+    [
+        ("1,2,3", "skt", "3 parts for the 2 transfer stages of skt"),
+        ("1,2", "skt,skt_bottom_up", "2 parts for the 3 transfer stages of skt_bottom_up"),
+        ("1,2", "fsp,kd", "nothing to split"),
+        ("1,0", "skt", "above 0"),
+        ("1,-1", "skt", "above 0"),
+        ("1,nan", "skt", "above 0"),
+        ("", "skt", "above 0"),
+        ("even", "skt", "not understood"),
+        ("1,100000", "skt", "no iteration for stage 'step1'"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused(split, methods, said):
+    with pytest.raises(UserError, match=rf"--transfer_split={split}.*{said}"):
+        parse(f"--transfer_split={split}", f"--methods={methods}")

@@ -23,12 +23,14 @@ def summary(method, overlap="span"):
 
 def test_the_methods_are_those_of_the_papers_and_the_control():
     assert METHOD_NAMES == (
+        "teachers",
         "baseline",
         "baseline_long",
         "kd",
         "hint",
         "fsp",
         "skt",
+        "skt_kd",
         "skt_bottom_up",
     )
 
@@ -49,6 +51,15 @@ def test_the_methods_are_those_of_the_papers_and_the_control():
                 ("task", "task", ()),
             ],
         ),
+        (
+            "skt_kd",
+            [
+                ("step1", "transfer", DISJOINT),
+                ("step2", "transfer", SPAN),
+                ("task", "soft_task", ()),
+            ],
+        ),
+        ("teachers", [("teacher", "task", ())]),
         (
             "skt_bottom_up",
             [
@@ -94,6 +105,8 @@ def test_only_the_softened_outputs_after_a_hint_fade():
         ("hint", [35_000, 64_000]),
         ("fsp", [21_000, 64_000]),
         ("skt", [10_500, 10_500, 64_000]),
+        ("skt_kd", [10_500, 10_500, 64_000]),
+        ("teachers", [64_000]),
         ("skt_bottom_up", [7_000, 7_000, 7_000, 64_000]),
     ],
 )
@@ -118,7 +131,8 @@ def test_stages_together_spend_exactly_the_budget(method, data):
     assert sum(steps) == sum(budget[kind] for kind in kinds)
     transfer = [n for n, stage in zip(steps, plan) if stage.objective == "transfer"]
     assert not transfer or max(transfer) - min(transfer) <= 1
-    assert steps[-1] == budget["task"] + budget["transfer"] * (method == "baseline_long")
+    last = budget["teacher" if method == "teachers" else "task"]
+    assert steps[-1] == last + budget["transfer"] * (method == "baseline_long")
 
 
 @pytest.mark.parametrize("method", METHOD_NAMES)
@@ -135,7 +149,7 @@ def test_shares_are_exact():
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match=r"'skd' is unknown: expected one of baseline, .*_up$"):
+    with pytest.raises(UserError, match=r"'skd' is unknown: expected one of teachers, .*_up$"):
         stages("skd")
 
 
@@ -148,3 +162,15 @@ def test_methods_load_without_tensorflow():
     code = "import sys, skt_tf.methods; print(*{'tensorflow', 'keras'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@settings(deadline=None)
+@given(
+    parts=st.lists(st.floats(0.01, 100), min_size=2, max_size=2),
+    transfer=st.integers(1, 100_000),
+)
+def test_a_split_spends_the_same_in_other_parts(parts, transfer):
+    steps = stage_steps(stages("skt", split=parts), {**PAPER, "transfer": transfer})
+    assert sum(steps[:2]) == transfer
+    assert abs(steps[0] - transfer * parts[0] / sum(parts)) <= 1
+    assert steps[2] == PAPER["task"]

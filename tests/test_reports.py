@@ -1,16 +1,26 @@
-"""Tables, curves and report.md from the files of a run."""
+"""Tables, curves, report.md and report.html from the files of runs."""
 
+import base64
 import copy
+import html.parser
 import io
 import json
+import re
+import shlex
 import shutil
 import sys
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
-from commands import finished_run
+from absl import flags
+from commands import finished_run, is_one_sentence, skt_tf
+from scipy import stats
 
-from skt_tf import reports
+from skt_tf import reports, tables
+from skt_tf.config import define_flags, from_flags
 
+FLOWS = ("p0_p1", "p1_p2", "p2_p3", "p0_p2", "p1_p3")
 METRICS = """iteration,stage,step,learning_rate,loss,p0_p1,test_accuracy
 1,transfer,1,0.1,0.9,0.9,
 2,transfer,2,0.1,0.8,0.8,
@@ -26,7 +36,9 @@ def entry(mean, ensemble, nets=1, stages=("task",)):
         "ensemble": ensemble,
         "iterations": 192_000 * nets,
         "seconds": 12_345.6,
+        "parameters": 1,
         "stages": [{"name": name, "steps": 64_000, "final_loss": 0.125} for name in stages],
+        "failed": None,
     }
 
 
@@ -41,11 +53,23 @@ def paper_results(nets=1, **config):
             "nets": nets,
             "budget": 1.0,
             "task_steps": 64_000,
+            "seed": 0,
+            "dense_flows": "span",
+            "batch_size": 128,
+            "methods": ["baseline", "baseline_long", "hint", "skt"],
             **config,
         },
         "environment": {"python": "3.11"},
-        "teacher": {"depth": 26, "accuracy": 0.9191, "iterations": 64_000, "seconds": 60.0},
-        "flow_weights": {"p0_p1": 0.5},
+        "teacher": {
+            "depth": 26,
+            "accuracy": 0.9191,
+            "iterations": 64_000,
+            "seconds": 60.0,
+            "parameters": 1,
+            "source": None,
+            "failed": None,
+        },
+        "flow_weights": dict.fromkeys(FLOWS, 0.5),
         "methods": {
             "baseline": entry(0.875, 0.88, nets),
             "baseline_long": entry(0.8825, 0.89, nets),
@@ -56,8 +80,8 @@ def paper_results(nets=1, **config):
 
 
 def rows(results):
-    header, cells = reports.table(results)
-    return {row[0]: dict(zip(header, row, strict=True)) for row in cells}
+    table = tables.summary(results)
+    return {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
 
 
 def write_run(folder, results):
@@ -135,11 +159,11 @@ def test_another_setting_has_no_published_numbers(where, name, value):
     for key in where:
         place = place[key]
     place[name] = value
-    assert "published %" not in reports.table(results)[0]
+    assert "published %" not in tables.summary(results).header
 
 
 def test_several_nets_have_an_ensemble_and_one_has_none():
-    assert "ensemble %" not in reports.table(paper_results(nets=1))[0]
+    assert "ensemble %" not in tables.summary(paper_results(nets=1)).header
     table = rows(paper_results(nets=3))
     assert table["skt"]["ensemble %"] == "90.00"
     assert table["teacher"]["ensemble %"] == "-"
@@ -149,13 +173,13 @@ def test_several_nets_have_an_ensemble_and_one_has_none():
 def test_the_report_of_one_net_says_that_differences_may_be_chance(nets, noted, tmp_path):
     reports.write(write_run(tmp_path, paper_results(nets=nets)))
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert ("chance" in report) == noted
+    assert ("One net a method, so no interval can be given" in report) == noted
 
 
 def test_the_report_holds_table_curves_stages_weights_and_configuration(tmp_path):
     reports.write(write_run(tmp_path, paper_results(budget=0.0625)))
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "| skt | 88.75 | +1.25 | 192,000 | 12,346 | 88.96 |" in report
+    assert "| skt | 88.75 | +1.25 | 192,000 | 12,346 | 88.96 | -0.21 |" in report
     assert "| skt | step2 | 64,000 | 0.125 |" in report
     assert "| p0_p1 | 0.5 |" in report
     assert "- `student_depth`: 8" in report
@@ -174,19 +198,19 @@ def test_a_run_without_transfer_has_no_curves_of_flows(tmp_path):
     assert "flows.png" not in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
-def test_a_report_is_made_again_byte_by_byte_from_the_folder(tmp_path, capsys):
+def test_a_report_is_made_again_byte_by_byte_from_the_folder(tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished_run().folder, folder)
-    made = ("report.md", "accuracy.png", "flows.png")
-    before = (folder / "report.md").read_bytes()
+    made = ("report.md", "report.html", "accuracy.png", "flows.png", "matrices.png")
+    before = {name: (folder / name).read_bytes() for name in made}
     kept = (folder / "results.json").read_bytes()
-    for name in made:
-        (folder / name).unlink()
-    reports.write(folder)
-    assert (folder / "report.md").read_bytes() == before
+    for path in [*folder.rglob("*.keras"), *(folder / name for name in made)]:
+        path.unlink()
+    done = skt_tf("--job=report", f"--output_dir={folder}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {name: (folder / name).read_bytes() for name in made} == before
     assert (folder / "results.json").read_bytes() == kept
-    assert all((folder / name).is_file() for name in made)
-    assert str(folder / "report.md") in capsys.readouterr().out
+    assert str(folder / "report.html") in done.stdout
 
 
 def test_the_printed_table_is_whole_where_the_output_is_no_terminal(tmp_path, capsys):
@@ -194,9 +218,9 @@ def test_the_printed_table_is_whole_where_the_output_is_no_terminal(tmp_path, ca
     results["methods"]["skt_bottom_up"] = entry(0.8875, 0.9, 3)
     reports.write(write_run(tmp_path, results))
     printed = capsys.readouterr().out
-    header, cells = reports.table(results)
-    for cell in [*header, *(cell for row in cells for cell in row)]:
-        assert cell in printed
+    table = tables.summary(results)
+    for cell in [*table.header, *(cell for row in table.rows for cell in row)]:
+        assert cell.strip() in printed
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
@@ -206,3 +230,169 @@ def test_a_run_ends_well_where_the_output_cannot_hold_every_sign(encoding, tmp_p
     reports.write(write_run(tmp_path, paper_results()))
     output.flush()
     assert b"88.75" in output.buffer.getvalue()
+
+
+def spread(nets=3, **accuracies):
+    """Results of methods with the given accuracies, one for each net."""
+    results = paper_results(nets, methods=list(accuracies))
+    results["methods"] = {}
+    for name, shares in accuracies.items():
+        steps = {"baseline": ("task",)}.get(name, ("transfer", "task"))
+        results["methods"][name] = {**entry(sum(shares) / nets, 0.9, nets, steps)}
+        results["methods"][name]["accuracies"] = list(shares)
+    return results
+
+
+THREE = {
+    "baseline": (0.80, 0.81, 0.82),
+    "baseline_long": (0.825, 0.835, 0.83),
+    "fsp": (0.83, 0.84, 0.851),
+    "skt": (0.79, 0.83, 0.80),
+}
+
+
+def test_the_answer_tells_a_gain_from_chance_by_its_interval():
+    answer = tables.answer(spread(**THREE))
+    first, second = answer.split("; ")
+    for base, sentence in (("baseline", first), ("baseline_long", second)):
+        assert f"(`{base}`)" in sentence
+        for name in ("fsp", "skt"):
+            found = stats.ttest_rel(
+                100 * np.array(THREE[name]), 100 * np.array(THREE[base])
+            ).confidence_interval(0.95)
+            shown = f"({found.low:+.2f} to {found.high:+.2f}"
+            assert shown in sentence
+            assert (f"{shown}, which includes zero)" in sentence) == (found.low <= 0 <= found.high)
+    assert "`fsp` beats it by 3.03" in first
+    assert "`skt` is not shown to differ: -0.33" in first
+    assert "`skt` is not shown to differ" in second
+    assert is_one_sentence(answer)
+
+
+def test_the_answer_names_a_loss():
+    behind = {**THREE, "fsp": (0.75, 0.76, 0.771)}
+    assert "`fsp` falls short of it by 4.97" in tables.answer(spread(**behind))
+
+
+def test_a_method_without_further_iterations_is_held_against_the_baseline_alone():
+    results = spread(**THREE, kd=(0.85, 0.86, 0.87))
+    results["methods"]["kd"]["stages"] = results["methods"]["baseline"]["stages"]
+    first, second = tables.answer(results).split("; ")
+    assert "`kd`" in first
+    assert "`kd`" not in second
+
+
+def test_one_net_has_no_interval_and_no_zero_in_its_place():
+    results = spread(1, baseline=(0.8,), fsp=(0.81,))
+    assert "no interval" in tables.answer(results)
+    assert "`fsp` ends 1.00 points above" in tables.answer(results)
+    assert tables.nets(results) is None
+    assert tables.differences(results) is None
+
+
+@pytest.mark.parametrize("gone", ["baseline", "baseline_long"])
+def test_without_one_of_the_students_alone_the_other_is_compared(gone):
+    some = {name: shares for name, shares in THREE.items() if name != gone}
+    answer = tables.answer(spread(**some))
+    assert f"(`{gone}`)" not in answer
+    assert "`fsp` " in answer
+
+
+def test_alone_among_themselves_methods_are_not_compared():
+    assert "nothing is compared" in tables.answer(spread(fsp=THREE["fsp"], skt=THREE["skt"]))
+
+
+def test_a_method_that_failed_is_left_out_of_the_statistics():
+    results = spread(**THREE)
+    results["methods"]["fsp"] |= {"failed": {"message": "fsp is nan"}, "mean": None}
+    assert "`fsp`" not in tables.answer(results)
+    assert "fsp" not in [row[0] for row in tables.nets(results).rows]
+
+
+def test_the_nets_table_has_each_net_its_spread_and_its_interval():
+    table = tables.nets(spread(**THREE))
+    row = dict(zip(table.header, next(row for row in table.rows if row[0] == "fsp")))
+    shares = 100 * np.array(THREE["fsp"])
+    low, high = stats.t.interval(0.95, 2, shares.mean(), stats.sem(shares))
+    assert [row[f"net {k}"] for k in (1, 2, 3)] == ["83.00", "84.00", "85.10"]
+    assert row["mean %"] == f"{shares.mean():.2f}"
+    assert row["s.d."] == f"{shares.std(ddof=1):.2f}"
+    assert row["95 % interval"] == f"{low:.2f} to {high:.2f}"
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.sources, self.alts, self.texts = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag not in ("meta", "img", "link"):
+            self.open.append(tag)
+        self.sources += [attributes[name] for name in ("src", "href") if name in attributes]
+        self.alts += [attributes["alt"]] if "alt" in attributes else []
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_the_page_is_one_well_formed_file_that_needs_no_network(tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run().folder, folder)
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    found = Page(text)
+    assert not found.open
+    assert found.alts == [
+        "Test accuracy against iterations",
+        "Loss of each flow during transfer",
+        "FSP matrices before and after transfer",
+    ]
+    for source in found.sources:
+        kind, content = source.split(";base64,")
+        assert kind == "data:image/svg+xml"
+        ElementTree.fromstring(base64.b64decode(content))
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "<script" not in text
+    assert len(text) < 2_000_000
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    shown = " ".join(found.texts)
+    for cell in (cell for row in tables.summary(results).rows for cell in row):
+        assert cell in shown
+
+
+def test_the_page_and_the_markdown_say_the_same(tmp_path):
+    folder = finished_run().folder
+    shown = " ".join(Page((folder / "report.html").read_text(encoding="utf-8")).texts)
+    plain = (folder / "report.md").read_text(encoding="utf-8")
+    words = re.findall(r"[\w.+-]+", re.sub(r"\]\(\S+\)", "", plain))
+    missing = {word for word in words if word not in shown} - {"---"}
+    assert missing == set()
+
+
+def test_the_command_of_the_report_makes_the_same_configuration():
+    config = json.loads((finished_run().folder / "results.json").read_text("utf-8"))["config"]
+    page = Page((finished_run().folder / "report.html").read_text(encoding="utf-8"))
+    command = next(text for text in page.texts if text.startswith("python -m skt_tf.main "))
+    values = flags.FlagValues()
+    define_flags(values)
+    values(["skt_tf", *shlex.split(command)[3:]])
+    assert from_flags(values).as_dict() == config
+
+
+def test_the_iteration_at_which_the_baseline_is_reached(tmp_path):
+    folder = write_run(tmp_path, paper_results())
+    slow = METRICS.replace("0.25\n", "0.1\n").replace("0.5\n", "0.4\n")
+    (folder / "hint/net0/metrics.csv").write_text(slow)
+    late = METRICS.replace("0.25\n", "0.6\n")
+    (folder / "skt/net0/metrics.csv").write_text(late)
+    reports.write(folder)
+    report = (folder / "report.md").read_text(encoding="utf-8")
+    assert "| baseline | 4 | 4 |" in report
+    assert "| hint | not reached | 4 |" in report
+    assert "| skt | 3 | 4 |" in report
+    assert "50.00 %" in report

@@ -17,7 +17,7 @@ from skt_tf.points import dense_flows
 from skt_tf.training import run_stages
 
 CLASSES, SHAPE, BATCH = 4, (8, 8, 1), 8
-TRANSFER_STAGES = {"fsp": 1, "skt": 2, "skt_bottom_up": 3}
+TRANSFER_STAGES = {"fsp": 1, "skt": 2, "skt_kd": 2, "skt_bottom_up": 3}
 
 
 def values(network):
@@ -116,7 +116,12 @@ def two_steps(request, train):
     method = request.param
     transfer = 2 * TRANSFER_STAGES.get(method, 1)
     run = train(
-        stages(method), methods=(method,), transfer_steps=transfer, hint_steps=2, task_steps=2
+        stages(method),
+        methods=(method,),
+        teacher_steps=2,
+        transfer_steps=transfer,
+        hint_steps=2,
+        task_steps=2,
     )
     return method, run
 
@@ -225,7 +230,8 @@ def test_only_stages_that_train_the_head_are_tested(two_steps):
         assert tested == [stage.objective in ("task", "soft_task")] * len(record.rows)
 
 
-def test_nets_of_one_seed_are_pairs_in_every_method(tmp_path, monkeypatch):
+@pytest.mark.parametrize("experiment", ["minimization", "fast_optimization"])
+def test_nets_of_one_seed_are_pairs_in_every_method(experiment, tmp_path, monkeypatch):
     seen = []
 
     def fit(self, data, *, callbacks, **options):
@@ -239,6 +245,7 @@ def test_nets_of_one_seed_are_pairs_in_every_method(tmp_path, monkeypatch):
     monkeypatch.setattr(SequentialDistiller, "fit", fit)
     monkeypatch.setattr(experiments.reports, "write", lambda folder: None)
     config = Config(
+        experiment=experiment,
         dataset="digits",
         teacher_depth=8,
         width=2,
@@ -252,8 +259,12 @@ def test_nets_of_one_seed_are_pairs_in_every_method(tmp_path, monkeypatch):
         output_dir=str(tmp_path / "run"),
     )
     experiments.run(config)
-    networks = list({id(student): student for student, *_ in seen}.values())[1:]
-    assert len(networks) == len(METHOD_NAMES) * config.nets
+    networks = list({id(student): student for student, *_ in seen}.values())
+    # The first of the teachers is the teacher.
+    number = config.nets if "teachers" in config.methods else 1
+    teachers, networks = networks[:number], networks[number:]
+    methods = [method for method in config.methods if method != "teachers"]
+    assert len(networks) == len(methods) * config.nets
     starts, tasks = [], []
     for network in networks:
         own = [entry for entry in seen if entry[0] is network]
@@ -265,3 +276,7 @@ def test_nets_of_one_seed_are_pairs_in_every_method(tmp_path, monkeypatch):
         assert len(tasks[net]) == config.task_steps
     assert not same(starts[0], starts[1])
     assert tasks[0] != tasks[1]
+    # No student begins where a teacher began.
+    begun = [entry[1] for teacher in teachers for entry in seen if entry[0] is teacher]
+    assert len(begun) == number
+    assert not any(same(start, other) for start in starts for other in begun)
