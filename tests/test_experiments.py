@@ -166,7 +166,7 @@ def test_the_command_prints_a_table_of_all_methods_and_the_report_s_path(run, re
     for method in METHODS:
         for accuracy in (results["methods"][method][k] for k in ("mean", "ensemble")):
             assert f"{accuracy:.2%}"[:-1] in printed[method]
-    assert run.done.stdout.rstrip().splitlines()[-1] == "report: run/report.md"
+    assert run.done.stdout.rstrip().splitlines()[-1] == "report: run/report.html, run/report.md"
 
 
 def test_results_follow_their_schema(results):
@@ -210,6 +210,8 @@ def test_every_file_is_there_and_no_draft_is_left(run):
     assert files == {
         "run/results.json",
         "run/report.md",
+        "run/report.html",
+        "run/matrices.png",
         "run/accuracy.png",
         "run/flows.png",
         "run/teacher/model.keras",
@@ -364,7 +366,7 @@ def test_the_same_command_again_trains_nothing_and_prints_the_table(run, results
     assert read_results(again.folder) == results
     assert table_rows(again.done.stdout) == table_rows(run.done.stdout)
     assert "stage" not in again.done.stdout
-    assert again.done.stdout.rstrip().endswith("report: run/report.md")
+    assert again.done.stdout.rstrip().endswith("report: run/report.html, run/report.md")
 
 
 def test_a_stopped_run_goes_on_with_the_missing_nets_alone(results, later):
