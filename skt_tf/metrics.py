@@ -3,6 +3,7 @@
 import csv
 import io
 
+from skt_tf.errors import UserError
 from skt_tf.files import write_text
 
 
@@ -22,9 +23,23 @@ def write_metrics(path, records):
 
 
 def read_metrics(path):
-    """The rows of a metrics.csv: dicts, numbers as floats, empty cells left out."""
-    with open(path, encoding="utf-8", newline="") as file:
-        return [
-            {name: cell if name == "stage" else float(cell) for name, cell in row.items() if cell}
-            for row in csv.DictReader(file)
-        ]
+    """The rows of a metrics.csv: dicts, numbers as floats, empty cells left out.
+
+    Raises:
+        ValueError: what is there was not written by `write_metrics`.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = [
+                {
+                    name: cell if name == "stage" else float(cell)
+                    for name, cell in row.items()
+                    if cell
+                }
+                for row in csv.DictReader(file)
+            ]
+    except (ValueError, TypeError, csv.Error):
+        rows = []
+    if not rows or not all({"iteration", "stage", "step"} <= row.keys() for row in rows):
+        raise UserError(f"{path} is damaged, or no log of this project: train its network again")
+    return rows

@@ -25,12 +25,21 @@ class Pool:
     results: dict
 
     def rows(self, method):
-        """The rows of metrics.csv of a method, each number the mean over all nets."""
-        nets = [
-            read_metrics(network_path(folder, method, net).with_name("metrics.csv"))
+        """The rows of metrics.csv of a method, each number the mean over all nets.
+
+        Raises:
+            ValueError: a file that is damaged, or does not log what another net's does.
+        """
+        paths = [
+            network_path(folder, method, net).with_name("metrics.csv")
             for folder, results in zip(self.folders, self.each)
-            for net in range(1 if method == "teacher" else results["config"]["nets"])
+            for net in range(results["config"]["nets"])
         ]
+        nets = [read_metrics(path) for path in paths]
+        logged = [[(row["iteration"], *sorted(row)) for row in rows] for rows in nets]
+        for path, other in zip(paths, logged):
+            if other != logged[0]:
+                raise UserError(f"{path} does not log the same as {paths[0]}: one is damaged")
         return [_mean_row(rows) for rows in zip(*nets)]
 
 

@@ -6,6 +6,7 @@ from skt_tf.errors import UserError
 from skt_tf.files import DRAFT, read_json
 from skt_tf.locks import LOCK
 from skt_tf.methods import TEACHERS, stage_steps
+from skt_tf.packing import unpack
 from skt_tf.points import dense_flows, flow_name
 
 RESULTS = "results.json"
@@ -107,6 +108,7 @@ def _read(path):
             )
             and (weights is None or weights.keys() == flows)
             and all(isinstance(weight, float) for weight in (weights or {}).values())
+            and _can_be_shown(results)
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         sound = False
@@ -123,6 +125,21 @@ def network_path(folder, method, net):
     if method == "teacher" or (method == TEACHERS and net == 0):
         return folder / "teacher" / "model.keras"  # The teacher is the first of the teachers.
     return folder / method / f"net{net}" / "student.keras"
+
+
+def _can_be_shown(results):
+    """Whether the parts that only a report reads are whole; raises an error if they are not."""
+    for network in (results.get("networks") or {}).values():
+        for name in ("parameters", "flops_per_image", "images_per_second"):
+            if not isinstance(network[name], int | float):
+                return False
+    shown = results.get("shown")
+    pictures = [entry["matrices"] for entry in results["methods"].values() if "matrices" in entry]
+    if shown:
+        pictures += [shown["teacher"], shown["before"], {"image": shown["image"]}]
+    for packed in (packed for arrays in pictures for packed in arrays.values()):
+        unpack(packed)
+    return True
 
 
 def nets_done(results, method):

@@ -127,9 +127,12 @@ def _say_what_remains(remaining, title, plan, steps, records):
     stage, done = plan[number - 1], records[-1]
     remaining.add(stage, done.steps, done.seconds)
     left = remaining.seconds(zip(plan[number:], steps[number:]))
+    rest = (
+        f"about {duration(left)} left of the experiment" if left else "the last of the experiment"
+    )
     print(
         f"{title}: {stage.name} is done, {done.steps:,} iterations in {duration(done.seconds)}; "
-        f"about {duration(left)} left of the experiment",
+        + rest,
         flush=True,
     )
 

@@ -91,6 +91,24 @@ def test_nets_of_one_seed_are_not_counted_twice(seed, runs, tmp_path):
         pooling.read([runs[0][0], other])
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "damaged"),
+        ("iteration,stage,step\n1,task,x\n", "damaged"),
+        ("step,loss\n1,2\n", "damaged"),
+        ("iteration,stage,step,loss\n1,task,1,2.0\n", "does not log the same"),
+    ],
+)
+def test_a_damaged_log_is_refused_in_one_sentence(content, said, runs, tmp_path):
+    (runs[0][0] / "kd/net1/metrics.csv").write_text(content)
+    done = skt_tf("--job=report", "--output_dir=run0", cwd=tmp_path)
+    assert done.returncode == 2
+    assert is_one_sentence(done.stderr), done.stderr
+    assert "kd/net1/metrics.csv" in done.stderr
+    assert said in done.stderr
+
+
 def test_the_command_makes_one_report_of_several_runs(runs, tmp_path):
     before = snapshot(tmp_path)
     names = ",".join(folder.name for folder, _ in runs)

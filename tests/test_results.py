@@ -26,6 +26,11 @@ DAMAGES = {
     "no weights of flows": (["flow_weights"], {}),
     "a weight that is a word": (["flow_weights", "p0_p1"], "heavy"),
     "no configuration": (["config"], GONE),
+    "a network of words": (["networks", "student", "flops_per_image"], "many"),
+    "an image of nothing": (["shown", "image"], {}),
+    "an image of other bytes": (["shown", "image", "values"], "AAAA"),
+    "a matrix of other bytes": (["methods", "skt", "matrices", "p0_p1", "values"], "%%%"),
+    "no matrices of the teacher": (["shown", "teacher"], None),
 }
 
 
