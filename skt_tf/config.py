@@ -1,20 +1,18 @@
 """The command line's flags, and the frozen configuration that they become.
 
-Every check of a flag's value lives here. Nothing here loads TensorFlow, so that `--help`
-and a mistyped flag answer at once.
+Nothing here loads TensorFlow, so that `--help` and a mistyped flag answer at once.
 """
 
 import contextlib
 import dataclasses
 import math
 import os
-import re
 
 from absl import flags
 
+from skt_tf import checks
 from skt_tf.errors import UserError
-from skt_tf.methods import METHOD_NAMES, TEACHERS, stage_steps, stages
-from skt_tf.points import check_depth, dense_flows, flow_name
+from skt_tf.methods import METHOD_NAMES, TEACHERS, stages
 
 DATASETS = ("digits", "cifar10", "cifar100", "mnist", "svhn_cropped")
 JOBS = ("experiment", "report", "export", "benchmark", "verify")
@@ -160,183 +158,21 @@ class Config:
             # A teacher that is given was not trained here, nor are others like it.
             rows = tuple(row for row in rows if row != TEACHERS or not self.teacher)
             object.__setattr__(self, "methods", rows)
-        for field in dataclasses.fields(self):
-            choices, value = field.metadata["choices"], getattr(self, field.name)
-            for one in value if isinstance(value, tuple) else (value,):
-                if choices and one not in choices:
-                    raise UserError(
-                        f"--{field.name}={one} is unknown: expected "
-                        f"{'some' if isinstance(value, tuple) else 'one'} of {', '.join(choices)}"
-                    )
-        self._check_paths()
-        self._check_numbers()
-        self._check_networks_and_methods()
-        self._check_flow_weights()
-        self._check_job()
+        self._resolve_paths()
+        checks.check(self)
         if self.output_dir is None:
             default = f"runs/{self.job}"
             if self.job == "experiment":
                 default = f"runs/{self.experiment}_{self.dataset}"
             object.__setattr__(self, "output_dir", default)
 
-    def _check_paths(self):
+    def _resolve_paths(self):
         for name in ("data_dir", "teacher", "student", "compare", "output_dir"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _path(name, getattr(self, name)))
         if self.runs is not None:
             paths = tuple(_path("runs", path) for path in self.runs or ("",))
             object.__setattr__(self, "runs", paths)
-
-    def _check_job(self):
-        if self.job == "export" and not self.student:
-            raise UserError("--job=export needs --student, the path of a saved student (.keras)")
-        if self.job in ("verify", "report") and not (self.output_dir or self.runs):
-            raise UserError(f"--job={self.job} needs --output_dir, the folder of a finished run")
-        wanted = {
-            "student": "export",
-            "compare": "benchmark",
-            "runs": "report",
-            "teacher": "experiment",
-            "fresh": "experiment",
-        }
-        for name, job in wanted.items():
-            if getattr(self, name) and self.job != job:
-                raise UserError(f"--{name} is for --job={job}: leave it out of --job={self.job}")
-        if self.job != "experiment" and self.distribution in ("mirrored", "multi_worker"):
-            raise UserError(
-                f"--job={self.job} uses one device: leave out --distribution={self.distribution}"
-            )
-        if not re.fullmatch(r"[1-9][0-9]{0,8}s?", self.checkpoint_every):
-            raise UserError(
-                f"--checkpoint_every={self.checkpoint_every} is not understood: expected a number "
-                "of iterations, such as 500, or of seconds, such as 60s"
-            )
-
-    def _check_numbers(self):
-        if not 1 <= self.width <= 4096:
-            raise UserError(f"--width={self.width} is out of range: expected 1 to 4096")
-        for name, least in {
-            "nets": 1,
-            "batch_size": 1,
-            "teacher_steps": 1,
-            "transfer_steps": 1,
-            "hint_steps": 1,
-            "task_steps": 1,
-            "evaluations": 1,
-            "seed": 0,
-            "target_views": 0,
-            "validation": 0,
-        }.items():
-            value = getattr(self, name)
-            if not least <= value < 2**30:
-                raise UserError(f"--{name}={value} is out of range: expected {least} to 2³⁰ − 1")
-        for name in ("budget", "temperature", "learning_rate", "hint_learning_rate"):
-            _check_positive(name, getattr(self, name))
-        if self.temperature < 0.001:  # Logits divided by less leave float32.
-            raise UserError(
-                f"--temperature={self.temperature:g} is too low: expected 0.001 or more"
-            )
-        for kind, number in self.iterations.items():
-            if number >= 2**30:
-                raise UserError(
-                    f"--{kind}_steps={getattr(self, kind + '_steps')} with "
-                    f"--budget={self.budget:g} makes {number} iterations: expected fewer than 2³⁰"
-                )
-        if self.transfer_learning_rate is not None:
-            _check_positive("transfer_learning_rate", self.transfer_learning_rate)
-        if not 0 <= self.weight_decay < 1:
-            raise UserError(
-                f"--weight_decay={self.weight_decay} is out of range: expected 0 or more, below 1"
-            )
-
-    def _check_networks_and_methods(self):
-        for name in ("teacher_depth", "student_depth"):
-            if getattr(self, name) > 1202:  # The deepest that has been published.
-                raise UserError(f"--{name}={getattr(self, name)} is too deep: expected 8 to 1202")
-            try:
-                check_depth(getattr(self, name))
-            except UserError as error:
-                raise UserError(f"--{name}: {error}") from None
-        if self.experiment == "fast_optimization" and self.student_depth != self.teacher_depth:
-            raise UserError(
-                f"--student_depth={self.student_depth} differs from "
-                f"--teacher_depth={self.teacher_depth}: in fast_optimization the student is as "
-                "deep as the teacher, so leave it out"
-            )
-        if not self.methods:
-            raise UserError(f"--methods is empty: expected some of {', '.join(METHOD_NAMES)}")
-        if self.teacher and TEACHERS in self.methods:
-            raise UserError(
-                f"--methods={','.join(self.methods)} trains teachers beside "
-                f"--teacher={self.teacher}: leave out one of them"
-            )
-        if len(set(self.methods)) < len(self.methods):
-            raise UserError(f"--methods={','.join(self.methods)} names a method twice")
-        self._check_split()
-        for method in self.methods:
-            plan = self.stages(method)
-            for stage, steps in zip(plan, stage_steps(plan, self.iterations)):
-                if steps < 1:
-                    kind = next(iter(stage.iterations))
-                    split = f", {self._split}" if stage.flows and self.transfer_split else ""
-                    raise UserError(
-                        f"--{kind}_steps={getattr(self, kind + '_steps')} with "
-                        f"--budget={self.budget:g}{split} leaves no iteration for stage "
-                        f"'{stage.name}' of {method}: raise one of them"
-                    )
-
-    def _check_split(self):
-        if self.transfer_split is None:
-            return
-        given = self._split
-        if not self.transfer_split or not all(0 < part < 1e9 for part in self.transfer_split):
-            raise UserError(f"{given}: expected numbers above 0 and below 10⁹, such as 1,3")
-        if all(sum(bool(s.flows) for s in stages(name)) < 2 for name in self.methods):
-            raise UserError(
-                f"{given} has nothing to split: none of --methods={','.join(self.methods)} has "
-                "several transfer stages"
-            )
-        for method in self.methods:
-            try:
-                self.stages(method)
-            except UserError as error:
-                raise UserError(f"{given} has {error}: give as many, or other --methods") from None
-
-    @property
-    def _split(self):
-        return f"--transfer_split={','.join(f'{part:g}' for part in self.transfer_split)}"
-
-    def _check_flow_weights(self):
-        names = [flow_name(flow) for flow in dense_flows(self.dense_flows)]
-        if isinstance(self.flow_weights, str):
-            if self.flow_weights not in ("normalized", "equal"):
-                raise UserError(
-                    f"--flow_weights={self.flow_weights} is not understood: expected normalized, "
-                    f"equal, or {len(names)} numbers for {', '.join(names)}"
-                )
-            return
-        given = ",".join(f"{weight:g}" for weight in self.flow_weights)
-        if len(self.flow_weights) != len(names):
-            raise UserError(
-                f"--flow_weights={given} has {len(self.flow_weights)} numbers: expected "
-                f"{len(names)}, for {', '.join(names)}"
-            )
-        # Beyond lies what float32 cannot hold.
-        possible = all(0 <= weight < 1e30 for weight in self.flow_weights)
-        if not possible or not any(self.flow_weights):
-            raise UserError(
-                f"--flow_weights={given}: expected finite numbers of 0 or more, below 10³⁰, not "
-                "all 0"
-            )
-        weights = dict(zip(dense_flows(self.dense_flows), self.flow_weights))
-        for method in self.methods:
-            for stage in self.stages(method):
-                if stage.flows and not any(weights[flow] for flow in stage.flows):
-                    raise UserError(
-                        f"--flow_weights={given} leaves stage '{stage.name}' of {method} nothing "
-                        "to transfer: expected a weight above 0 for one of "
-                        + ", ".join(flow_name(flow) for flow in stage.flows)
-                    )
 
     @property
     def iterations(self):
@@ -408,11 +244,6 @@ def _path(name, path):
     except UnicodeEncodeError:
         raise UserError(f"--{name}={path!a} is not UTF-8: expected a path that is") from None
     return os.path.expanduser(path)
-
-
-def _check_positive(name, value):
-    if not (math.isfinite(value) and 0 < value < 1e9):
-        raise UserError(f"--{name}={value:g} is out of range: expected above 0 and below 10⁹")
 
 
 _DEFINE = {

@@ -10,15 +10,16 @@ from skt_tf.flops import step_flops
 _REPETITIONS = 10
 
 
-def forward_cost(network, images):
-    """Measures a network's forward pass in inference mode.
+def describe(network, images):
+    """Size and speed of a network; its forward pass is measured in inference mode.
 
     Args:
         network: a `keras.Model`.
         images: one batch, as `network` takes it.
 
     Returns:
-        {"flops_per_image": of convolutions and matrix products, a multiply-add being two;
+        {"parameters": their number;
+        "flops_per_image": of convolutions and matrix products, a multiply-add being two;
         "images_per_second": by the median of some passes}.
     """
     images = tf.constant(images)
@@ -31,6 +32,7 @@ def forward_cost(network, images):
         forward().numpy()
         seconds.append(time.monotonic() - began)
     return {
+        "parameters": network.count_params(),
         "flops_per_image": flops / len(images),
         "images_per_second": len(images) / statistics.median(seconds),
     }

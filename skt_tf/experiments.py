@@ -15,9 +15,8 @@ import tensorflow as tf
 
 from skt_tf import reports
 from skt_tf.checkpoints import Checkpoints
-from skt_tf.cost import forward_cost
+from skt_tf.cost import describe
 from skt_tf.datasets import load_dataset
-from skt_tf.distiller import SequentialDistiller
 from skt_tf.distribution import all_agree, distribution_strategy, is_chief
 from skt_tf.environment import environment
 from skt_tf.errors import Diverged, UserError
@@ -28,9 +27,8 @@ from skt_tf.locks import FolderLock
 from skt_tf.memory import check_memory
 from skt_tf.methods import TEACHER, TEACHERS, stage_steps
 from skt_tf.metrics import write_metrics
-from skt_tf.models import resnet
-from skt_tf.packing import pack
-from skt_tf.pictures import matrices
+from skt_tf.networks import build, load_teacher, net_seed, weighted_layers
+from skt_tf.pictures import SHOWN, shown_before
 from skt_tf.points import dense_flows, flow_name
 from skt_tf.progress import StageRecord
 from skt_tf.remaining import Remaining
@@ -126,10 +124,10 @@ class _Experiment:
         check_memory(config, self.dataset.image_shape)
         self.given = None
         if config.teacher and not self.results["teacher"]:
-            self.given = _load_teacher(config, self.dataset)
+            self.given = load_teacher(config, self.dataset)
         # By all workers: a network of the strategy is made by all or by none.
         if config.target_views and _transfers(config, config.methods):
-            teacher = self.given or _build(config.teacher_depth, config, self.dataset, seed=0)
+            teacher = self.given or build(config.teacher_depth, config, self.dataset, seed=0)
             flows = dense_flows(config.dense_flows)
             check_room(teacher, flows, self.dataset, config.target_views, self._targets_path)
 
@@ -173,28 +171,18 @@ class _Experiment:
     def _describe(self):
         """Adds what the report says of the networks, and the FSP matrices that it shows."""
         config, dataset, results = self.config, self.dataset, self.results
-        student = _build(config.student_depth, config, dataset, _net_seed(config, "skt", 0))
-        networks = {"student": student}
+        student = build(config.student_depth, config, dataset, net_seed(config, "skt", 0))
+        teacher = None
         if not results["teacher"]["failed"]:
-            networks["teacher"] = load_network(self._path("teacher", 0))
-        if results["networks"] is None:
+            teacher = load_network(self._path("teacher", 0))
+        if not results.get("networks"):
             images = dataset.test_images[: config.batch_size]
-            results["networks"] = {
-                name: {"parameters": network.count_params(), **forward_cost(network, images)}
-                for name, network in networks.items()
-            }
-        if (
-            results["shown"] is None
-            and "teacher" in networks
-            and _transfers(config, config.methods)
-        ):
-            flows, image = dense_flows(config.dense_flows), dataset.test_images[0]
-            results["shown"] = {
-                "test_image": 0,
-                "image": pack(image),
-                "teacher": matrices(networks["teacher"], flows, image),
-                "before": matrices(student, flows, image),
-            }
+            results["networks"] = {"student": describe(student, images)}
+            if teacher:
+                results["networks"]["teacher"] = describe(teacher, images)
+        if not results.get("shown") and teacher and _transfers(config, config.methods):
+            flows = dense_flows(config.dense_flows)
+            results["shown"] = shown_before(teacher, student, flows, dataset.test_images)
 
     def _prepare_folder(self):
         """Moves a run aside that is to start afresh; removes what a killed process left."""
@@ -263,11 +251,11 @@ class _Experiment:
             return None if known["failed"] else load_network(path)
         teacher, records = self.given, []
         checkpoints = self._checkpoints(path)
-        depth = _depth(teacher) if teacher else config.teacher_depth
+        depth = weighted_layers(teacher) if teacher else config.teacher_depth
         entry = teacher_entry(depth, config.teacher)
         self.remaining.teacher_depth = depth
         if teacher is None:
-            teacher = _build(config.teacher_depth, config, dataset, seed=config.seed)
+            teacher = build(config.teacher_depth, config, dataset, seed=config.seed)
             self.remaining.later = self._stages_of(self._missing())
             try:
                 records = run_stages(
@@ -345,8 +333,8 @@ class _Experiment:
     def _train_net(self, method, net, guidance):
         config, dataset = self.config, self.dataset
         plan, path, depth = config.stages(method), self._path(method, net), config.depth(method)
-        seed = _net_seed(config, method, net)
-        student = _build(depth, config, dataset, seed)
+        seed = net_seed(config, method, net)
+        student = build(depth, config, dataset, seed)
         title = f"{method}, net {net + 1} of {config.nets}"
         entry = self.results["methods"].setdefault(
             method, method_entry(plan, config.iterations, student.count_params())
@@ -368,7 +356,7 @@ class _Experiment:
                 seed=seed,
                 checkpoints=checkpoints,
                 title=title,
-                shown=dataset.test_images[0] if net == 0 else None,
+                shown=dataset.test_images[SHOWN] if net == 0 else None,
                 remaining=self.remaining,
                 logs=self._logs(path),
                 **guidance,
@@ -412,55 +400,6 @@ class _Experiment:
         return ensemble_accuracy(outputs, dataset.test_labels)
 
 
-def _net_seed(config, method, net):
-    """The seed of a net, which fixes its initial weights, data order and augmentation.
-
-    Net k of every method has the same one, so that nets can be compared in pairs; those of
-    teachers lie apart, since a student must not begin where its teacher began.
-    """
-    return 2**30 + config.seed + net if method == TEACHERS else config.seed + 1 + net
-
-
-def _build(depth, config, dataset, seed):
-    return resnet(
-        depth,
-        dataset.num_classes,
-        dataset.image_shape,
-        config.width,
-        normalization=(dataset.mean.tolist(), dataset.variance.tolist()),
-        seed=seed,
-    )
-
-
-def _load_teacher(config, dataset):
-    teacher = load_network(config.teacher)
-    if teacher.input_shape[1:] != dataset.image_shape:
-        raise UserError(
-            f"--teacher={config.teacher} takes images of shape {teacher.input_shape[1:]}, "
-            f"but those of {dataset.name} have {dataset.image_shape}"
-        )
-    if teacher.output_shape[1:] != (dataset.num_classes,):
-        raise UserError(
-            f"--teacher={config.teacher} has outputs of shape {teacher.output_shape[1:]}, "
-            f"but {dataset.name} has {dataset.num_classes} classes"
-        )
-    _check_channels(teacher, config, dataset)
-    return teacher
-
-
-def _check_channels(teacher, config, dataset):
-    """Builds every stage's distiller once, so that a misfit shows before hours of training."""
-    student = _build(config.student_depth, config, dataset, seed=0)
-    for method in config.methods:
-        for stage in config.stages(method):
-            try:
-                SequentialDistiller(teacher, student, stage, steps=1)
-            except UserError as error:
-                raise UserError(
-                    f"--teacher={config.teacher} cannot teach {method}: {error}"
-                ) from None
-
-
 def _accuracies(network, dataset):
     """Shares of images that are classified rightly, those of the test set read only here."""
     found = {"accuracy": accuracy(network, dataset.test_images, dataset.test_labels)}
@@ -468,12 +407,6 @@ def _accuracies(network, dataset):
         images, labels = dataset.validation_images, dataset.validation_labels
         found["validation_accuracy"] = accuracy(network, images, labels)
     return found
-
-
-def _depth(network):
-    """Weighted layers: what the 6n+2 of a residual network counts."""
-    weighted = (keras.layers.Conv2D, keras.layers.Dense)
-    return sum(isinstance(layer, weighted) for layer in network.layers)
 
 
 def _transfers(config, methods):

@@ -4,6 +4,27 @@ from skt_tf.flows import flow_model
 from skt_tf.packing import pack
 from skt_tf.points import flow_name
 
+# The test image that is shown.
+SHOWN = 0
+
+
+def shown_before(teacher, student, flows, images):
+    """What `results.json` carries of one test image before transfer.
+
+    Args:
+        teacher: a functional `keras.Model` with a layer for each point.
+        student: likewise, as it is before its first stage.
+        flows: tuple of (point, point).
+        images: [number, height, width, channels], of which one is taken.
+    """
+    image = images[SHOWN]
+    return {
+        "test_image": SHOWN,
+        "image": pack(image),
+        "teacher": matrices(teacher, flows, image),
+        "before": matrices(student, flows, image),
+    }
+
 
 def matrices(network, flows, image):
     """The FSP matrices of one image, as `results.json` carries them.

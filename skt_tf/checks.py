@@ -1,0 +1,187 @@
+"""What a configuration must be: every check of a flag's value, each refusal in one sentence."""
+
+import dataclasses
+import math
+import re
+
+from skt_tf.errors import UserError
+from skt_tf.methods import METHOD_NAMES, TEACHERS, stage_steps, stages
+from skt_tf.points import check_depth, dense_flows, flow_name
+
+
+def check(config):
+    """Raises a ValueError where the values of a `Config` are not possible."""
+    _check_choices(config)
+    _check_numbers(config)
+    _check_networks_and_methods(config)
+    _check_flow_weights(config)
+    _check_job(config)
+
+
+def _check_choices(config):
+    for field in dataclasses.fields(config):
+        choices, value = field.metadata["choices"], getattr(config, field.name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if choices and one not in choices:
+                raise UserError(
+                    f"--{field.name}={one} is unknown: expected "
+                    f"{'some' if isinstance(value, tuple) else 'one'} of {', '.join(choices)}"
+                )
+
+
+def _check_job(config):
+    if config.job == "export" and not config.student:
+        raise UserError("--job=export needs --student, the path of a saved student (.keras)")
+    if config.job in ("verify", "report") and not (config.output_dir or config.runs):
+        raise UserError(f"--job={config.job} needs --output_dir, the folder of a finished run")
+    wanted = {
+        "student": "export",
+        "compare": "benchmark",
+        "runs": "report",
+        "teacher": "experiment",
+        "fresh": "experiment",
+    }
+    for name, job in wanted.items():
+        if getattr(config, name) and config.job != job:
+            raise UserError(f"--{name} is for --job={job}: leave it out of --job={config.job}")
+    if config.job != "experiment" and config.distribution in ("mirrored", "multi_worker"):
+        raise UserError(
+            f"--job={config.job} uses one device: leave out --distribution={config.distribution}"
+        )
+    if not re.fullmatch(r"[1-9][0-9]{0,8}s?", config.checkpoint_every):
+        raise UserError(
+            f"--checkpoint_every={config.checkpoint_every} is not understood: expected a number "
+            "of iterations, such as 500, or of seconds, such as 60s"
+        )
+
+
+def _check_numbers(config):
+    if not 1 <= config.width <= 4096:
+        raise UserError(f"--width={config.width} is out of range: expected 1 to 4096")
+    for name, least in {
+        "nets": 1,
+        "batch_size": 1,
+        "teacher_steps": 1,
+        "transfer_steps": 1,
+        "hint_steps": 1,
+        "task_steps": 1,
+        "evaluations": 1,
+        "seed": 0,
+        "target_views": 0,
+        "validation": 0,
+    }.items():
+        value = getattr(config, name)
+        if not least <= value < 2**30:
+            raise UserError(f"--{name}={value} is out of range: expected {least} to 2³⁰ − 1")
+    for name in ("budget", "temperature", "learning_rate", "hint_learning_rate"):
+        _check_positive(name, getattr(config, name))
+    if config.temperature < 0.001:  # Logits divided by less leave float32.
+        raise UserError(f"--temperature={config.temperature:g} is too low: expected 0.001 or more")
+    for kind, number in config.iterations.items():
+        if number >= 2**30:
+            raise UserError(
+                f"--{kind}_steps={getattr(config, kind + '_steps')} with "
+                f"--budget={config.budget:g} makes {number} iterations: expected fewer than 2³⁰"
+            )
+    if config.transfer_learning_rate is not None:
+        _check_positive("transfer_learning_rate", config.transfer_learning_rate)
+    if not 0 <= config.weight_decay < 1:
+        raise UserError(
+            f"--weight_decay={config.weight_decay} is out of range: expected 0 or more, below 1"
+        )
+
+
+def _check_networks_and_methods(config):
+    for name in ("teacher_depth", "student_depth"):
+        if getattr(config, name) > 1202:  # The deepest that has been published.
+            raise UserError(f"--{name}={getattr(config, name)} is too deep: expected 8 to 1202")
+        try:
+            check_depth(getattr(config, name))
+        except UserError as error:
+            raise UserError(f"--{name}: {error}") from None
+    if config.experiment == "fast_optimization" and config.student_depth != config.teacher_depth:
+        raise UserError(
+            f"--student_depth={config.student_depth} differs from "
+            f"--teacher_depth={config.teacher_depth}: in fast_optimization the student is as "
+            "deep as the teacher, so leave it out"
+        )
+    if not config.methods:
+        raise UserError(f"--methods is empty: expected some of {', '.join(METHOD_NAMES)}")
+    if config.teacher and TEACHERS in config.methods:
+        raise UserError(
+            f"--methods={','.join(config.methods)} trains teachers beside "
+            f"--teacher={config.teacher}: leave out one of them"
+        )
+    if len(set(config.methods)) < len(config.methods):
+        raise UserError(f"--methods={','.join(config.methods)} names a method twice")
+    _check_split(config)
+    for method in config.methods:
+        plan = config.stages(method)
+        for stage, steps in zip(plan, stage_steps(plan, config.iterations)):
+            if steps < 1:
+                kind = next(iter(stage.iterations))
+                split = f", {_split(config)}" if stage.flows and config.transfer_split else ""
+                raise UserError(
+                    f"--{kind}_steps={getattr(config, kind + '_steps')} with "
+                    f"--budget={config.budget:g}{split} leaves no iteration for stage "
+                    f"'{stage.name}' of {method}: raise one of them"
+                )
+
+
+def _check_split(config):
+    if config.transfer_split is None:
+        return
+    given = _split(config)
+    if not config.transfer_split or not all(0 < part < 1e9 for part in config.transfer_split):
+        raise UserError(f"{given}: expected numbers above 0 and below 10⁹, such as 1,3")
+    if all(sum(bool(s.flows) for s in stages(name)) < 2 for name in config.methods):
+        raise UserError(
+            f"{given} has nothing to split: none of --methods={','.join(config.methods)} has "
+            "several transfer stages"
+        )
+    for method in config.methods:
+        try:
+            config.stages(method)
+        except UserError as error:
+            raise UserError(f"{given} has {error}: give as many, or other --methods") from None
+
+
+def _split(config):
+    return f"--transfer_split={','.join(f'{part:g}' for part in config.transfer_split)}"
+
+
+def _check_flow_weights(config):
+    names = [flow_name(flow) for flow in dense_flows(config.dense_flows)]
+    if isinstance(config.flow_weights, str):
+        if config.flow_weights not in ("normalized", "equal"):
+            raise UserError(
+                f"--flow_weights={config.flow_weights} is not understood: expected normalized, "
+                f"equal, or {len(names)} numbers for {', '.join(names)}"
+            )
+        return
+    given = ",".join(f"{weight:g}" for weight in config.flow_weights)
+    if len(config.flow_weights) != len(names):
+        raise UserError(
+            f"--flow_weights={given} has {len(config.flow_weights)} numbers: expected "
+            f"{len(names)}, for {', '.join(names)}"
+        )
+    # Beyond lies what float32 cannot hold.
+    possible = all(0 <= weight < 1e30 for weight in config.flow_weights)
+    if not possible or not any(config.flow_weights):
+        raise UserError(
+            f"--flow_weights={given}: expected finite numbers of 0 or more, below 10³⁰, not all 0"
+        )
+    weights = dict(zip(dense_flows(config.dense_flows), config.flow_weights))
+    for method in config.methods:
+        for stage in config.stages(method):
+            if stage.flows and not any(weights[flow] for flow in stage.flows):
+                raise UserError(
+                    f"--flow_weights={given} leaves stage '{stage.name}' of {method} nothing "
+                    "to transfer: expected a weight above 0 for one of "
+                    + ", ".join(flow_name(flow) for flow in stage.flows)
+                )
+
+
+def _check_positive(name, value):
+    if not (math.isfinite(value) and 0 < value < 1e9):
+        raise UserError(f"--{name}={value:g} is out of range: expected above 0 and below 10⁹")
