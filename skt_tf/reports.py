@@ -253,15 +253,17 @@ def _stages(pool):
     for name, entry in results["methods"].items():
         for stage in entry["stages"]:
             loss = "-" if stage["final_loss"] is None else f"{stage['final_loss']:.4g}"
-            rows.append((name, stage["name"], f"{stage['steps']:,}", loss))
-    header = ("method", "stage", "iterations", "loss at the end")
+            rows.append((f"{name}, {stage['name']}", f"{stage['steps']:,}", loss))
+    header = ("stage", "iterations", "loss at the end")
     blocks = [Heading("Stages"), Table(header, tuple(rows))]
-    if results["flow_weights"]:
-        seeds = [f"λ, seed {each['config']['seed']}" for each in pool.each]
+    # Without a teacher, where its training failed, there are none.
+    weighted = [each for each in pool.each if each["flow_weights"]]
+    if weighted:
+        seeds = [f"λ, seed {each['config']['seed']}" for each in weighted]
         header = ("flow", *(seeds if len(seeds) > 1 else ["λ"]))
         rows = [
-            (flow, *(f"{each['flow_weights'][flow]:.4g}" for each in pool.each))
-            for flow in results["flow_weights"]
+            (flow, *(f"{each['flow_weights'][flow]:.4g}" for each in weighted))
+            for flow in weighted[0]["flow_weights"]
         ]
         blocks += [Heading("Weights of the flows"), Table(header, tuple(rows))]
     return blocks

@@ -180,7 +180,7 @@ def test_the_report_holds_table_curves_stages_weights_and_configuration(tmp_path
     reports.write(write_run(tmp_path, paper_results(budget=0.0625)))
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "| skt | 88.75 | +1.25 | 192,000 | 12,346 | 88.96 | -0.21 |" in report
-    assert "| skt | step2 | 64,000 | 0.125 |" in report
+    assert "| skt, step2 | 64,000 | 0.125 |" in report
     assert "| p0_p1 | 0.5 |" in report
     assert "- `student_depth`: 8" in report
     assert "- python: 3.11" in report
