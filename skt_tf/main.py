@@ -14,7 +14,6 @@ from absl import app, flags, logging
 
 from skt_tf import config as configuration
 from skt_tf.errors import UserError, one_line
-from skt_tf.results import failures
 from skt_tf.startup import load_tensorflow
 from skt_tf.stopping import Stopped, listen
 
@@ -83,8 +82,11 @@ def main(argv):
         if config.job != "report":
             load_tensorflow(config.distribution, config.deterministic)
         outcome = importlib.import_module(f"skt_tf.{_MODULES[config.job]}").run(config)
-        if config.job == "experiment" and failures(outcome):
-            sys.exit(3)
+        if config.job == "experiment":
+            from skt_tf.results import failures  # Loads NumPy.
+
+            if failures(outcome):
+                sys.exit(3)
         if config.job == "verify" and not outcome:
             sys.exit(1)
     except Stopped as stop:
