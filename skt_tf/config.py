@@ -15,7 +15,7 @@ from skt_tf.errors import UserError
 from skt_tf.methods import METHOD_NAMES, TEACHERS, stages
 
 DATASETS = ("digits", "cifar10", "cifar100", "mnist", "svhn_cropped")
-JOBS = ("experiment", "report", "export", "benchmark", "verify")
+JOBS = ("experiment", "export", "benchmark", "verify", "report")
 # The rows of each experiment's table.
 EXPERIMENTS = {
     "minimization": ("baseline", "baseline_long", "kd", "hint", "fsp", "skt", "skt_bottom_up"),
