@@ -6,6 +6,7 @@ file that holds everything.
 """
 
 import dataclasses
+import math
 import pathlib
 import shlex
 import sys
@@ -124,7 +125,7 @@ def _accuracies(results):
     if unequal:
         blocks.append(Text(unequal))
     if published(results):
-        steps = round(config["task_steps"] * config["budget"])
+        steps = math.floor(config["task_steps"] * config["budget"] + 0.5)  # As in `Config`.
         blocks.append(
             Text(
                 "Published accuracies are those of the paper's slides, whose students have "

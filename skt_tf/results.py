@@ -79,7 +79,9 @@ def finished(folder):
     missing = [
         method
         for method in methods
-        if nets_done(results, method) < nets and not has_failed(results, method)
+        if not has_failed(results, method)
+        # The ensemble comes last.
+        and (nets_done(results, method) < nets or results["methods"][method]["ensemble"] is None)
     ]
     if results["teacher"] is None:
         missing = methods

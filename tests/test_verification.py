@@ -96,6 +96,10 @@ def drop_a_net(results):
     del results["methods"]["kd"]["accuracies"][1]
 
 
+def drop_an_ensemble(results):
+    results["methods"]["kd"]["ensemble"] = None
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -103,6 +107,7 @@ def drop_a_net(results):
         (lambda run: (run / "results.json").write_text("[]"), "not a results file"),
         (lambda run: (run / "results.json").write_text("{"), "not a results file"),
         (lambda run: change(run, drop_a_net), "unfinished run, without all nets of kd"),
+        (lambda run: change(run, drop_an_ensemble), "unfinished run, without all nets of kd"),
         (lambda run: (run / "kd/net0/student.keras").unlink(), "student.keras does not exist"),
         (
             lambda run: (run / "kd/net0/student.keras").write_bytes(b"PK"),
