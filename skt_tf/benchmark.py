@@ -25,6 +25,7 @@ from skt_tf.flops import step_flops
 from skt_tf.flows import flow_model, normalized_flow_weights
 from skt_tf.folding import fold_batch_norm
 from skt_tf.guard import stage_variables
+from skt_tf.memory import check_memory
 from skt_tf.methods import TASK, stages
 from skt_tf.models import resnet
 from skt_tf.points import SECTIONS, dense_flows
@@ -52,6 +53,7 @@ def run(config):
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
     dataset = load_dataset(config.dataset, config.data_dir)
+    check_memory(config, dataset.image_shape)
     parts = _Parts(config, dataset, folder)
     peak = _matmul_peak()
     seconds = {name: [] for name in parts.calls}

@@ -85,10 +85,15 @@ class Checkpoints:
             except Exception as error:
                 damaged.append((path, one_line(error)))
                 continue
-            if state["skt_tf"] != skt_tf.__version__:
+            version = state.get("skt_tf")
+            try:
+                progress = _progress(**state["progress"]) if version == skt_tf.__version__ else None
+            except (KeyError, TypeError):
+                progress = None
+            if progress is None:
                 raise UserError(
-                    f"the checkpoint {path} was written by skt_tf {state['skt_tf']} and this is "
-                    f"{skt_tf.__version__}: go on with that version, or start over with --fresh"
+                    f"the checkpoint {path} was written by other code, skt_tf {version}, and this "
+                    f"is {skt_tf.__version__}: go on with that one, or start over with --fresh"
                 )
             for other, reason in damaged:
                 print(f"skt_tf: warning: the checkpoint {other} is damaged ({reason}): going on "
@@ -96,7 +101,7 @@ class Checkpoints:
                 if self.writes:
                     shutil.rmtree(other)
             self._found = path, state
-            return _progress(**state["progress"])
+            return progress
         if damaged:
             path, reason = damaged[0]
             raise UserError(

@@ -122,11 +122,14 @@ class _Experiment:
         if config.validation:
             self.dataset = self.dataset.hold_out(config.validation)
         check_memory(config, self.dataset.image_shape)
+        if self.writes:
+            remove_drafts(self.folder)
         self.given = None
         if config.teacher and not self.results["teacher"]:
             self.given = load_teacher(config, self.dataset)
         # By all workers: a network of the strategy is made by all or by none.
-        if config.target_views and _transfers(config, config.methods):
+        waiting = {method for method, _ in self._missing()}
+        if config.target_views and _transfers(config, waiting):
             teacher = self.given or build(config.teacher_depth, config, self.dataset, seed=0)
             flows = dense_flows(config.dense_flows)
             check_room(teacher, flows, self.dataset, config.target_views, self._targets_path)
@@ -190,14 +193,13 @@ class _Experiment:
             return
         if self.config.fresh and (self.folder / RESULTS).exists():
             print(f"the run that was there is kept as {self.lock.keep_beside()}")
-        remove_drafts(self.folder)
         for method in self.results["methods"]:
             for net in range(nets_done(self.results, method)):
                 self._checkpoints(self._path(method, net)).clear()
         if self.results["teacher"] and not self.results["teacher"]["failed"]:
             self._checkpoints(self._path("teacher", 0)).clear()
         now = environment()
-        differing = [k for k, value in self.results["environment"].items() if now[k] != value]
+        differing = [k for k, value in self.results["environment"].items() if now.get(k) != value]
         if differing:
             print(
                 "skt_tf: warning: this run was begun with another "
@@ -309,9 +311,7 @@ class _Experiment:
     def _kept_targets(self, teacher):
         """The targets of all dense flows, if they are to be kept and a net still needs them."""
         config = self.config
-        waiting = [
-            method for method in config.methods if nets_done(self.results, method) < config.nets
-        ]
+        waiting = {method for method, _ in self._missing()}
         if not (config.target_views and _transfers(config, waiting)):
             return None
         if not self.writes:

@@ -9,7 +9,10 @@ from skt_tf.distribution import total_over_workers
 from skt_tf.errors import Diverged
 from skt_tf.points import flow_name
 from skt_tf.progress import StageRecord
-from skt_tf.stopping import asked_to_stop, stop_if_asked
+from skt_tf.stopping import asked_to_stop, stop
+
+# More than there are workers.
+_STOP = 2**20
 
 
 class Guard(keras.callbacks.Callback):
@@ -75,14 +78,18 @@ class Guard(keras.callbacks.Callback):
             self.checkpoints.save(self.progress, {"student": self.model.student.variables})
 
     def _save_or_stop(self):
-        due = self.checkpoints and (asked_to_stop() or self.checkpoints.due(self.progress))
-        # All workers save at the same iteration: each has a part of the metrics' values.
-        due = total_over_workers(self.model.distribute_strategy, bool(due)) > 0
+        # Asked once: a signal that comes later is answered after the next iteration, and saved.
+        asked = asked_to_stop()
+        due = asked or bool(self.checkpoints and self.checkpoints.due(self.progress))
+        # Workers save and stop together: each has a part of the metrics' values, and those that
+        # went on would wait for one that is gone. One signal outweighs all that are merely due.
+        votes = total_over_workers(self.model.distribute_strategy, due + _STOP * asked)
         # After the update of a bad step nothing is worth saving: the next loss will tell.
-        if due and self._is_finite():
+        if votes and self.checkpoints and self._is_finite():
             self.progress.seconds = time.monotonic() - self._began
             self.checkpoints.save(self.progress, stage_variables(self.model))
-        stop_if_asked()
+        if votes >= _STOP:
+            stop()
 
     def _is_finite(self):
         return all(np.isfinite(v.numpy()).all() for v in self.model.student.variables)

@@ -67,6 +67,11 @@ def stop_if_asked():
         raise Stopped(_listener.asked)
 
 
+def stop():
+    """Raises `Stopped`: for the signal that waits, or that another worker was sent."""
+    raise Stopped(_listener.asked or signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def ending_at_once():
     """Within the block a signal ends the process: for code that never comes back to Python."""

@@ -7,6 +7,7 @@ With random crops that means a number of crops that are drawn once for each imag
 import dataclasses
 import functools
 import itertools
+import os
 import pathlib
 import shutil
 
@@ -117,8 +118,14 @@ def keep_targets(teacher, flows, dataset, views, seed, path, batch_size=128, wri
         matrices = view(move(batch, moves, dataset), training=False)
         return tf.concat([tf.reshape(m, [len(batch), -1]) for m in matrices], axis=1)
 
+    kept.path.unlink(missing_ok=True)  # Of a run that was killed: there may be no room for two.
     with whole(kept.path) as draft:
-        rows = np.memmap(draft, _DTYPE, "w+", shape=kept.shape)
+        # A disk that fills up while a mapped file is written to would kill the process.
+        with open(draft, "wb") as file:
+            if hasattr(os, "posix_fallocate"):  # Not on macOS.
+                os.posix_fallocate(file.fileno(), 0, kept.size)
+            file.truncate(kept.size)
+        rows = np.memmap(draft, _DTYPE, "r+", shape=kept.shape)
         for start in range(0, kept.shape[0], batch_size):
             chosen = np.arange(start, min(start + batch_size, kept.shape[0]))
             found = targets(images[chosen % number], kept._moves[chosen]).numpy()
@@ -144,6 +151,8 @@ def _planned(view, flows, dataset, views, seed, path):
 def _check_room(kept):
     folder = next(parent for parent in kept.path.parents if parent.exists())
     free = shutil.disk_usage(folder).free
+    if kept.path.exists():
+        free += kept.path.stat().st_blocks * 512  # It will make room for the new one.
     if kept.size > free:
         raise UserError(
             f"the targets of --target_views={kept.views} need {kept.size / 1e6:,.0f} MB and the "

@@ -110,7 +110,7 @@ def test_one_of_another_version_is_refused(place, monkeypatch):
     monkeypatch.setattr(skt_tf, "__version__", "0.0.7")
     save(place, 1)
     monkeypatch.undo()
-    with pytest.raises(UserError, match=r"was written by skt_tf 0\.0\.7") as refusal:
+    with pytest.raises(UserError, match=r"was written by other code, skt_tf 0\.0\.7") as refusal:
         Checkpoints(place).newest()
     assert is_one_sentence(str(refusal.value))
 
