@@ -1,6 +1,11 @@
 """Tiny networks and data that the tests share."""
 
 import os
+import signal
+
+# A shell starts its background jobs without Ctrl-C, which the tested commands would inherit.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Both are read when TensorFlow and Keras are loaded.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
