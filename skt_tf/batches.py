@@ -35,16 +35,7 @@ def training_batches(dataset, batch_size, seed, steps, *, stream=0, start=0, kep
 
     def batch(step):
         order, key = tf.unstack(tf.random.split([seed, stream], 2))
-        position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        epoch = position // number
-        # An own permutation of all images for each epoch, without storing one. The raw
-        # op, since tf.random.experimental.index_shuffle mishandles a vector of seeds.
-        seeds = tf.concat(
-            [tf.tile(order[None], [batch_size, 1]), tf.cast(epoch, tf.int32)[:, None]], axis=1
-        )
-        chosen = tf.raw_ops.RandomIndexShuffle(
-            index=position % number, seed=seeds, max_index=number - 1, rounds=8
-        )
+        chosen, epoch = draw_images(step, batch_size, number, order)
         if kept is None:
             moves = draw_moves(batch_size, dataset, tf.random.fold_in(key, step))
         else:
@@ -52,6 +43,11 @@ def training_batches(dataset, batch_size, seed, steps, *, stream=0, start=0, kep
         data = move(tf.gather(images, chosen), moves, dataset), tf.gather(labels, chosen)
         return data if kept is None else (*data, kept.matrices(chosen, epoch, flows))
 
+    return over_steps(batch, start, steps)
+
+
+def over_steps(batch, start, steps):
+    """A `tf.data.Dataset` of `batch(step)` for the iterations `start` … `steps` − 1."""
     # On a CPU, the cores have the networks to run.
     parallel = tf.data.AUTOTUNE if tf.config.list_physical_devices("GPU") else 1
     return (
@@ -59,6 +55,31 @@ def training_batches(dataset, batch_size, seed, steps, *, stream=0, start=0, kep
         .map(batch, num_parallel_calls=parallel, deterministic=True)
         .prefetch(4)
     )
+
+
+def draw_images(step, batch_size, number, order):
+    """Which of `number` images the batch of an iteration has; every one comes once an epoch.
+
+    Args:
+        step: the iteration, an int64 tensor.
+        batch_size: images a batch.
+        number: of all images.
+        order: [2], int32, the seed of the order.
+
+    Returns:
+        Indices and epochs, [batch] int64 each.
+    """
+    position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+    epoch = position // number
+    # An own permutation of all images for each epoch, without storing one. The raw
+    # op, since tf.random.experimental.index_shuffle mishandles a vector of seeds.
+    seeds = tf.concat(
+        [tf.tile(order[None], [batch_size, 1]), tf.cast(epoch, tf.int32)[:, None]], axis=1
+    )
+    chosen = tf.raw_ops.RandomIndexShuffle(
+        index=position % number, seed=seeds, max_index=number - 1, rounds=8
+    )
+    return chosen, epoch
 
 
 def evaluation_batches(images, labels):

@@ -28,7 +28,7 @@ from skt_tf.guard import stage_variables
 from skt_tf.memory import check_memory
 from skt_tf.methods import TASK, stages
 from skt_tf.models import resnet
-from skt_tf.points import SECTIONS, dense_flows
+from skt_tf.points import SECTIONS
 from skt_tf.progress import Progress
 from skt_tf.targets import keep_targets
 
@@ -117,7 +117,7 @@ class _Parts:
 
         teacher = network(config.teacher_depth, 0)
         self.student = lambda: network(config.student_depth, 1)
-        self.flows = dense_flows(config.dense_flows)
+        self.flows = config.flows
         self.weights = normalized_flow_weights(teacher, self.flows, dataset.train_images[:512])
         frozen = fold_batch_norm(teacher, config.teacher_precision)
         disjoint, dense, _ = stages("skt", config.dense_flows)

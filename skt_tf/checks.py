@@ -6,13 +6,14 @@ import re
 
 from skt_tf.errors import UserError
 from skt_tf.methods import METHOD_NAMES, TEACHERS, stage_steps, stages
-from skt_tf.points import check_depth, dense_flows, flow_name
+from skt_tf.points import check_depth, flow_name
 
 
 def check(config):
     """Raises a ValueError where the values of a `Config` are not possible."""
     _check_choices(config)
     _check_numbers(config)
+    _check_points(config)
     _check_networks_and_methods(config)
     _check_flow_weights(config)
     _check_job(config)
@@ -35,15 +36,18 @@ def _check_job(config):
     if config.job in ("verify", "report") and not (config.output_dir or config.runs):
         raise UserError(f"--job={config.job} needs --output_dir, the folder of a finished run")
     wanted = {
-        "student": "export",
-        "compare": "benchmark",
-        "runs": "report",
-        "teacher": "experiment",
-        "fresh": "experiment",
+        "student": ("experiment", "export", "tune"),
+        "compare": ("benchmark",),
+        "runs": ("report",),
+        "teacher": ("experiment", "tune"),
+        "fresh": ("experiment", "tune"),
+        "project": ("experiment", "tune"),
     }
-    for name, job in wanted.items():
-        if getattr(config, name) and config.job != job:
-            raise UserError(f"--{name} is for --job={job}: leave it out of --job={config.job}")
+    for name, jobs in wanted.items():
+        if getattr(config, name) and config.job not in jobs:
+            raise UserError(
+                f"--{name} is for --job={' or '.join(jobs)}: leave it out of --job={config.job}"
+            )
     if config.job != "experiment" and config.distribution in ("mirrored", "multi_worker"):
         raise UserError(
             f"--job={config.job} uses one device: leave out --distribution={config.distribution}"
@@ -91,6 +95,28 @@ def _check_numbers(config):
         )
 
 
+def _check_points(config):
+    for side in ("teacher", "student"):
+        names = getattr(config, f"{side}_points")
+        if names is None:
+            continue
+        if not names or not all(name.strip() for name in names):
+            raise UserError(
+                f"--{side}_points={','.join(names)} has an empty name: expected names of layers, "
+                "comma-separated"
+            )
+        if not getattr(config, side) and config.job != "report":
+            raise UserError(
+                f"--{side}_points names layers of the network that --{side} gives: give both"
+            )
+    try:
+        config.layout  # noqa: B018 – it is checked as it is made
+    except UserError as error:
+        raise UserError(f"--teacher_points, --student_points, --sections: {error}") from None
+    if config.student_weights == "saved" and not config.student:
+        raise UserError("--student_weights=saved needs --student, the path of the saved network")
+
+
 def _check_networks_and_methods(config):
     for name in ("teacher_depth", "student_depth"):
         if getattr(config, name) > 1202:  # The deepest that has been published.
@@ -99,7 +125,8 @@ def _check_networks_and_methods(config):
             check_depth(getattr(config, name))
         except UserError as error:
             raise UserError(f"--{name}: {error}") from None
-    if config.experiment == "fast_optimization" and config.student_depth != config.teacher_depth:
+    same = config.student_depth == config.teacher_depth or config.student
+    if config.experiment == "fast_optimization" and not same:
         raise UserError(
             f"--student_depth={config.student_depth} differs from "
             f"--teacher_depth={config.teacher_depth}: in fast_optimization the student is as "
@@ -114,6 +141,11 @@ def _check_networks_and_methods(config):
         )
     if len(set(config.methods)) < len(config.methods):
         raise UserError(f"--methods={','.join(config.methods)} names a method twice")
+    for method in config.methods:
+        try:
+            stages(method, config.dense_flows, layout=config.layout)
+        except UserError as error:
+            raise UserError(f"--methods={','.join(config.methods)}: {error}") from None
     _check_split(config)
     for method in config.methods:
         plan = config.stages(method)
@@ -134,7 +166,7 @@ def _check_split(config):
     given = _split(config)
     if not config.transfer_split or not all(0 < part < 1e9 for part in config.transfer_split):
         raise UserError(f"{given}: expected numbers above 0 and below 10⁹, such as 1,3")
-    if all(sum(bool(s.flows) for s in stages(name)) < 2 for name in config.methods):
+    if all(_transfer_stages(config, name) < 2 for name in config.methods):
         raise UserError(
             f"{given} has nothing to split: none of --methods={','.join(config.methods)} has "
             "several transfer stages"
@@ -146,12 +178,17 @@ def _check_split(config):
             raise UserError(f"{given} has {error}: give as many, or other --methods") from None
 
 
+def _transfer_stages(config, method):
+    plan = stages(method, config.dense_flows, layout=config.layout)
+    return sum(bool(stage.flows) for stage in plan)
+
+
 def _split(config):
     return f"--transfer_split={','.join(f'{part:g}' for part in config.transfer_split)}"
 
 
 def _check_flow_weights(config):
-    names = [flow_name(flow) for flow in dense_flows(config.dense_flows)]
+    names = [flow_name(flow) for flow in config.flows]
     if isinstance(config.flow_weights, str):
         if config.flow_weights not in ("normalized", "equal"):
             raise UserError(
@@ -171,7 +208,7 @@ def _check_flow_weights(config):
         raise UserError(
             f"--flow_weights={given}: expected finite numbers of 0 or more, below 10³⁰, not all 0"
         )
-    weights = dict(zip(dense_flows(config.dense_flows), config.flow_weights))
+    weights = dict(zip(config.flows, config.flow_weights))
     for method in config.methods:
         for stage in config.stages(method):
             if stage.flows and not any(weights[flow] for flow in stage.flows):

@@ -12,7 +12,8 @@ from absl import flags
 
 from skt_tf import checks
 from skt_tf.errors import UserError
-from skt_tf.methods import METHOD_NAMES, TEACHERS, stages
+from skt_tf.methods import DENSE, METHOD_NAMES, TEACHERS, stages
+from skt_tf.points import layout
 
 DATASETS = ("digits", "cifar10", "cifar100", "mnist", "svhn_cropped")
 JOBS = ("experiment", "export", "benchmark", "verify", "report")
@@ -138,7 +139,32 @@ class Config:
     )
     evaluations: int = _flag(20, "Points of each curve: how often a stage is logged and tested")
     teacher: str | None = _flag(None, "Path of a saved teacher (.keras) instead of training one")
-    student: str | None = _flag(None, "Path of the saved student (.keras) that export reads")
+    student: str | None = _flag(
+        None, "Path of a saved student (.keras): the network to train, or the one to export"
+    )
+    student_weights: str = _flag(
+        "drawn",
+        "What the nets of --student begin with: weights drawn anew by each net's seed, or those "
+        "that were saved",
+        ("drawn", "saved"),
+    )
+    teacher_points: tuple[str, ...] | None = _flag(
+        None,
+        "Names of the teacher's layers at the flow points in order of depth, comma-separated: "
+        "2n+1, the ends and middles of n sections, or n+1, their ends; those of the networks that "
+        "are built here, p0,m1,p1,m2,p2,m3,p3, if not given",
+    )
+    student_points: tuple[str, ...] | None = _flag(
+        None, "Likewise of the student's layers, as many"
+    )
+    sections: int | None = _flag(
+        None, "n, the number of sections, where a number of points could mean both"
+    )
+    project: bool = _flag(
+        False,
+        "Bridge channels that differ between teacher and student by trained 1×1 convolutions on "
+        "the student's side, which are thrown away after transfer",
+    )
     compare: str | None = _flag(None, "A benchmark.json to compare a benchmark with")
     runs: tuple[str, ...] | None = _flag(
         None,
@@ -157,6 +183,10 @@ class Config:
             rows = EXPERIMENTS.get(self.experiment, ())
             # A teacher that is given was not trained here, nor are others like it.
             rows = tuple(row for row in rows if row != TEACHERS or not self.teacher)
+            # Without the middles of sections there are no dense flows.
+            with contextlib.suppress(UserError):
+                if not self.layout.middles:
+                    rows = tuple(row for row in rows if row not in DENSE)
             object.__setattr__(self, "methods", rows)
         self._resolve_paths()
         checks.check(self)
@@ -184,9 +214,24 @@ class Config:
             for kind in kinds
         }
 
+    @property
+    def layout(self):
+        """The `Layout` of the networks' flow points."""
+        return layout(self.teacher_points, self.student_points, sections=self.sections)
+
+    @property
+    def points(self):
+        """{point: layer name} of the teacher and of the student."""
+        return self.layout.named(self.teacher_points), self.layout.named(self.student_points)
+
+    @property
+    def flows(self):
+        """All flows that a stage may transfer."""
+        return self.layout.flows(self.dense_flows)
+
     def stages(self, method):
-        """The stages of `method` with this configuration's dense flows."""
-        return stages(method, self.dense_flows, self.transfer_split)
+        """The stages of `method` with this configuration's flows."""
+        return stages(method, self.dense_flows, self.transfer_split, self.layout)
 
     def depth(self, method):
         """The layers of the networks that `method` trains."""
@@ -225,7 +270,6 @@ _NOT_THE_RESULTS = (
     "job",
     "data_dir",
     "output_dir",
-    "student",
     "compare",
     "runs",
     "tensorboard",
@@ -277,7 +321,7 @@ def define_flags(flag_values=flags.FLAGS):
 def from_flags(flag_values=flags.FLAGS):
     """The `Config` that the parsed flags say; raises a ValueError of one sentence."""
     values = {field.name: flag_values[field.name].value for field in dataclasses.fields(Config)}
-    for name in ("methods", "runs"):
+    for name in ("methods", "runs", "teacher_points", "student_points"):
         if values[name] is not None:
             values[name] = tuple(values[name])
     if values["transfer_split"] is not None:

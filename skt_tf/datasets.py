@@ -9,6 +9,7 @@ import urllib.request
 import numpy as np
 import tensorflow as tf
 
+from skt_tf.batches import evaluation_batches, training_batches
 from skt_tf.config import DATASETS
 from skt_tf.errors import UserError, one_line
 
@@ -99,6 +100,19 @@ class Dataset:
         if self.validation_images is None:
             return self.test_images, self.test_labels
         return self.validation_images, self.validation_labels
+
+    @property
+    def part(self):
+        """What `watched` is a part of: `"test"` or `"validation"` images."""
+        return "test" if self.validation_images is None else "validation"
+
+    def training_batches(self, *args, **options):
+        """As `skt_tf.training_batches` of this dataset."""
+        return training_batches(self, *args, **options)
+
+    def watched_batches(self):
+        """A `tf.data.Dataset` of all that is watched, for evaluation."""
+        return evaluation_batches(*self.watched)
 
     def first(self, number):
         """The same with the first `number` training images alone."""

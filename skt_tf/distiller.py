@@ -7,9 +7,12 @@ from skt_tf.distribution import several_workers
 from skt_tf.errors import UserError
 from skt_tf.flows import check_network
 from skt_tf.fusing import fuse_batch_norm
+from skt_tf.methods import Stage
 from skt_tf.objectives import objective
+from skt_tf.projections import bridge
 
 
+@keras.saving.register_keras_serializable(package="skt_tf")
 class SequentialDistiller(keras.Model):
     """Runs one stage of a method: compile it, then `fit` it to (images, labels).
 
@@ -34,6 +37,15 @@ class SequentialDistiller(keras.Model):
         transfer_batch_norm: `"batch"` or `"inference"`: what the student's batch
             normalisation uses in transfer and hint stages.
         steps: iterations of the stage; only a fading weight needs it.
+        teacher_points: {point: layer name} of the teacher, as `skt_tf.layout(names).named(names)`
+            makes it; None where its layers have the points' names.
+        student_points: likewise of the student.
+        project: whether a trained 1×1 convolution on the student's side bridges channels that
+            differ at a point; or {point: layer}, the `projections` of an earlier stage, to go
+            on training these.
+
+    Attributes:
+        projections: {point: layer} of these convolutions, which are no part of the student.
 
     Raises:
         ValueError: networks that the stage cannot compare, with what differs.
@@ -58,6 +70,9 @@ class SequentialDistiller(keras.Model):
         weight_decay=0.0,
         transfer_batch_norm="batch",
         steps=None,
+        teacher_points=None,
+        student_points=None,
+        project=False,
     ):
         for network in (teacher, student):
             if network is not None:
@@ -86,8 +101,25 @@ class SequentialDistiller(keras.Model):
         weight = getattr(self.objective, "weight", (0, 0))
         if weight[0] != weight[1] and not steps:
             raise UserError(f"the weight of stage '{stage.name}' fades: give steps=…, its length")
-        self.student, self.stage, self.steps = student, stage, steps
-        self.teacher_view, student_view = self.objective.views(teacher, student)
+        self.teacher, self.student, self.stage, self.steps = teacher, student, stage, steps
+        points = teacher_points, student_points
+        self.projections = dict(project) if isinstance(project, dict) else {}
+        if project is True:
+            self.projections = bridge(teacher, student, stage.flows, points)
+        self.teacher_view, student_view = self.objective.views(
+            teacher, student, points, self.projections
+        )
+        self._settings = {
+            "temperature": temperature,
+            "hint_reduction": hint_reduction,
+            "weight_decay": weight_decay,
+            "transfer_batch_norm": transfer_batch_norm,
+            "steps": steps,
+            "teacher_points": teacher_points,
+            "student_points": student_points,
+            "project": bool(project),
+        }
+        self._flow_weights = flow_weights
         self.student_view = fuse_batch_norm(student_view)
         if not self.trainable_variables:
             raise UserError(
@@ -115,6 +147,33 @@ class SequentialDistiller(keras.Model):
         super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
         self.optimizer.build(self.trainable_variables)
 
+    def get_config(self):
+        """What a saved distiller is made again from; both networks are a part of it."""
+        weights = self._flow_weights
+        return {
+            "teacher": keras.saving.serialize_keras_object(self.teacher),
+            "student": keras.saving.serialize_keras_object(self.student),
+            "stage": self.stage.as_dict(),
+            # A flow is a tuple, which JSON has no keys of.
+            "flow_weights": weights and [[*flow, float(λ)] for flow, λ in weights.items()],
+            **self._settings,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in ("teacher", "student"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        config["stage"] = Stage.from_dict(config["stage"])
+        if config["flow_weights"]:
+            config["flow_weights"] = {(a, b): λ for a, b, λ in config["flow_weights"]}
+        return cls(**config)
+
+    def compile_from_config(self, config):
+        """As Keras', whose own builds the optimizer once more, which gives it new variables."""
+        config = keras.saving.deserialize_keras_object(config)
+        self.compile(config["optimizer"], jit_compile=config["jit_compile"])
+
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: all is built. Keras' own averages a batch over workers, which fails."""
 
@@ -135,7 +194,8 @@ class SequentialDistiller(keras.Model):
             outputs = self.student_view(images, training=self.normalizes_by_batch)
             losses = self.objective.losses(labels, targets, outputs, progress)
             loss = tf.add_n(list(losses.values()))
-            minimized = loss
+            # What the student's own regularisers ask for, as in any `fit`.
+            minimized = tf.add_n([loss, *self.student_view.losses])
             if self.weight_decay:
                 kernels = [v for v in self.trainable_variables if v.name == "kernel"]
                 minimized += self.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in kernels])

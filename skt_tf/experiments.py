@@ -27,9 +27,17 @@ from skt_tf.locks import FolderLock
 from skt_tf.memory import check_memory
 from skt_tf.methods import TEACHER, TEACHERS, stage_steps
 from skt_tf.metrics import write_metrics
-from skt_tf.networks import build, load_teacher, net_seed, weighted_layers
+from skt_tf.networks import (
+    build,
+    check_pair,
+    classifies,
+    load_teacher,
+    net_seed,
+    new_student,
+    weighted_layers,
+)
 from skt_tf.pictures import SHOWN, shown_before
-from skt_tf.points import dense_flows, flow_name
+from skt_tf.points import flow_name
 from skt_tf.progress import StageRecord
 from skt_tf.remaining import Remaining
 from skt_tf.results import (
@@ -127,12 +135,20 @@ class _Experiment:
         self.given = None
         if config.teacher and not self.results["teacher"]:
             self.given = load_teacher(config, self.dataset)
+        if not self.results["teacher"]:
+            check_pair(self.given, config, self.dataset)
         # By all workers: a network of the strategy is made by all or by none.
         waiting = {method for method, _ in self._missing()}
         if config.target_views and _transfers(config, waiting):
             teacher = self.given or build(config.teacher_depth, config, self.dataset, seed=0)
-            flows = dense_flows(config.dense_flows)
-            check_room(teacher, flows, self.dataset, config.target_views, self._targets_path)
+            check_room(
+                teacher,
+                config.flows,
+                self.dataset,
+                config.target_views,
+                self._targets_path,
+                config.points[0],
+            )
 
     def train(self):
         """Trains the teacher and all nets that are missing."""
@@ -174,7 +190,7 @@ class _Experiment:
     def _describe(self):
         """Adds what the report says of the networks, and the FSP matrices that it shows."""
         config, dataset, results = self.config, self.dataset, self.results
-        student = build(config.student_depth, config, dataset, net_seed(config, "skt", 0))
+        student = new_student(config, dataset, "skt", net_seed(config, "skt", 0))
         teacher = None
         if not results["teacher"]["failed"]:
             teacher = load_network(self._path("teacher", 0))
@@ -184,8 +200,9 @@ class _Experiment:
             if teacher:
                 results["networks"]["teacher"] = describe(teacher, images)
         if not results.get("shown") and teacher and _transfers(config, config.methods):
-            flows = dense_flows(config.dense_flows)
-            results["shown"] = shown_before(teacher, student, flows, dataset.test_images)
+            results["shown"] = shown_before(
+                teacher, student, config.flows, dataset.test_images, config.points
+            )
 
     def _prepare_folder(self):
         """Moves a run aside that is to start afresh; removes what a killed process left."""
@@ -280,26 +297,32 @@ class _Experiment:
         add_work(entry, records)
         self.results["teacher"] = {
             **entry,
-            **_accuracies(teacher, dataset),
+            **(_accuracies(teacher, dataset) if classifies(teacher, dataset) else {}),
             "parameters": teacher.count_params(),
             "final_loss": records[-1].final_loss if records else None,
         }
         self._record()
         checkpoints.clear()
-        print(f"teacher: {self.results['teacher']['accuracy']:.2%} of the test images")
+        if classifies(teacher, dataset):
+            print(f"teacher: {self.results['teacher']['accuracy']:.2%} of the test images")
+        else:
+            print(
+                f"teacher: {teacher.output_shape[-1]} classes, where {dataset.name} has "
+                f"{dataset.num_classes}: it teaches by its flows alone"
+            )
         return teacher
 
     def _flow_weights(self, teacher):
         """λ of every dense flow: the same for every net and stage of a run."""
         config, known = self.config, self.results["flow_weights"]
-        flows = dense_flows(config.dense_flows)
+        flows = config.flows
         if not _transfers(config, config.methods):
             return None
         if known is not None:
             return {flow: known[flow_name(flow)] for flow in flows}
         if config.flow_weights == "normalized":
             images = self.dataset.train_images[:WEIGHT_IMAGES]
-            weights = normalized_flow_weights(teacher, flows, images)
+            weights = normalized_flow_weights(teacher, flows, images, points=config.points[0])
         elif config.flow_weights == "equal":
             weights = dict.fromkeys(flows, 1.0)
         else:
@@ -318,13 +341,14 @@ class _Experiment:
             all_agree(self.strategy)  # The chief writes them, the others find them.
         kept = keep_targets(
             teacher,
-            dense_flows(config.dense_flows),
+            config.flows,
             self.dataset,
             config.target_views,
             config.seed,
             self._targets_path,
             config.batch_size,
             write=self.writes,
+            points=config.points[0],
         )
         if self.writes:
             all_agree(self.strategy)
@@ -334,7 +358,7 @@ class _Experiment:
         config, dataset = self.config, self.dataset
         plan, path, depth = config.stages(method), self._path(method, net), config.depth(method)
         seed = net_seed(config, method, net)
-        student = build(depth, config, dataset, seed)
+        student = new_student(config, dataset, method, seed)
         title = f"{method}, net {net + 1} of {config.nets}"
         entry = self.results["methods"].setdefault(
             method, method_entry(plan, config.iterations, student.count_params())

@@ -4,6 +4,9 @@ Yim et al., *A Gift from Knowledge Distillation*, CVPR 2017 [FSP]; Yeo et al.,
 *Sequential Knowledge Transfer …*, ICIP 2018 [SKT].
 """
 
+import difflib
+import itertools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -12,7 +15,7 @@ from skt_tf.errors import UserError
 from skt_tf.points import flow_name
 
 
-def _max_pool_to(maps, size):
+def max_pool_to(maps, size):
     """Max-pools maps [batch, height, width, channels] down to `size` (height, width)."""
     height, width = maps.shape[1:3]
     if (height, width) == tuple(size):
@@ -58,7 +61,7 @@ def fsp_matrix(first, second):
             f"maps of sizes {sizes[0]} and {sizes[1]}: one must be at most as large as "
             "the other in both directions"
         )
-    first, second = (tf.cast(_max_pool_to(maps, smaller), tf.float32) for maps in (first, second))
+    first, second = (tf.cast(max_pool_to(maps, smaller), tf.float32) for maps in (first, second))
     positions = smaller[0] * smaller[1]
     first, second = (tf.reshape(maps, [-1, positions, maps.shape[-1]]) for maps in (first, second))
     return tf.matmul(first, second, transpose_a=True) / positions
@@ -88,7 +91,7 @@ class FlowModel(keras.Model):
         return keras.tree.flatten(super().call(inputs, training=training, mask=mask))
 
 
-def flow_model(model, flows):
+def flow_model(model, flows, points=None, projections=None):
     """The part of `model` that maps images to its FSP matrices.
 
     It shares the layers of `model` and ends at the deepest point used: nothing
@@ -96,7 +99,9 @@ def flow_model(model, flows):
 
     Args:
         model: a functional `keras.Model` with a layer for each point.
-        flows: tuple of (point, point), points being layer names.
+        flows: tuple of (point, point).
+        points: {point: layer name}; None where layers have the points' names.
+        projections: {point: layer} to put behind the maps of a point, or None.
 
     Returns:
         A `keras.Model` from images to the list of FSP matrices [batch, m, n],
@@ -107,10 +112,12 @@ def flow_model(model, flows):
     """
     if not flows:
         raise UserError("no flows were given: expected at least one (point, point)")
-    matrices = [
-        FSPMatrix(name=flow_name(flow))([point_output(model, point) for point in flow])
-        for flow in flows
-    ]
+    projections, maps = projections or {}, {}
+    for point in sorted({point for flow in flows for point in flow}):
+        maps[point] = point_output(model, point, points)
+        if point in projections:
+            maps[point] = projections[point](maps[point])
+    matrices = [FSPMatrix(name=flow_name(flow))([maps[point] for point in flow]) for flow in flows]
     return FlowModel(model.inputs[0], matrices, name=f"{model.name}_flows")
 
 
@@ -129,15 +136,61 @@ def check_network(model):
         )
 
 
-def point_output(model, point):
-    """The symbolic output of the layer of `model` that is named `point`."""
-    names = [layer.name for layer in model.layers]
-    if point not in names:
-        raise UserError(f"the model '{model.name}' has no layer named '{point}'")
-    return model.get_layer(point).output
+def point_output(model, point, points=None):
+    """The symbolic maps [batch, height, width, channels] of a point of `model`.
+
+    Args:
+        model: a functional `keras.Model`.
+        point: name of the point.
+        points: {point: layer name}; None where layers have the points' names.
+
+    Raises:
+        ValueError: no layer of that name, or one that does not put out maps, once.
+    """
+    name = points[point] if points else point
+    here = f"'{name}'" if name == point else f"'{name}' (point {point})"
+    layers = {layer.name: layer for layer in model.layers}
+    if name not in layers:
+        close = difflib.get_close_matches(name, layers, n=1)
+        hint = f": did you mean '{close[0]}'?" if close and points else ""
+        raise UserError(f"the model '{model.name}' has no layer named {here}{hint}")
+    try:
+        output = layers[name].output
+    except AttributeError:
+        raise UserError(
+            f"the layer {here} of the model '{model.name}' is called several times: name a layer "
+            "that is called once"
+        ) from None
+    shape = getattr(output, "shape", ())
+    if len(shape) != 4 or None in shape[1:]:
+        raise UserError(
+            f"the layer {here} of the model '{model.name}' puts out shape {tuple(shape)}: expected "
+            "maps [batch, height, width, channels] of a known size"
+        )
+    return output
 
 
-def normalized_flow_weights(teacher, flows, images, batch_size=128):
+def check_order(model, points):
+    """Raises a ValueError unless each point lies behind the one before it.
+
+    Args:
+        model: a functional `keras.Model`.
+        points: {point: layer name}, in the order they should have.
+    """
+    for first, second in itertools.pairwise(points):
+        maps = point_output(model, first, points), point_output(model, second, points)
+        # Keras looks at nothing before the inputs of a functional model, so a model from maps
+        # to maps exists where the second depends on the first.
+        try:
+            keras.Model(*maps)
+        except ValueError:
+            raise UserError(
+                f"in the model '{model.name}', the layer '{points[second]}' (point {second}) does "
+                f"not follow from '{points[first]}' (point {first}): name points in order of depth"
+            ) from None
+
+
+def normalized_flow_weights(teacher, flows, images, batch_size=128, points=None):
     """λᵢ = 1 / mean over images of ‖Gᵢᵀ‖²: each flow's loss becomes a relative error.
 
     This project's reading, not the paper's: see docs/method.md, *Scale*.
@@ -146,8 +199,9 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128):
         teacher: a functional `keras.Model` with a layer for each point.
         flows: tuple of (point, point).
         images: training images [number, height, width, channels], one or more, as `teacher`
-            takes them.
+            takes them; or an iterable of batches of them.
         batch_size: images a forward pass.
+        points: {point: layer name} of `teacher`; None where layers have the points' names.
 
     Returns:
         A dict of flow to λ, floats, in the order of `flows`.
@@ -155,19 +209,27 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128):
     Raises:
         ValueError: no images, images of another shape, or matrices that are zero or not finite.
     """
-    if not len(images):
+    model = flow_model(teacher, flows, points)
+    if hasattr(images, "shape"):
+        images = (images[k : k + batch_size] for k in range(0, len(images), batch_size))
+
+    # A graph, since outside of one Keras holds the maps of all layers until the last is done.
+    @tf.function(autograph=False, reduce_retracing=True)
+    def matrices(batch):
+        return model(batch, training=False)
+
+    total, number = np.zeros(len(flows)), 0
+    for batch in images:
+        given, taken = tuple(batch.shape)[1:], model.input_shape[1:]
+        if len(given) != len(taken) or any(t not in (None, g) for g, t in zip(given, taken)):
+            raise UserError(
+                f"images of shape {given} were given to normalise the flows on: expected those "
+                f"that the teacher takes, {taken}"
+            )
+        total += [np.sum(np.square(matrix, dtype=np.float64)) for matrix in matrices(batch)]
+        number += len(batch)
+    if not number:
         raise UserError("no images were given to normalise the flows on: expected at least one")
-    model = flow_model(teacher, flows)
-    given, taken = np.shape(images)[1:], model.input_shape[1:]
-    if len(given) != len(taken) or any(t not in (None, g) for g, t in zip(given, taken)):
-        raise UserError(
-            f"images of shape {given} were given to normalise the flows on: expected those that "
-            f"the teacher takes, {taken}"
-        )
-    total = np.zeros(len(flows))
-    for start in range(0, len(images), batch_size):
-        matrices = model(images[start : start + batch_size], training=False)
-        total += [np.sum(np.square(matrix, dtype=np.float64)) for matrix in matrices]
     dead = [flow_name(flow) for flow, value in zip(flows, total) if not 0 < value < np.inf]
     if dead:
         raise UserError(
@@ -175,4 +237,4 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128):
             "finite, so these flows cannot be normalised: give a teacher that is trained, and "
             "images without NaN"
         )
-    return {flow: float(len(images) / value) for flow, value in zip(flows, total)}
+    return {flow: float(number / value) for flow, value in zip(flows, total)}

@@ -75,7 +75,8 @@ class Guard(keras.callbacks.Callback):
         self.progress.records.append(self._record())
         self.progress.step, self.progress.seconds, self.progress.rows = 0, 0.0, []
         if self.checkpoints:
-            self.checkpoints.save(self.progress, {"student": self.model.student.variables})
+            variables = student_variables(self.model.student, self.model.projections)
+            self.checkpoints.save(self.progress, variables)
 
     def _save_or_stop(self):
         # Asked once: a signal that comes later is answered after the next iteration, and saved.
@@ -118,12 +119,40 @@ class Guard(keras.callbacks.Callback):
         )
 
 
+class OneTraining(keras.callbacks.CallbackList):
+    """Callbacks that see the several fits of a stage as one training; `finish` ends it."""
+
+    _began = False
+
+    def on_train_begin(self, logs=None):
+        if not self._began:
+            self._began = True
+            super().on_train_begin(logs)
+
+    def on_train_end(self, logs=None):
+        self._last_logs = logs
+
+    def finish(self):
+        """The training is over, for all callbacks."""
+        super().on_train_end(self._last_logs)
+
+
+def student_variables(student, projections):
+    """{group: list of variables} of all that the stages to come depend on."""
+    layers = [projections[point] for point in sorted(projections)]
+    return {
+        "student": student.variables,
+        "projections": [variable for layer in layers for variable in layer.variables],
+    }
+
+
 def stage_variables(distiller):
     """{group: list of variables} of all that the rest of a stage depends on."""
-    student = {id(variable) for variable in distiller.student.variables}
+    groups = student_variables(distiller.student, distiller.projections)
+    known = {id(variable) for group in groups.values() for variable in group}
     return {
-        "student": distiller.student.variables,
-        "regressor": [v for v in distiller.trainable_variables if id(v) not in student],
+        **groups,
+        "regressor": [v for v in distiller.trainable_variables if id(v) not in known],
         "optimizer": distiller.optimizer.variables,
         "metrics": [v for metric in distiller.metrics for v in metric.variables],
     }

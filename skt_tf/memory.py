@@ -14,12 +14,15 @@ def check_memory(config, image_shape):
     """Raises a ValueError where training cannot fit into this machine's memory.
 
     A lower bound, from the convolutions alone: gradients need their inputs and outputs, and
-    each weight has a gradient and a momentum. A GPU's memory is its own and is not looked at.
+    each weight has a gradient and a momentum. A GPU's memory is its own and is not looked at,
+    nor are networks that are given.
     """
-    if tf.config.list_physical_devices("GPU"):
+    depths = [config.teacher_depth] * (not config.teacher)
+    depths += [config.student_depth] * (not config.student)
+    if tf.config.list_physical_devices("GPU") or not depths:
         return
     height, width, _ = image_shape
-    blocks = (max(config.teacher_depth, config.student_depth) - 2) // 6
+    blocks = (max(depths) - 2) // 6
     pixels, weights = height * width * config.width, 0
     for section in range(3):
         channels = config.width * 2**section

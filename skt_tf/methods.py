@@ -8,7 +8,7 @@ import dataclasses
 from fractions import Fraction
 
 from skt_tf.errors import UserError
-from skt_tf.points import dense_flows, disjoint_flows, flows_up_to
+from skt_tf.points import RESNET, dense_flows, disjoint_flows, flows_up_to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Stage:
         soft_weight: weight of the softened outputs at the first and at the last
             iteration of a soft task, linear in between; None stands for τ², which
             keeps the two gradients of one size whatever the temperature [KD, section 2].
+        point: the point of a hint stage, in both networks.
     """
 
     name: str
@@ -32,6 +33,22 @@ class Stage:
     iterations: dict
     flows: tuple = ()
     soft_weight: tuple | None = None
+    point: str | None = None
+
+    def as_dict(self):
+        """Plain JSON values, from which `from_dict` makes the stage again."""
+        shares = {kind: str(share) for kind, share in self.iterations.items()}
+        return {**dataclasses.asdict(self), "iterations": shares}
+
+    @classmethod
+    def from_dict(cls, values):
+        """The stage that `as_dict` was asked of."""
+        values = dict(values)
+        values["iterations"] = {k: Fraction(share) for k, share in values["iterations"].items()}
+        values["flows"] = tuple(tuple(flow) for flow in values["flows"])
+        if values["soft_weight"] is not None:
+            values["soft_weight"] = tuple(values["soft_weight"])
+        return cls(**values)
 
 
 def stage_steps(stages, budget):
@@ -55,7 +72,7 @@ TEACHER = Stage("teacher", "task", {"teacher": Fraction(1)})
 TEACHERS = "teachers"
 
 
-def stages(method, overlap="span", split=None):
+def stages(method, overlap="span", split=None, layout=RESNET):
     """The stages of a method, in order.
 
     Args:
@@ -64,13 +81,22 @@ def stages(method, overlap="span", split=None):
         split: parts of the transfer iterations for the transfer stages, in order, as a
             tuple of numbers whose sum stands for the whole; None shares them evenly. A
             method with one transfer stage has all of them.
+        layout: the `Layout` of the networks' points.
 
     Raises:
-        ValueError: an unknown method, or another number of transfer stages.
+        ValueError: an unknown method, another number of transfer stages, or points without
+            middles for a method of dense flows.
     """
     if method not in METHOD_NAMES:
         raise UserError(f"method '{method}' is unknown: expected one of {', '.join(METHOD_NAMES)}")
-    plan = _catalogue(overlap)[method]
+    if method in DENSE and not layout.middles:
+        n = layout.sections
+        raise UserError(
+            f"'{method}' transfers dense flows, which need the middles of sections beside their "
+            f"ends, and {n + 1} points were named: name {2 * n + 1} points, or take the method "
+            "'fsp', whose flows need ends alone"
+        )
+    plan = _catalogue(overlap, layout)[method]
     number = sum(bool(stage.flows) for stage in plan)
     if split is None or number < 2:
         return plan
@@ -84,9 +110,10 @@ def stages(method, overlap="span", split=None):
     )
 
 
-def _catalogue(overlap="span"):
-    disjoint, dense = disjoint_flows(), dense_flows(overlap)
-    whole, half, third = Fraction(1), Fraction(1, 2), Fraction(1, 3)
+def _catalogue(overlap="span", layout=RESNET):
+    sections = layout.sections
+    disjoint, dense = disjoint_flows(sections), dense_flows(overlap, sections)
+    whole, half = Fraction(1), Fraction(1, 2)
 
     def transfer(name, flows, share):
         return Stage(name, "transfer", {"transfer": share}, flows)
@@ -104,7 +131,7 @@ def _catalogue(overlap="span"):
         "kd": (soft_task,),
         # [FitNets] a hint to the middle layer, then softened outputs that fade.
         "hint": (
-            Stage("hint", "hint", {"hint": whole}),
+            Stage("hint", "hint", {"hint": whole}, point=layout.hint_point),
             Stage("task", "soft_task", {"task": whole}, soft_weight=(4.0, 1.0)),
         ),
         # [FSP] the disjoint flows at once.
@@ -115,12 +142,15 @@ def _catalogue(overlap="span"):
         "skt_kd": (*skt, soft_task),
         # [TIP] the dense flows, section after section from the input upwards.
         "skt_bottom_up": (
-            transfer("section1", flows_up_to(dense, 1), third),
-            transfer("section2", flows_up_to(dense, 2), third),
-            transfer("section3", dense, third),
+            *(
+                transfer(f"section{k}", flows_up_to(dense, k), whole / sections)
+                for k in range(1, sections + 1)
+            ),
             TASK,
         ),
     }
 
 
 METHOD_NAMES = tuple(_catalogue())
+# Of these methods dense flows are a part.
+DENSE = ("skt", "skt_kd", "skt_bottom_up")

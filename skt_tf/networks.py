@@ -1,9 +1,12 @@
 """The networks of an experiment."""
 
+import random
+
 import keras
 
 from skt_tf.distiller import SequentialDistiller
 from skt_tf.errors import UserError
+from skt_tf.flows import check_order
 from skt_tf.methods import TEACHERS
 from skt_tf.models import resnet
 from skt_tf.saving import load_network
@@ -30,6 +33,59 @@ def build(depth, config, dataset, seed):
     )
 
 
+def new_student(config, dataset, method, seed):
+    """The network that a net of `method` begins as.
+
+    Built for the images of `dataset`, or that of --student: with its saved weights, or with
+    new ones drawn by its own initialisers.
+
+    Raises:
+        ValueError: --student does not fit to the images.
+    """
+    if not config.student or method == TEACHERS:
+        return build(config.depth(method), config, dataset, seed)
+    student = load_network(config.student)
+    _check_images(student, "student", config, dataset)
+    if not classifies(student, dataset):
+        raise UserError(
+            f"--student={config.student} has outputs of shape {student.output_shape[1:]}, but "
+            f"{dataset.name} has {dataset.num_classes} classes"
+        )
+    return draw_weights(student, seed) if config.student_weights == "drawn" else student
+
+
+def draw_weights(network, seed):
+    """A copy of `network` whose trainable layers have new weights, by their own initialisers.
+
+    Layers without trainable weights, such as an input's standardisation, keep theirs.
+
+    Args:
+        network: a functional or Sequential `keras.Model`.
+        seed: integer that fixes the weights, and what random layers such as dropout draw.
+    """
+    copy = type(network).from_config(_seeded(network.get_config(), random.Random(seed)))
+    if not copy.built:
+        copy.build(network.input_shape)
+    for old, new in zip(network._flatten_layers(), copy._flatten_layers()):
+        if new.weights and not new.trainable_weights and not hasattr(new, "layers"):
+            new.set_weights(old.get_weights())
+            if isinstance(new, keras.layers.Normalization):
+                new.finalize_state()  # Its weights alone do not say what it subtracts.
+    return copy
+
+
+def _seeded(config, numbers):
+    """`config` with a new seed, drawn from `numbers`, wherever it has one."""
+    if isinstance(config, list | tuple):
+        return [_seeded(part, numbers) for part in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        name: numbers.getrandbits(31) if name == "seed" else _seeded(part, numbers)
+        for name, part in config.items()
+    }
+
+
 def load_teacher(config, dataset):
     """The network of --teacher.
 
@@ -37,31 +93,62 @@ def load_teacher(config, dataset):
         ValueError: it does not fit to the images, or cannot teach one of the methods.
     """
     teacher = load_network(config.teacher)
-    if teacher.input_shape[1:] != dataset.image_shape:
+    _check_images(teacher, "teacher", config, dataset)
+    if len(teacher.output_shape) != 2:
         raise UserError(
-            f"--teacher={config.teacher} takes images of shape {teacher.input_shape[1:]}, "
-            f"but those of {dataset.name} have {dataset.image_shape}"
+            f"--teacher={config.teacher} has outputs of shape {teacher.output_shape[1:]}: expected "
+            "logits, one number for each class"
         )
-    if teacher.output_shape[1:] != (dataset.num_classes,):
-        raise UserError(
-            f"--teacher={config.teacher} has outputs of shape {teacher.output_shape[1:]}, "
-            f"but {dataset.name} has {dataset.num_classes} classes"
-        )
-    _check_channels(teacher, config, dataset)
     return teacher
 
 
-def _check_channels(teacher, config, dataset):
-    """Builds every stage's distiller once, so that a misfit shows before hours of training."""
-    student = build(config.student_depth, config, dataset, seed=0)
+def classifies(network, dataset):
+    """Whether the classes of `network` can be those of `dataset`."""
+    return network.output_shape[1:] == (dataset.num_classes,)
+
+
+def _check_images(network, flag, config, dataset):
+    taken, given = network.input_shape[1:], dataset.image_shape
+    if len(taken) != 3 or any(t not in (None, g) for t, g in zip(taken, given)):
+        raise UserError(
+            f"--{flag}={getattr(config, flag)} takes images of shape {taken}, "
+            f"but those of {dataset.name} have {given}"
+        )
+
+
+def check_pair(teacher, config, dataset):
+    """Builds every stage's distiller once, so that a misfit shows before hours of training.
+
+    Args:
+        teacher: the network of --teacher; None where it will be built.
+
+    Raises:
+        ValueError: networks that a stage of a method cannot compare.
+    """
+    given = {"teacher": config.teacher, "student": config.student}
+    names = " and ".join(f"--{name}={path}" for name, path in given.items() if path)
+    if not names:
+        return
+    teacher = teacher or build(config.teacher_depth, config, dataset, seed=0)
+    points = config.points
     for method in config.methods:
+        student = new_student(config, dataset, method, 0)
         for stage in config.stages(method):
             try:
-                SequentialDistiller(teacher, student, stage, steps=1)
+                SequentialDistiller(
+                    teacher,
+                    student,
+                    stage,
+                    steps=1,
+                    teacher_points=points[0],
+                    student_points=points[1],
+                    project=config.project,
+                )
+                if stage.objective == "transfer":
+                    check_order(teacher, points[0])
+                    check_order(student, points[1])
             except UserError as error:
-                raise UserError(
-                    f"--teacher={config.teacher} cannot teach {method}: {error}"
-                ) from None
+                raise UserError(f"{names} cannot be used for {method}: {error}") from None
 
 
 def weighted_layers(network):

@@ -1,16 +1,18 @@
 """What a stage minimises.
 
 An objective says which part of each network it looks at (its *views*, Keras models
-that share the networks' layers) and compares their outputs. It knows no optimizer,
-no files and no flags. Its `names` are the parts of its loss that logs show beside the sum.
+that share the networks' layers) and compares their outputs. Views are asked for with both
+networks' {point: layer name}, or None where layers have the points' names, and with the
+{point: layer} of projections on the student's side. It knows no optimizer, no files and no
+flags. Its `names` are the parts of its loss that logs show beside the sum.
 """
 
 import keras
 import tensorflow as tf
 
 from skt_tf.errors import UserError
-from skt_tf.flows import flow_model, point_output
-from skt_tf.points import HINT_POINT, flow_name
+from skt_tf.flows import flow_model, max_pool_to, point_output
+from skt_tf.points import RESNET, flow_name
 
 
 class Transfer:
@@ -33,8 +35,11 @@ class Transfer:
         self.flows, self.weights = flows, weights
         self.names = [flow_name(flow) for flow in flows]
 
-    def views(self, teacher, student):
-        views = flow_model(teacher, self.flows), flow_model(student, self.flows)
+    def views(self, teacher, student, points=(None, None), projections=None):
+        views = (
+            flow_model(teacher, self.flows, points[0]),
+            flow_model(student, self.flows, points[1], projections),
+        )
         differing = [
             f"{flow_name(flow)} ({'×'.join(map(str, t.shape[1:]))} and "
             f"{'×'.join(map(str, s.shape[1:]))})"
@@ -45,7 +50,8 @@ class Transfer:
             raise UserError(
                 "the teacher's and the student's FSP matrices differ in shape: "
                 + ", ".join(differing)
-                + "; flows need the same channels in both networks"
+                + "; flows need the same channels in both networks, or projections on the "
+                "student's side (project)"
             )
         return views
 
@@ -62,29 +68,28 @@ class Hint:
     """½ ‖r(guided) − hint‖² between the middle layers, equation (3) of [FitNets].
 
     r is a 1×1 convolution where the channels differ, else the identity. It belongs
-    to the student's view alone: the student itself never holds it.
+    to the student's view alone: the student itself never holds it. Of maps of different
+    sizes the larger is max-pooled to the smaller, as for FSP matrices.
 
     Args:
         reduction: `"sum"` over a map's entries, or their `"mean"`; the batch is averaged.
-        point: name of the hint and of the guided layer.
+        point: the point of the hint and of the guided layer.
     """
 
     has_logits = False
     names = ()
 
-    def __init__(self, reduction="sum", point=HINT_POINT):
+    def __init__(self, reduction="sum", point=RESNET.hint_point):
         if reduction not in ("sum", "mean"):
             raise UserError(f"hint_reduction '{reduction}' is unknown: expected sum or mean")
         self.reduce = tf.reduce_sum if reduction == "sum" else tf.reduce_mean
         self.point = point
 
-    def views(self, teacher, student):
-        hint, guided = point_output(teacher, self.point), point_output(student, self.point)
-        if hint.shape[1:3] != guided.shape[1:3]:
-            raise UserError(
-                f"the maps at '{self.point}' differ in size: {hint.shape[1:3]} in the teacher, "
-                f"{guided.shape[1:3]} in the student"
-            )
+    def views(self, teacher, student, points=(None, None), projections=None):
+        del projections  # The regressor does what they do.
+        hint = point_output(teacher, self.point, points[0])
+        guided = point_output(student, self.point, points[1])
+        hint, guided = _same_size(hint, guided)
         if hint.shape[-1] != guided.shape[-1]:
             # Seeded, for the same run twice must give the same bytes.
             start = keras.initializers.HeNormal(seed=0)
@@ -99,14 +104,46 @@ class Hint:
         return {"hint": 0.5 * tf.reduce_mean(self.reduce(error, axis=[1, 2, 3]))}
 
 
+def _same_size(*maps):
+    """Both maps, the larger max-pooled to the smaller."""
+    sizes = [tuple(each.shape[1:3]) for each in maps]
+    smaller = tuple(map(min, zip(*sizes)))
+    if smaller not in sizes:
+        raise UserError(
+            f"the hint's maps have sizes {sizes[0]} in the teacher and {sizes[1]} in the student: "
+            "one must be at most as large as the other in both directions"
+        )
+    return [
+        each if size == smaller else _MaxPoolTo(smaller)(each) for each, size in zip(maps, sizes)
+    ]
+
+
+@keras.saving.register_keras_serializable(package="skt_tf")
+class _MaxPoolTo(keras.layers.Layer):
+    """Max-pools maps down to `size` (height, width)."""
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = tuple(size)
+
+    def call(self, maps):
+        return max_pool_to(maps, self.size)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self.size, input_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
+
+
 class Task:
     """Softmax cross-entropy with the labels."""
 
     has_logits = True
     names = ()
 
-    def views(self, teacher, student):
-        del teacher
+    def views(self, teacher, student, points=(None, None), projections=None):
+        del teacher, points, projections
         return None, student
 
     def losses(self, labels, targets, outputs, progress):
@@ -133,7 +170,8 @@ class SoftTask(Task):
         self.temperature = temperature
         self.weight = weight or (temperature**2, temperature**2)
 
-    def views(self, teacher, student):
+    def views(self, teacher, student, points=(None, None), projections=None):
+        del points, projections
         classes = [network.outputs[0].shape[-1] for network in (teacher, student)]
         if classes[0] != classes[1]:
             raise UserError(
@@ -168,7 +206,7 @@ def objective(stage, *, flow_weights=None, temperature=3.0, hint_reduction="sum"
         case "transfer":
             return Transfer(stage.flows, flow_weights)
         case "hint":
-            return Hint(hint_reduction)
+            return Hint(hint_reduction, stage.point or RESNET.hint_point)
         case "task":
             return Task()
         case "soft_task":

@@ -1,13 +1,105 @@
 """Flow points and flows by name, without TensorFlow.
 
-A network has a stem, which ends at `p0`, and sections k = 1, 2, 3, each with a middle
+A network has a stem, which ends at `p0`, and sections k = 1, 2, 3, …, each with a middle
 `m<k>` and an end `p<k>`. A flow is a pair of points. [FSP] and [SKT] as in flows.py.
 """
+
+import dataclasses
 
 from skt_tf.errors import UserError
 
 SECTIONS = 3
-HINT_POINT = "m2"  # The middle of the network, where [FitNets] gives its hint.
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Which flow points a pair of networks has.
+
+    Attributes:
+        sections: n₀, the number of sections.
+        middles: whether each section has a middle beside its end.
+    """
+
+    sections: int = SECTIONS
+    middles: bool = True
+
+    @property
+    def points(self):
+        """The names of the points in order of depth: `p0`, `m1`, `p1`, `m2`, …"""
+        names = ["p0"]
+        for k in range(1, self.sections + 1):
+            names += [f"m{k}", f"p{k}"] if self.middles else [f"p{k}"]
+        return tuple(names)
+
+    @property
+    def hint_point(self):
+        """The middle of the network, where [FitNets] gives its hint."""
+        return self.points[len(self.points) // 2]
+
+    def flows(self, overlap="span"):
+        """All flows of these points: the dense ones, or without middles the disjoint ones."""
+        if self.middles:
+            return dense_flows(overlap, self.sections)
+        return disjoint_flows(self.sections)
+
+    def named(self, layers):
+        """{point: layer name}, for layer names in order of depth; None stands for the points' own.
+
+        Raises:
+            ValueError: another number of names than there are points.
+        """
+        if layers is None:
+            return dict(zip(self.points, self.points))
+        if len(layers) != len(self.points):
+            raise UserError(
+                f"{len(layers)} layers were named for the points {', '.join(self.points)}: "
+                "expected a layer for each"
+            )
+        return dict(zip(self.points, layers))
+
+
+# Of the networks that are built here.
+RESNET = Layout()
+
+
+def layout(*lists, sections=None):
+    """The `Layout` of lists of layer names, in order of depth.
+
+    Args:
+        lists: of each network its layer names, or None for the points' own names. 2n+1 names are
+            the ends and middles of n sections, n+1 of them the ends alone.
+        sections: n, where a number of names could mean both, such as 5: the ends and middles
+            of two sections, unless `sections` says 4.
+
+    Raises:
+        ValueError: numbers that differ, or that are neither, or a name that comes twice.
+    """
+    given = [tuple(names) for names in lists if names is not None]
+    for names in given:
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise UserError(f"the layer '{twice[0]}' is named for two points: expected one each")
+    number = len(given[0]) if given else 2 * (sections or SECTIONS) + 1
+    if len(given) < len(lists) and given:  # The other network has the points' own names.
+        given.append(Layout(sections or SECTIONS).points)
+    if any(len(names) != number for names in given):
+        raise UserError(
+            f"{len(given[0])} and {len(given[1])} points: expected as many of the teacher as of "
+            f"the student ({' '.join(given[0])} and {' '.join(given[1])})"
+        )
+    if sections is None:
+        middles = number % 2 == 1
+        sections = (number - 1) // 2 if middles else number - 1
+    else:
+        middles = number == 2 * sections + 1
+    if sections < 1 or number != len(Layout(sections, middles).points):
+        raise UserError(
+            f"{number} points for {sections} sections: expected {2 * sections + 1}, their ends and "
+            f"middles, or {sections + 1}, their ends alone"
+            if sections >= 1
+            else f"{number} points: expected 2n+1, the ends and middles of n sections, or n+1"
+        )
+    return Layout(sections, middles)
 
 
 def check_depth(depth):

@@ -76,9 +76,11 @@ def _print(results):
 def _title(results):
     config = results["config"]
     name = results["experiment"].replace("_", " ").capitalize()
+    student = config["student_depth"]
+    if config.get("student"):
+        student = pathlib.Path(config["student"]).stem
     return (
-        f"{name}, {results['dataset']}: {results['teacher']['depth']} layers teach "
-        f"{config['student_depth']}, "
+        f"{name}, {results['dataset']}: {results['teacher']['depth']} layers teach {student}, "
         f"{config['nets']} net{'s' * (config['nets'] > 1)} a method"
     )
 

@@ -7,7 +7,7 @@ from skt_tf.files import DRAFT, read_json
 from skt_tf.locks import LOCK
 from skt_tf.methods import TEACHERS, stage_steps
 from skt_tf.packing import unpack
-from skt_tf.points import dense_flows, flow_name
+from skt_tf.points import flow_name, layout
 
 RESULTS = "results.json"
 
@@ -99,7 +99,7 @@ def _read(path):
         results = read_json(path)
         teachers = [results["teacher"]] if results["teacher"] is not None else []
         weights = results["flow_weights"]
-        flows = {flow_name(flow) for flow in dense_flows(results["config"]["dense_flows"])}
+        flows = {flow_name(flow) for flow in _flows(results["config"])}
         sound = (
             isinstance(results["dataset"], str)
             and isinstance(results["config"], dict)
@@ -120,6 +120,12 @@ def _read(path):
             "--output_dir"
         )
     return results
+
+
+def _flows(config):
+    """All flows of a run, from its configuration as results.json has it."""
+    points = config.get("teacher_points"), config.get("student_points")
+    return layout(*points, sections=config.get("sections")).flows(config["dense_flows"])
 
 
 def network_path(folder, method, net):

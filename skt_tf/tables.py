@@ -26,7 +26,7 @@ def summary(results):
     for name, (accuracy, entry) in entries.items():
         ensemble, paper = entry.get("ensemble"), said.get(name)
         compared = name not in ("teacher", TEACHERS, BASELINE)
-        row = [name, "failed" if accuracy is None else percent(accuracy)]
+        row = [name, "failed" if entry.get("failed") else percent(accuracy)]
         row += [percent(ensemble)] * several
         row += [points(accuracy, baseline if compared else None)]
         row += [f"{entry['iterations']:,}", f"{entry['seconds']:,.0f}"]

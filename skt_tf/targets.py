@@ -83,7 +83,9 @@ class KeptTargets:
             return tf.concat(views, axis=0).numpy()
 
 
-def keep_targets(teacher, flows, dataset, views, seed, path, batch_size=128, write=True):
+def keep_targets(
+    teacher, flows, dataset, views, seed, path, batch_size=128, write=True, points=None
+):
     """Computes the teacher's FSP matrices of all views.
 
     Args:
@@ -95,6 +97,7 @@ def keep_targets(teacher, flows, dataset, views, seed, path, batch_size=128, wri
         path: of the file, written whole or not at all.
         batch_size: images a forward pass.
         write: False where another process has just written the file.
+        points: {point: layer name} of `teacher`; None where layers have the points' names.
 
     Returns:
         `KeptTargets`.
@@ -102,7 +105,7 @@ def keep_targets(teacher, flows, dataset, views, seed, path, batch_size=128, wri
     Raises:
         ValueError: the file does not fit on its disk, or a matrix does not fit into float16.
     """
-    view = flow_model(teacher, flows)
+    view = flow_model(teacher, flows, points)
     kept = _planned(view, flows, dataset, views, seed, path)
     if not write:
         if not kept.path.exists():
@@ -138,9 +141,9 @@ def keep_targets(teacher, flows, dataset, views, seed, path, batch_size=128, wri
     return kept
 
 
-def check_room(teacher, flows, dataset, views, path):
+def check_room(teacher, flows, dataset, views, path, points=None):
     """Raises a ValueError where `keep_targets` would find too little room on the disk."""
-    _check_room(_planned(flow_model(teacher, flows), flows, dataset, views, 0, path))
+    _check_room(_planned(flow_model(teacher, flows, points), flows, dataset, views, 0, path))
 
 
 def _planned(view, flows, dataset, views, seed, path):

@@ -6,15 +6,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skt_tf.batches import EVALUATION_BATCH, evaluation_batches, training_batches
+from skt_tf.batches import EVALUATION_BATCH
 from skt_tf.distiller import SequentialDistiller
 from skt_tf.distribution import all_agree
 from skt_tf.errors import UserError
-from skt_tf.guard import Guard
+from skt_tf.guard import Guard, OneTraining, student_variables
 from skt_tf.methods import stage_steps
 from skt_tf.pictures import matrices
-from skt_tf.points import dense_flows
 from skt_tf.progress import Progress
+from skt_tf.projections import bridge
 from skt_tf.remaining import duration
 from skt_tf.schedules import learning_rate
 from skt_tf.stopping import steps_in_peace
@@ -35,6 +35,7 @@ def run_stages(
     shown=None,
     remaining=None,
     logs=None,
+    callbacks=(),
 ):
     """Trains `student` in place through the stages of `plan`.
 
@@ -42,7 +43,7 @@ def run_stages(
         plan: tuple of `Stage`s.
         student: the network to train.
         teacher: the frozen teacher, or None where no stage needs one.
-        dataset: a `skt_tf.datasets.Dataset`.
+        dataset: a `skt_tf.datasets.Dataset`, or a `skt_tf.streams.Stream`.
         config: the run's `Config`.
         seed: of data order and augmentation.
         flow_weights: {flow: λ} for transfer stages.
@@ -53,6 +54,8 @@ def run_stages(
             transfer stage records at its end, or None.
         remaining: the experiment's `Remaining`, for a line after each stage, or None.
         logs: folder for TensorBoard's logs, one folder a stage, or None.
+        callbacks: Keras callbacks, each of which sees every stage as one training. One that
+            stops training ends the stage; the next one begins.
 
     Returns:
         One `StageRecord` for each stage.
@@ -68,8 +71,13 @@ def run_stages(
             "for all"
         )
     steps = stage_steps(plan, config.iterations)
+    points, projections = config.points, {}
+    if config.project:
+        # Of all stages, since each goes on training the last one's.
+        flows = tuple(flow for stage in plan for flow in stage.flows)
+        projections = bridge(teacher, student, flows, points) if flows else {}
     if progress.records and not progress.step:
-        checkpoints.restore({"student": student.variables})
+        checkpoints.restore(student_variables(student, projections))
     for number in range(len(progress.records), len(plan)):
         stage, length = plan[number], steps[number]
         print(f"\n{title}, stage {number + 1} of {len(plan)}: {stage.name}, {length} iterations")
@@ -85,6 +93,9 @@ def run_stages(
             weight_decay=config.weight_decay,
             transfer_batch_norm=config.transfer_batch_norm,
             steps=length,
+            teacher_points=points[0],
+            student_points=points[1],
+            project=projections,
         )
         rate = learning_rate(
             config.schedule,
@@ -100,7 +111,7 @@ def run_stages(
             -(-length // config.evaluations),
             rate,
             config.rate_flag(stage.objective),
-            "test_accuracy" if dataset.validation_images is None else "validation_accuracy",
+            f"{dataset.part}_accuracy",
             checkpoints,
             title,
         )
@@ -109,13 +120,13 @@ def run_stages(
         stream = 0 if distiller.objective.has_logits else 1 + number
         views = {"kept": kept, "flows": stage.flows} if kept and stage.flows else {}
         with steps_in_peace():
-            callbacks = [guard]
+            watching = list(callbacks)
             if logs:
                 folder = str(logs / f"{number + 1}_{stage.name}")
-                callbacks.append(keras.callbacks.TensorBoard(folder, write_graph=False))
-            _fit(distiller, callbacks, dataset, config.batch_size, seed, stream=stream, **views)
+                watching.append(keras.callbacks.TensorBoard(folder, write_graph=False))
+            _fit(distiller, guard, watching, dataset, config, seed, stream=stream, **views)
             if shown is not None and stage.flows:
-                guard.matrices = matrices(student, dense_flows(config.dense_flows), shown)
+                guard.matrices = matrices(student, config.flows, shown, points[1])
             guard.finish()
         if remaining:
             _say_what_remains(remaining, title, plan, steps, progress.records)
@@ -137,17 +148,14 @@ def _say_what_remains(remaining, title, plan, steps, records):
     )
 
 
-def _fit(distiller, callbacks, dataset, batch_size, seed, **views):
-    """Fits until all steps are done; each of Keras' epochs is an interval of the log.
-
-    The first of the `callbacks` is the stage's `Guard`.
-    """
-    guard = callbacks[0]
+def _fit(distiller, guard, callbacks, dataset, config, seed, **views):
+    """Fits until all steps are done; each of Keras' epochs is an interval of the log."""
     watched = None
     # Without the head's training, accuracy would say nothing.
     if distiller.objective.has_logits:
-        watched = evaluation_batches(*dataset.watched)
+        watched = dataset.watched_batches()
     progress, steps, interval = guard.progress, guard.steps, guard.interval
+    training = [OneTraining(callbacks)] if callbacks else []
     while progress.step < steps:
         # Keras wants epochs of one length: the rest of an interval that was begun before, and
         # a shorter last one, are fits of their own, with the same optimizer and batches.
@@ -155,28 +163,46 @@ def _fit(distiller, callbacks, dataset, batch_size, seed, **views):
         first = progress.step // interval
         number = (steps - progress.step) // interval if length == interval else 1
         distiller.fit(
-            training_batches(dataset, batch_size, seed, steps, start=progress.step, **views),
+            dataset.training_batches(config.batch_size, seed, steps, start=progress.step, **views),
             initial_epoch=first,
             epochs=first + number,
             steps_per_epoch=length,
             shuffle=False,
-            callbacks=callbacks,
+            callbacks=[guard, *training],
             verbose=1 if sys.stdout.isatty() else 2,
             validation_data=watched,
         )
+        if distiller.stop_training:
+            break
+    for callback in training:
+        callback.finish()
 
 
 def probabilities(network, images):
     """Softmax outputs of `network` for images: [number, classes], float32, NumPy."""
 
+    outputs = _softmax(network)
+    batches = np.split(images, range(EVALUATION_BATCH, len(images), EVALUATION_BATCH))
+    return np.concatenate([outputs(batch) for batch in batches])
+
+
+def _softmax(network):
     # A graph, since outside of one Keras holds the maps of all layers until the last is done.
     # And not that of `predict`, whose copies of the images would take as much again.
     @tf.function(autograph=False, reduce_retracing=True)
     def outputs(batch):
         return tf.nn.softmax(tf.cast(network(batch, training=False), tf.float32))
 
-    batches = np.split(images, range(EVALUATION_BATCH, len(images), EVALUATION_BATCH))
-    return np.concatenate([outputs(batch) for batch in batches])
+    return outputs
+
+
+def accuracy_over(network, batches):
+    """The share of images whose most probable class is their label, over batches of (images, labels); each is read, and let go of, in turn."""
+    outputs, hits, number = _softmax(network), 0, 0
+    for images, labels in batches:
+        hits += int(np.sum(np.argmax(outputs(images), axis=1) == np.ravel(labels)))
+        number += len(images)
+    return hits / number
 
 
 def accuracy(network, images, labels):

@@ -60,7 +60,8 @@ def run(config):
 
 def _pairs(folder, results, measure, hits):
     """(name, accuracy in results.json, measured accuracy) of everything that has one."""
-    if not results["teacher"].get("failed"):
+    # A teacher of other classes has none.
+    if results["teacher"]["accuracy"] is not None:
         found = hits([measure(network_path(folder, "teacher", 0))])
         yield "teacher", results["teacher"]["accuracy"], found
     for method, entry in results["methods"].items():

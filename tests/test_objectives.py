@@ -173,9 +173,19 @@ def test_a_regressor_starts_from_the_same_weights_in_every_run(network, teacher)
     assert np.array_equal(first.kernel.numpy(), second.kernel.numpy())
 
 
-def test_hints_of_other_map_sizes_are_refused_with_both(network, teacher):
-    with pytest.raises(UserError, match=r"'m2' differ in size: \(4, 4\) .*, \(6, 6\)"):
-        Hint().views(teacher, network(0, shape=(12, 12, 1)))
+def test_of_hints_of_other_map_sizes_the_larger_is_pooled(network, teacher):
+    student = network(0, shape=(16, 16, 1))
+    _, guided = Hint().views(teacher, student)
+    images = np.random.default_rng(0).normal(size=(3, 16, 16, 1)).astype(np.float32)
+    maps = keras.Model(student.input, student.get_layer("m2").output)(images).numpy()
+    assert maps.shape == (3, 8, 8, 4)
+    expected = maps.reshape(3, 4, 2, 4, 2, 4).max(axis=(2, 4))
+    assert np.array_equal(guided(images), expected)
+
+
+def test_hints_of_which_neither_map_is_the_larger_are_refused_with_both(network):
+    with pytest.raises(UserError, match=r"sizes \(4, 8\) in the teacher and \(8, 4\)"):
+        Hint().views(network(0, shape=(8, 16, 1)), network(1, shape=(16, 8, 1)))
 
 
 def test_the_task_looks_at_the_student_alone(student):
