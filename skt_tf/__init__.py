@@ -13,18 +13,23 @@ _HOME = {
     "SequentialDistiller": "distiller",
     "Stage": "methods",
     "UserError": "errors",
+    "Distilled": "distilling",
+    "FSPDistillation": "fsp_distillation",
     "dense_flows": "points",
     "disjoint_flows": "points",
+    "distill": "distilling",
     "export_saved_model": "exporting",
     "flow_model": "flows",
     "fold_batch_norm": "folding",
     "fsp_matrix": "flows",
     "keep_targets": "targets",
+    "layout": "points",
     "load_dataset": "datasets",
     "normalized_flow_weights": "flows",
     "resnet": "models",
     "stages": "methods",
     "training_batches": "batches",
+    "with_flows": "fsp_distillation",
 }
 
 __all__ = sorted(_HOME)

@@ -5,6 +5,7 @@ import functools
 import pathlib
 import socket
 import urllib.request
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -113,6 +114,19 @@ class Dataset:
     def watched_batches(self):
         """A `tf.data.Dataset` of all that is watched, for evaluation."""
         return evaluation_batches(*self.watched)
+
+    def sample(self, number):
+        """Up to `number` of the training images, evenly spread over all of them."""
+        chosen = np.linspace(0, len(self.train_images) - 1, min(number, len(self.train_images)))
+        return self.train_images[chosen.round().astype(int)]
+
+    @functools.cached_property
+    def digest(self):
+        """A number that other images or labels would hardly have."""
+        total = 0
+        for part in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            total = zlib.crc32(np.ascontiguousarray(part), total)
+        return f"{total:08x}"
 
     def first(self, number):
         """The same with the first `number` training images alone."""

@@ -5,6 +5,7 @@ same command finds it and goes on with what is missing.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -21,7 +22,6 @@ from skt_tf.distribution import all_agree, distribution_strategy, is_chief
 from skt_tf.environment import environment
 from skt_tf.errors import Diverged, UserError
 from skt_tf.files import remove_drafts, write_json
-from skt_tf.flows import normalized_flow_weights
 from skt_tf.folding import fold_batch_norm
 from skt_tf.locks import FolderLock
 from skt_tf.memory import check_memory
@@ -31,6 +31,7 @@ from skt_tf.networks import (
     build,
     check_pair,
     classifies,
+    flow_weights,
     load_teacher,
     net_seed,
     new_student,
@@ -56,9 +57,6 @@ from skt_tf.results import (
 from skt_tf.saving import load_network, save_network
 from skt_tf.targets import check_room, keep_targets
 from skt_tf.training import accuracy, ensemble_accuracy, probabilities, run_stages
-
-# Enough for a mean within one percent, and ten seconds instead of a minute.
-WEIGHT_IMAGES = 10_000
 
 
 def run(config):
@@ -135,8 +133,8 @@ class _Experiment:
         self.given = None
         if config.teacher and not self.results["teacher"]:
             self.given = load_teacher(config, self.dataset)
-        if not self.results["teacher"]:
-            check_pair(self.given, config, self.dataset)
+        if not self.results["teacher"] and (config.teacher or config.student):
+            self._check_networks()
         # By all workers: a network of the strategy is made by all or by none.
         waiting = {method for method, _ in self._missing()}
         if config.target_views and _transfers(config, waiting):
@@ -149,6 +147,19 @@ class _Experiment:
                 self._targets_path,
                 config.points[0],
             )
+
+    def _check_networks(self):
+        """Whether the networks that are given fit together, before hours of training."""
+        config, dataset = self.config, self.dataset
+        given = {"teacher": config.teacher, "student": config.student}
+        names = " and ".join(f"--{name}={path}" for name, path in given.items() if path)
+        teacher = self.given or build(config.teacher_depth, config, dataset, seed=0)
+        for method in config.methods:
+            student = new_student(config, dataset, method, 0)
+            try:
+                check_pair(teacher, student, dataclasses.replace(config, methods=(method,)))
+            except UserError as error:
+                raise UserError(f"{names} cannot be used for {method}: {error}") from None
 
     def train(self):
         """Trains the teacher and all nets that are missing."""
@@ -320,13 +331,7 @@ class _Experiment:
             return None
         if known is not None:
             return {flow: known[flow_name(flow)] for flow in flows}
-        if config.flow_weights == "normalized":
-            images = self.dataset.train_images[:WEIGHT_IMAGES]
-            weights = normalized_flow_weights(teacher, flows, images, points=config.points[0])
-        elif config.flow_weights == "equal":
-            weights = dict.fromkeys(flows, 1.0)
-        else:
-            weights = dict(zip(flows, config.flow_weights, strict=True))
+        weights = flow_weights(config, teacher, self.dataset)
         self.results["flow_weights"] = {flow_name(flow): λ for flow, λ in weights.items()}
         self._record()
         return weights

@@ -1,5 +1,6 @@
 """Images and labels of a user's own, as training takes them: arrays, or a tf.data.Dataset."""
 
+import functools
 import zlib
 
 import numpy as np
@@ -102,6 +103,12 @@ class Stream:
                 f"{self._classes - 1}, for the student's {self._classes} classes"
             )
 
+    @functools.cached_property
+    def _tensors(self):
+        """One copy for all stages."""
+        with tf.device("CPU"):
+            return tuple(tf.constant(part) for part in self._train)
+
     def training_batches(self, batch_size, seed, steps, *, stream=0, start=0):
         """Batches of (images, labels) for the iterations `start` … `steps` − 1 of a stage.
 
@@ -112,8 +119,7 @@ class Stream:
             # Joined over the epochs' ends, for every batch to have one size.
             batches = self._train.repeat().rebatch(batch_size, drop_remainder=True)
             return batches.skip(start).take(steps - start).prefetch(tf.data.AUTOTUNE)
-        with tf.device("CPU"):
-            images, labels = (tf.constant(part) for part in self._train)
+        images, labels = self._tensors
         order = tf.random.split([seed, stream], 2)[0]
 
         def batch(step):

@@ -197,7 +197,12 @@ def _softmax(network):
 
 
 def accuracy_over(network, batches):
-    """The share of images whose most probable class is their label, over batches of (images, labels); each is read, and let go of, in turn."""
+    """The share of images whose most probable class is their label.
+
+    Args:
+        network: a `keras.Model`.
+        batches: an iterable of (images, labels).
+    """
     outputs, hits, number = _softmax(network), 0, 0
     for images, labels in batches:
         hits += int(np.sum(np.argmax(outputs(images), axis=1) == np.ravel(labels)))
