@@ -20,6 +20,7 @@ from skt_tf.files import read_json, remove_drafts, write_json
 from skt_tf.flows import check_network
 from skt_tf.folding import fold_batch_norm
 from skt_tf.locks import FolderLock
+from skt_tf.methods import stages
 from skt_tf.metrics import write_metrics
 from skt_tf.networks import check_pair, flow_weights
 from skt_tf.points import flow_name
@@ -171,6 +172,8 @@ def _config(method, teacher, options, settings):
             close = difflib.get_close_matches(name, [*SETTINGS, *options], n=1)
             hint = f"did you mean {close[0]}?" if close else f"expected {', '.join(SETTINGS)}"
             raise UserError(f"distill has no setting '{name}': {hint}")
+    if teacher is None and any(stage.objective != "task" for stage in stages(method)):
+        raise UserError(f"the method '{method}' needs a teacher and none was given")
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
     # The networks are here, not in files.
     names = {"teacher": teacher and "teacher", "student": "student"}

@@ -154,13 +154,16 @@ def point_output(model, point, points=None):
         close = difflib.get_close_matches(name, layers, n=1)
         hint = f": did you mean '{close[0]}'?" if close and points else ""
         raise UserError(f"the model '{model.name}' has no layer named {here}{hint}")
-    try:
-        output = layers[name].output
-    except AttributeError:
+    # Not the layer's own output: it may have been called in other models too.
+    graph = getattr(model, "_functional", None) or model
+    nodes = itertools.chain(*graph._nodes_by_depth.values())
+    nodes = [node for node in nodes if node.operation is layers[name]]
+    if len(nodes) != 1:
         raise UserError(
-            f"the layer {here} of the model '{model.name}' is called several times: name a layer "
-            "that is called once"
-        ) from None
+            f"the layer {here} of the model '{model.name}' is called {len(nodes)} times: name a "
+            "layer that is called once"
+        )
+    output = nodes[0].outputs[0]
     shape = getattr(output, "shape", ())
     if len(shape) != 4 or None in shape[1:]:
         raise UserError(
@@ -210,8 +213,9 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128, points=None)
         ValueError: no images, images of another shape, or matrices that are zero or not finite.
     """
     model = flow_model(teacher, flows, points)
+    batches = images
     if hasattr(images, "shape"):
-        images = (images[k : k + batch_size] for k in range(0, len(images), batch_size))
+        batches = (images[k : k + batch_size] for k in range(0, len(images), batch_size))
 
     # A graph, since outside of one Keras holds the maps of all layers until the last is done.
     @tf.function(autograph=False, reduce_retracing=True)
@@ -219,7 +223,7 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128, points=None)
         return model(batch, training=False)
 
     total, number = np.zeros(len(flows)), 0
-    for batch in images:
+    for batch in batches:
         given, taken = tuple(batch.shape)[1:], model.input_shape[1:]
         if len(given) != len(taken) or any(t not in (None, g) for g, t in zip(given, taken)):
             raise UserError(

@@ -132,7 +132,8 @@ def check_pair(teacher, student, config):
     """
     points = config.points
     for method in config.methods:
-        for stage in config.stages(method):
+        # The one of most flows first, for an error to list all that differ.
+        for stage in sorted(config.stages(method), key=lambda stage: -len(stage.flows)):
             if stage.objective == "transfer":
                 check_order(teacher, points[0])
                 check_order(student, points[1])
