@@ -41,7 +41,7 @@ def test_a_loss_of_keras_distiller_is_the_formula(network, batch, reference_fsp)
 
 
 def test_a_network_with_flows_is_the_same_network(pair, batch):
-    teacher, student = pair
+    _, student = pair
     wide = skt_tf.with_flows(student, FLOWS)
     assert np.array_equal(wide(batch[0]), student(batch[0]))
     assert {id(v) for v in wide.variables} == {id(v) for v in student.variables}
@@ -90,7 +90,7 @@ def test_a_distiller_of_keras_with_flows_is_saved_and_loaded_in_safe_mode(pair, 
 
 def test_networks_without_the_flow_are_refused_with_what_to_do(pair, network):
     teacher, student = pair
-    with pytest.raises(UserError, match="student 'resnet8' has no layer 'p0_p1'.*with_flows"):
+    with pytest.raises(UserError, match=r"student 'resnet8' has no layer 'p0_p1'.*with_flows"):
         keras.distillation.Distiller(
             skt_tf.with_flows(teacher, FLOWS), student, skt_tf.FSPDistillation(("p0", "p1"))
         )
