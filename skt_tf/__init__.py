@@ -5,7 +5,7 @@ Importing it loads nothing heavy: each name below is fetched on first use.
 
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "Dataset": "datasets",
@@ -23,6 +23,7 @@ _HOME = {
     "fold_batch_norm": "folding",
     "fsp_matrix": "flows",
     "keep_targets": "targets",
+    "Layout": "points",
     "layout": "points",
     "load_dataset": "datasets",
     "normalized_flow_weights": "flows",

@@ -60,7 +60,8 @@ class Distilled:
         student: the trained student, the same `keras.Model` that was given.
         history: {stage: {column: list}}: for each stage what it logged, `step` (iterations of
             the stage so far), `learning_rate` at that step, `loss` and its parts as means since
-            the row before, and `validation_accuracy` where the stage trains the whole network.
+            the row before, and `validation_accuracy` where the stage trains the whole network
+            (`test_accuracy` where a `skt_tf.Dataset` has no images held out).
         accuracy: the share of the validation images that the student classifies rightly after
             its last iteration; None without `validation_data`.
         flow_weights: {flow: λ} of the transfer loss, or None where nothing was transferred.
@@ -88,6 +89,7 @@ def distill(
     output_dir=None,
     *,
     callbacks=(),
+    verbose="auto",
     **settings,
 ):
     """Trains `student` by a method with the help of `teacher`, stage by stage.
@@ -121,6 +123,7 @@ def distill(
             written.
         callbacks: Keras callbacks; each sees every stage as one training, and one that stops
             training ends the stage.
+        verbose: as in `fit`: 0 prints nothing, 1 a progress bar, 2 a line an interval.
         **settings: further settings, named and meant as the command line's flags: see
             `skt_tf.distilling.SETTINGS`.
 
@@ -159,7 +162,7 @@ def distill(
         with contextlib.ExitStack() as stack:
             if output_dir is not None:
                 stack.enter_context(FolderLock(output_dir))
-            return _Distillation(config, teacher, student, data, output_dir).run(callbacks)
+            return _Distillation(config, teacher, student, data, output_dir).run(callbacks, verbose)
     except UserError as error:
         # The checks are those of the command line.
         error.args = (re.sub(r"--(?=[a-z])", "", str(error)), *error.args[1:])
@@ -232,10 +235,11 @@ class _Distillation:
             "accuracy": None,
         }
 
-    def run(self, callbacks):
+    def run(self, callbacks, verbose):
         checkpoints = self._go_on()
         if self.record["history"] is not None:
-            print(f"{self.folder} holds this distillation, finished: it is taken from there")
+            if verbose:
+                print(f"{self.folder} holds this distillation, finished: it is taken from there")
             self.student.load_weights(self.folder / "student.keras")
             return self._result()
         config, plan = self.config, self.config.stages(self.config.methods[0])
@@ -255,6 +259,7 @@ class _Distillation:
             checkpoints=checkpoints,
             title=f"{config.methods[0]}, {self.student.name}",
             callbacks=callbacks,
+            verbose=verbose,
         )
         watched = self.data.watched_batches()
         self.record |= {

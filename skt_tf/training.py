@@ -36,6 +36,7 @@ def run_stages(
     remaining=None,
     logs=None,
     callbacks=(),
+    verbose="auto",
 ):
     """Trains `student` in place through the stages of `plan`.
 
@@ -56,6 +57,8 @@ def run_stages(
         logs: folder for TensorBoard's logs, one folder a stage, or None.
         callbacks: Keras callbacks, each of which sees every stage as one training. One that
             stops training ends the stage; the next one begins.
+        verbose: 0 prints nothing, 1 Keras' progress bar, 2 a line an interval; "auto" is 1 on
+            a terminal, else 2.
 
     Returns:
         One `StageRecord` for each stage.
@@ -64,6 +67,8 @@ def run_stages(
         Diverged: the loss of a stage is no longer a finite number.
         ValueError: the checkpoints cannot be used, or workers see different ones.
     """
+    if verbose == "auto":
+        verbose = 1 if sys.stdout.isatty() else 2
     progress = checkpoints.newest() if checkpoints else Progress()
     if not all_agree(tf.distribute.get_strategy(), str(progress.iterations)):
         raise UserError(
@@ -80,8 +85,11 @@ def run_stages(
         checkpoints.restore(student_variables(student, projections))
     for number in range(len(progress.records), len(plan)):
         stage, length = plan[number], steps[number]
-        print(f"\n{title}, stage {number + 1} of {len(plan)}: {stage.name}, {length} iterations")
-        if progress.step:
+        if verbose:
+            print(
+                f"\n{title}, stage {number + 1} of {len(plan)}: {stage.name}, {length} iterations"
+            )
+        if progress.step and verbose:
             print(f"going on after iteration {progress.step}")
         distiller = SequentialDistiller(
             teacher,
@@ -124,7 +132,7 @@ def run_stages(
             if logs:
                 folder = str(logs / f"{number + 1}_{stage.name}")
                 watching.append(keras.callbacks.TensorBoard(folder, write_graph=False))
-            _fit(distiller, guard, watching, dataset, config, seed, stream=stream, **views)
+            _fit(distiller, guard, watching, dataset, config, seed, verbose, stream=stream, **views)
             if shown is not None and stage.flows:
                 guard.matrices = matrices(student, config.flows, shown, points[1])
             guard.finish()
@@ -148,7 +156,7 @@ def _say_what_remains(remaining, title, plan, steps, records):
     )
 
 
-def _fit(distiller, guard, callbacks, dataset, config, seed, **views):
+def _fit(distiller, guard, callbacks, dataset, config, seed, verbose, **views):
     """Fits until all steps are done; each of Keras' epochs is an interval of the log."""
     watched = None
     # Without the head's training, accuracy would say nothing.
@@ -169,7 +177,7 @@ def _fit(distiller, guard, callbacks, dataset, config, seed, **views):
             steps_per_epoch=length,
             shuffle=False,
             callbacks=[guard, *training],
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=verbose,
             validation_data=watched,
         )
         if distiller.stop_training:
