@@ -52,7 +52,7 @@ def run(config):
     other = _read(config.compare) if config.compare else None
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
-    dataset = load_dataset(config.dataset, config.data_dir)
+    dataset = load_dataset(config.dataset, config.data_dir, config.size, config.mirror)
     check_memory(config, dataset.image_shape)
     parts = _Parts(config, dataset, folder)
     peak = _matmul_peak()

@@ -13,6 +13,7 @@ def check(config):
     """Raises a ValueError where the values of a `Config` are not possible."""
     _check_choices(config)
     _check_numbers(config)
+    _check_images(config)
     _check_points(config)
     _check_networks_and_methods(config)
     _check_flow_weights(config)
@@ -92,6 +93,24 @@ def _check_numbers(config):
     if not 0 <= config.weight_decay < 1:
         raise UserError(
             f"--weight_decay={config.weight_decay} is out of range: expected 0 or more, below 1"
+        )
+
+
+def _check_images(config):
+    # A name of TensorFlow Datasets, with a configuration or a version.
+    if not re.fullmatch(r"\w[\w./:-]{0,199}", config.dataset):
+        raise UserError(
+            f"--dataset={config.dataset} is not understood: expected digits, folder, or a name of "
+            "TensorFlow Datasets, such as cifar10"
+        )
+    if config.image_size is not None and not (
+        re.fullmatch(r"[1-9][0-9]{0,4}(x[1-9][0-9]{0,4})?", config.image_size)
+        and min(config.size) >= 4
+        and max(config.size) <= 8192
+    ):
+        raise UserError(
+            f"--image_size={config.image_size} is not understood: expected pixels from 4 to 8192, "
+            "such as 32, or 32x48 for height and width"
         )
 
 

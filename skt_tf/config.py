@@ -15,7 +15,6 @@ from skt_tf.errors import UserError
 from skt_tf.methods import DENSE, METHOD_NAMES, TEACHERS, stages
 from skt_tf.points import layout
 
-DATASETS = ("digits", "cifar10", "cifar100", "mnist", "svhn_cropped")
 JOBS = ("experiment", "export", "benchmark", "verify", "report")
 # The rows of each experiment's table.
 EXPERIMENTS = {
@@ -42,9 +41,21 @@ class Config:
     experiment: str = _flag(
         "minimization", "Which experiment of the paper to run", tuple(EXPERIMENTS)
     )
-    dataset: str = _flag("cifar10", "Images to train and test on", DATASETS)
+    dataset: str = _flag(
+        "cifar10",
+        "Images to train and test on: digits (built in); folder, for train/<class>/*.png|jpg and "
+        "test/<class>/… in --data_dir; or a name of TensorFlow Datasets, such as cifar10",
+    )
     data_dir: str | None = _flag(
-        None, "Folder of TensorFlow Datasets; its own default if not given"
+        None, "Folder of the images, or of TensorFlow Datasets; its own default if not given"
+    )
+    image_size: str | None = _flag(
+        None,
+        "Size that all images are brought to, such as 32, or 32x48 for height and width; theirs, "
+        "which must be one, if not given",
+    )
+    mirror: bool | None = _flag(
+        None, "Mirror training images at random; for CIFAR alone if not given"
     )
     methods: tuple[str, ...] | None = _flag(
         None,
@@ -215,6 +226,11 @@ class Config:
         }
 
     @property
+    def size(self):
+        """(height, width) of --image_size, or None."""
+        return image_size(self.image_size)
+
+    @property
     def layout(self):
         """The `Layout` of the networks' flow points."""
         return layout(self.teacher_points, self.student_points, sections=self.sections)
@@ -279,6 +295,14 @@ _NOT_THE_RESULTS = (
 )
 
 
+def image_size(text):
+    """`"32"` → (32, 32), `"32x48"` → (32, 48), None → None."""
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
+
+
 def _path(name, path):
     """The value of a flag that is a path, checked, with its tilde resolved."""
     if not path.strip() or "\0" in path:
@@ -301,6 +325,7 @@ _DEFINE = {
     tuple[float, ...] | None: flags.DEFINE_list,
     str | tuple[float, ...]: flags.DEFINE_string,
     bool: flags.DEFINE_boolean,
+    bool | None: flags.DEFINE_boolean,
 }
 
 

@@ -3,26 +3,17 @@
 import dataclasses
 import functools
 import pathlib
-import socket
-import urllib.request
 import zlib
 
 import numpy as np
 import tensorflow as tf
 
+from skt_tf import digits, folders, prepared
 from skt_tf.batches import evaluation_batches, training_batches
-from skt_tf.config import DATASETS
-from skt_tf.errors import UserError, one_line
+from skt_tf.errors import UserError
 
 # Mirrored digits are other signs, or none.
 _MIRRORED = ("cifar10", "cifar100")
-# Where TensorFlow Datasets downloads from.
-_HOSTS = {
-    "cifar10": "www.cs.toronto.edu",
-    "cifar100": "www.cs.toronto.edu",
-    "mnist": "storage.googleapis.com",
-    "svhn_cropped": "ufldl.stanford.edu",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +26,7 @@ class Dataset:
         train_labels, test_labels: [number], int32, 0 … num_classes − 1.
         num_classes: number of classes.
         mirrored: whether a mirrored image keeps its meaning.
+        class_names: of all classes in the order of their numbers, or None.
         validation_images, validation_labels: likewise, training images that `hold_out` has set
             aside; None where there are none.
 
@@ -51,6 +43,7 @@ class Dataset:
     mirrored: bool
     validation_images: np.ndarray | None = None
     validation_labels: np.ndarray | None = None
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self):
         if self.num_classes < 2:
@@ -186,16 +179,19 @@ class Dataset:
         return shares @ levels**2 - (shares @ levels) ** 2
 
 
-def load_dataset(name, data_dir=None):
-    """Loads a dataset: `digits` (built in), or one prepared by TensorFlow Datasets.
+def load_dataset(name, data_dir=None, image_size=None, mirror=None):
+    """Loads a dataset: `digits` (built in), a folder of images, or one of TensorFlow Datasets.
 
     `digits` are scikit-learn's 1,797 handwritten digits of 8×8 grey pixels, with a
     fixed, stratified split into 1,437 training and 360 test images.
 
     Args:
-        name: one of `skt_tf.config.DATASETS`.
-        data_dir: folder of TensorFlow Datasets; None stands for its default
-            (the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets).
+        name: `"digits"`; `"folder"`, for train/<class>/*.png|jpg and test/<class>/… in
+            `data_dir`; or a name of TensorFlow Datasets that has an image and a label.
+        data_dir: the folder of images, or that of TensorFlow Datasets; None stands for its
+            default (the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets).
+        image_size: (height, width) that all images are brought to, or None to keep them.
+        mirror: whether training images may be mirrored; None: those of CIFAR alone.
 
     Returns:
         A `Dataset`.
@@ -204,16 +200,23 @@ def load_dataset(name, data_dir=None):
         ValueError: an unknown name, a folder that does not exist, or a dataset that is
             neither prepared nor reachable, with the place where it was looked for.
     """
-    if name not in DATASETS:
-        raise UserError(f"dataset '{name}' is unknown: expected one of {', '.join(DATASETS)}")
+    given = data_dir
     if data_dir:
-        given, data_dir = data_dir, pathlib.Path(data_dir).expanduser()
+        data_dir = pathlib.Path(data_dir).expanduser()
         if not data_dir.is_dir():
+            raise UserError(f"--data_dir={given} does not exist: expected a folder of datasets")
+    if name == "digits":
+        images = digits.read(image_size)
+    elif name == "folder":
+        if data_dir is None:
             raise UserError(
-                f"--data_dir={given} does not exist: expected a folder of TensorFlow Datasets"
+                "--dataset=folder needs --data_dir, the folder of train/<class>/… and "
+                "test/<class>/…"
             )
-    splits, num_classes = _digits() if name == "digits" else _from_tfds(name, data_dir)
-    (train_images, train_labels), (test_images, test_labels) = splits
+        images = folders.read(data_dir, image_size)
+    else:
+        images = prepared.read(name, data_dir, image_size)
+    (train_images, train_labels), (test_images, test_labels), class_names = images
     try:
         dataset = Dataset(
             name,
@@ -221,8 +224,9 @@ def load_dataset(name, data_dir=None):
             train_labels.astype(np.int32),
             test_images,
             test_labels.astype(np.int32),
-            num_classes,
-            name in _MIRRORED,
+            len(class_names),
+            name in _MIRRORED if mirror is None else mirror,
+            class_names=tuple(class_names),
         )
         if len(np.unique(dataset.train_labels)) < 2:
             raise UserError(
@@ -232,53 +236,3 @@ def load_dataset(name, data_dir=None):
     except UserError as error:
         raise UserError(f"dataset '{name}' cannot be used: {error}") from None
     return dataset
-
-
-def _digits():
-    from sklearn import datasets, model_selection
-
-    bunch = datasets.load_digits()
-    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
-    train_images, test_images, train_labels, test_labels = model_selection.train_test_split(
-        images, bunch.target, test_size=360, random_state=0, stratify=bunch.target
-    )
-    return ((train_images, train_labels), (test_images, test_labels)), 10
-
-
-def _from_tfds(name, data_dir):
-    import tensorflow_datasets as tfds
-
-    place = data_dir or "the default folder of TensorFlow Datasets"
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-        place = builder.data_dir
-        if not builder.is_prepared():
-            _check_reachable(_HOSTS[name])
-            builder.download_and_prepare()
-        splits = [_read(builder, split) for split in ("train", "test")]
-    # TFDS passes on whatever its downloader, its file reader or TensorFlow raises.
-    except Exception as error:
-        raise UserError(
-            f"dataset '{name}' cannot be read from {place} ({one_line(error)}): prepare "
-            f"it with `tfds build {name}` on a machine with a network and give its folder as "
-            "--data_dir"
-        ) from error
-    return splits, builder.info.features["label"].num_classes
-
-
-def _read(builder, split):
-    """(images, labels) of all examples, as NumPy arrays."""
-    number = builder.info.splits[split].num_examples
-    # TFDS' own batch of everything would fill smaller images up with black.
-    examples = builder.as_dataset(split=split, as_supervised=True).batch(number)
-    return tuple(part.numpy() for part in examples.get_single_element())
-
-
-def _check_reachable(host):
-    """Raises where there is no network: TFDS would try again for three minutes."""
-    if urllib.request.getproxies():
-        return  # The proxy resolves names.
-    try:
-        socket.getaddrinfo(host, 443)
-    except OSError as error:
-        raise ConnectionError(f"it is not there, and {host} cannot be reached") from error

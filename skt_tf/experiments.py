@@ -46,6 +46,7 @@ from skt_tf.results import (
     add_failure,
     add_net,
     add_work,
+    check_data,
     has_failed,
     method_entry,
     nets_done,
@@ -124,7 +125,9 @@ class _Experiment:
                 "the same flags and one folder for all"
             )
         keras.config.set_dtype_policy(config.precision)
-        self.dataset = load_dataset(config.dataset, config.data_dir)
+        self.dataset = load_dataset(config.dataset, config.data_dir, config.size, config.mirror)
+        check_data(self.results, self.dataset)
+        self.results["data"] = self.dataset.digest
         if config.validation:
             self.dataset = self.dataset.hold_out(config.validation)
         check_memory(config, self.dataset.image_shape)

@@ -17,6 +17,7 @@ def begin(config, environment):
     return {
         "experiment": config.experiment,
         "dataset": config.dataset,
+        "data": None,
         "config": config.as_dict(),
         "environment": environment,
         "teacher": None,
@@ -63,6 +64,15 @@ def resume(folder, config, environment):
             + ": give another folder, or --fresh to keep that one beside a new one"
         )
     return results
+
+
+def check_data(results, dataset):
+    """Raises a ValueError where a run was begun with other images or labels than `dataset` has."""
+    if results.get("data") not in (None, dataset.digest):
+        raise UserError(
+            f"the images or labels of '{dataset.name}' are others than this run was begun with: "
+            "give those, or start over with --fresh"
+        )
 
 
 def finished(folder):

@@ -2,10 +2,11 @@
 
 import pathlib
 
+from skt_tf.config import image_size
 from skt_tf.datasets import load_dataset
 from skt_tf.environment import environment
 from skt_tf.errors import UserError
-from skt_tf.results import RESULTS, finished, network_path
+from skt_tf.results import RESULTS, check_data, finished, network_path
 from skt_tf.saving import load_network
 from skt_tf.training import ensemble_accuracy, probabilities
 
@@ -26,7 +27,10 @@ def run(config):
     """
     folder = pathlib.Path(config.output_dir)
     results = finished(folder)
-    dataset = load_dataset(results["dataset"], config.data_dir)
+    dataset = load_dataset(
+        results["dataset"], config.data_dir, image_size(results["config"].get("image_size"))
+    )
+    check_data(results, dataset)
     same = results["environment"] == environment() and results["config"].get("deterministic", True)
     allowed = 0.0 if same else _TOLERANCE
 

@@ -1,0 +1,61 @@
+"""What all sources of images share: size, memory, and one array of many images."""
+
+import os
+
+import numpy as np
+
+from skt_tf.errors import UserError
+
+
+def resized(image, size):
+    """An image [height, width, channels] of uint8, brought to `size` (height, width).
+
+    The whole image is squeezed into the new size, by Pillow's bilinear filter, which averages
+    over the pixels that fall together.
+    """
+    from PIL import Image
+
+    if image.shape[:2] == tuple(size):
+        return image
+    channels = [
+        Image.fromarray(image[..., k]).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        for k in range(image.shape[2])
+    ]
+    return np.stack([np.asarray(channel) for channel in channels], axis=-1)
+
+
+def gather(images, number, size, where):
+    """One array [number, height, width, channels] of images read one after the other.
+
+    Args:
+        images: an iterable of `number` arrays [height, width, channels], uint8.
+        number: how many there are.
+        size: (height, width) to bring them to; None where all have one size.
+        where: what errors call them.
+
+    Raises:
+        ValueError: images of several sizes and no `size`, or more than memory holds.
+    """
+    found = None
+    for k, image in enumerate(images):
+        image = image if size is None else resized(image, size)
+        if found is None:
+            _check_memory(number, image.shape, where)
+            found = np.empty((number, *image.shape), np.uint8)
+        if image.shape != found.shape[1:]:
+            raise UserError(
+                f"{where} has images of shapes {found.shape[1:]} and {image.shape}: give "
+                "--image_size, such as 32 or 32x48, to bring all to one"
+            )
+        found[k] = image
+    return found
+
+
+def _check_memory(number, shape, where):
+    needed = number * int(np.prod(shape))
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there / 2:  # Beside them lie the copy that batches are taken from, and networks.
+        raise UserError(
+            f"{where} has {number:,} images of shape {shape}, {needed / 1e9:,.0f} GB, and this "
+            f"machine has {there / 1e9:,.0f} GB of memory: give a smaller --image_size"
+        )
