@@ -15,6 +15,7 @@ _HOME = {
     "UserError": "errors",
     "dense_flows": "points",
     "disjoint_flows": "points",
+    "export": "exporting",
     "export_saved_model": "exporting",
     "flow_model": "flows",
     "fold_batch_norm": "folding",

@@ -15,6 +15,8 @@ from skt_tf.errors import UserError
 from skt_tf.methods import METHOD_NAMES, TEACHERS, stages
 
 DATASETS = ("digits", "cifar10", "cifar100", "mnist", "svhn_cropped")
+# What a student is exported to; the first alone where none is asked for.
+FORMATS = ("saved_model", "litert", "litert_int8", "onnx")
 JOBS = ("experiment", "export", "benchmark", "verify", "report")
 # The rows of each experiment's table.
 EXPERIMENTS = {
@@ -139,6 +141,12 @@ class Config:
     evaluations: int = _flag(20, "Points of each curve: how often a stage is logged and tested")
     teacher: str | None = _flag(None, "Path of a saved teacher (.keras) instead of training one")
     student: str | None = _flag(None, "Path of the saved student (.keras) that export reads")
+    export: tuple[str, ...] | None = _flag(
+        None,
+        "What export writes, comma-separated, litert also with int8 weights and activations; "
+        "saved_model if not given",
+        FORMATS,
+    )
     compare: str | None = _flag(None, "A benchmark.json to compare a benchmark with")
     runs: tuple[str, ...] | None = _flag(
         None,
@@ -158,6 +166,8 @@ class Config:
             # A teacher that is given was not trained here, nor are others like it.
             rows = tuple(row for row in rows if row != TEACHERS or not self.teacher)
             object.__setattr__(self, "methods", rows)
+        if self.export is None and self.job == "export":
+            object.__setattr__(self, "export", FORMATS[:1])
         self._resolve_paths()
         checks.check(self)
         if self.output_dir is None:
@@ -226,6 +236,7 @@ _NOT_THE_RESULTS = (
     "data_dir",
     "output_dir",
     "student",
+    "export",
     "compare",
     "runs",
     "tensorboard",
@@ -277,7 +288,7 @@ def define_flags(flag_values=flags.FLAGS):
 def from_flags(flag_values=flags.FLAGS):
     """The `Config` that the parsed flags say; raises a ValueError of one sentence."""
     values = {field.name: flag_values[field.name].value for field in dataclasses.fields(Config)}
-    for name in ("methods", "runs"):
+    for name in ("methods", "runs", "export"):
         if values[name] is not None:
             values[name] = tuple(values[name])
     if values["transfer_split"] is not None:
