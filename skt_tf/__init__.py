@@ -18,6 +18,7 @@ _HOME = {
     "dense_flows": "points",
     "disjoint_flows": "points",
     "distill": "distilling",
+    "export": "exporting",
     "export_saved_model": "exporting",
     "flow_model": "flows",
     "fold_batch_norm": "folding",

@@ -5,7 +5,7 @@ import math
 import re
 
 from skt_tf.errors import UserError
-from skt_tf.methods import METHOD_NAMES, TEACHERS, stage_steps, stages
+from skt_tf.methods import TEACHERS, stage_steps, stages
 from skt_tf.points import check_depth, flow_name
 
 
@@ -23,8 +23,10 @@ def check(config):
 def _check_choices(config):
     for field in dataclasses.fields(config):
         choices, value = field.metadata["choices"], getattr(config, field.name)
+        if choices and value == ():
+            raise UserError(f"--{field.name} is empty: expected some of {', '.join(choices)}")
         for one in value if isinstance(value, tuple) else (value,):
-            if choices and one not in choices:
+            if choices and one is not None and one not in choices:
                 raise UserError(
                     f"--{field.name}={one} is unknown: expected "
                     f"{'some' if isinstance(value, tuple) else 'one'} of {', '.join(choices)}"
@@ -34,10 +36,13 @@ def _check_choices(config):
 def _check_job(config):
     if config.job == "export" and not config.student:
         raise UserError("--job=export needs --student, the path of a saved student (.keras)")
+    if config.export and len(set(config.export)) < len(config.export):
+        raise UserError(f"--export={','.join(config.export)} names a format twice")
     if config.job in ("verify", "report") and not (config.output_dir or config.runs):
         raise UserError(f"--job={config.job} needs --output_dir, the folder of a finished run")
     wanted = {
         "student": ("experiment", "export", "tune"),
+        "export": ("export",),
         "compare": ("benchmark",),
         "runs": ("report",),
         "teacher": ("experiment", "tune"),
@@ -151,8 +156,6 @@ def _check_networks_and_methods(config):
             f"--teacher_depth={config.teacher_depth}: in fast_optimization the student is as "
             "deep as the teacher, so leave it out"
         )
-    if not config.methods:
-        raise UserError(f"--methods is empty: expected some of {', '.join(METHOD_NAMES)}")
     if config.teacher and TEACHERS in config.methods:
         raise UserError(
             f"--methods={','.join(config.methods)} trains teachers beside "

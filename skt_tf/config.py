@@ -15,6 +15,8 @@ from skt_tf.errors import UserError
 from skt_tf.methods import DENSE, METHOD_NAMES, TEACHERS, stages
 from skt_tf.points import layout
 
+# What a student is exported to; the first alone where none is asked for.
+FORMATS = ("saved_model", "litert", "litert_int8", "onnx")
 JOBS = ("experiment", "export", "benchmark", "verify", "report")
 # The rows of each experiment's table.
 EXPERIMENTS = {
@@ -176,6 +178,12 @@ class Config:
         "Bridge channels that differ between teacher and student by trained 1×1 convolutions on "
         "the student's side, which are thrown away after transfer",
     )
+    export: tuple[str, ...] | None = _flag(
+        None,
+        "What export writes, comma-separated, litert also with int8 weights and activations; "
+        "saved_model if not given",
+        FORMATS,
+    )
     compare: str | None = _flag(None, "A benchmark.json to compare a benchmark with")
     runs: tuple[str, ...] | None = _flag(
         None,
@@ -199,6 +207,8 @@ class Config:
                 if not self.layout.middles:
                     rows = tuple(row for row in rows if row not in DENSE)
             object.__setattr__(self, "methods", rows)
+        if self.export is None and self.job == "export":
+            object.__setattr__(self, "export", FORMATS[:1])
         self._resolve_paths()
         checks.check(self)
         if self.output_dir is None:
@@ -286,6 +296,7 @@ _NOT_THE_RESULTS = (
     "job",
     "data_dir",
     "output_dir",
+    "export",
     "compare",
     "runs",
     "tensorboard",
@@ -346,7 +357,7 @@ def define_flags(flag_values=flags.FLAGS):
 def from_flags(flag_values=flags.FLAGS):
     """The `Config` that the parsed flags say; raises a ValueError of one sentence."""
     values = {field.name: flag_values[field.name].value for field in dataclasses.fields(Config)}
-    for name in ("methods", "runs", "teacher_points", "student_points"):
+    for name in ("methods", "runs", "export", "teacher_points", "student_points"):
         if values[name] is not None:
             values[name] = tuple(values[name])
     if values["transfer_split"] is not None:

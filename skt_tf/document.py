@@ -6,6 +6,7 @@ import html
 import importlib.resources
 import re
 import string
+import sys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,21 @@ class Figure:
 def markdown(title, blocks):
     """The report as Markdown, which shows each figure from its file beside it."""
     return "\n\n".join([f"# {title}", *map(_as_markdown, blocks)]) + "\n"
+
+
+def show(title, table):
+    """Prints a `Table`."""
+    from rich import box, console
+    from rich.table import Table as Shown
+
+    shown = Shown(title=title, box=box.SIMPLE_HEAD)
+    for number, name in enumerate(table.header):
+        shown.add_column(name.strip(), justify="right" if number else "left", no_wrap=True)
+    for row in table.rows:
+        shown.add_row(*row)
+    print()
+    # A pipe has no width to keep to.
+    console.Console(width=None if sys.stdout.isatty() else 200).print(shown)
 
 
 def page(title, blocks):

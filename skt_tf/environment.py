@@ -11,6 +11,12 @@ import tensorflow as tf
 import skt_tf
 
 
+def cores():
+    """How many cores this process may use, which in a container is fewer than the machine has."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+
+
 def environment():
     """A dict of versions, processor, cores and GPUs, as written to results.json."""
     processor = platform.processor() or platform.machine()
@@ -19,9 +25,6 @@ def environment():
         processor = next(line.split(": ")[1] for line in lines if line.startswith("model name"))
     except (OSError, StopIteration, IndexError):
         pass  # Not Linux, or not x86: the platform's word stands.
-    # What this process may use, which in a container is less than the machine has.
-    has_affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
     return {
         "skt_tf": skt_tf.__version__,
         "python": platform.python_version(),
@@ -30,6 +33,6 @@ def environment():
         "numpy": np.__version__,
         "platform": platform.platform(),
         "processor": processor,
-        "cores": cores,
+        "cores": cores(),
         "gpus": [gpu.name for gpu in tf.config.list_physical_devices("GPU")],
     }

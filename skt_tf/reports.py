@@ -9,11 +9,10 @@ import dataclasses
 import math
 import pathlib
 import shlex
-import sys
 
 from skt_tf import figures, pooling, tables
 from skt_tf.config import Config
-from skt_tf.document import Bullets, Code, Heading, Table, Text, markdown, page
+from skt_tf.document import Bullets, Code, Heading, Table, Text, markdown, page, show
 from skt_tf.errors import UserError
 from skt_tf.files import write_text
 from skt_tf.methods import TEACHERS
@@ -56,18 +55,7 @@ def write(folder, runs=None):
 
 
 def _print(results):
-    from rich import box, console
-    from rich.table import Table as Shown
-
-    table = tables.summary(results)
-    shown = Shown(title=_title(results), box=box.SIMPLE_HEAD)
-    for number, name in enumerate(table.header):
-        shown.add_column(name.strip(), justify="right" if number else "left", no_wrap=True)
-    for row in table.rows:
-        shown.add_row(*row)
-    print()
-    # A pipe has no width to keep to.
-    console.Console(width=None if sys.stdout.isatty() else 200).print(shown)
+    show(_title(results), tables.summary(results))
     print(tables.answer(results).replace("`", ""))
     for sentence in failures(results).values():
         print(f"failed: {sentence}")

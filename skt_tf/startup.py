@@ -4,7 +4,8 @@ import contextlib
 import os
 import re
 import sys
-import tempfile
+
+from skt_tf.silence import caught_stderr
 
 # Notes about the build, and the error that every machine without a GPU prints. TensorFlow
 # writes them before its own log level counts.
@@ -42,16 +43,9 @@ def load_tensorflow(distribution="none", deterministic=False):
 @contextlib.contextmanager
 def filtered_stderr():
     """Holds back what is written to stderr; at the end prints what is no greeting."""
-    # The C++ side writes to the file descriptor: replacing sys.stderr would not catch it.
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile("w+", errors="replace") as caught:
-        os.dup2(caught.fileno(), 2)
-        try:
+    lines = []
+    try:
+        with caught_stderr() as lines:
             yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
-            caught.seek(0)
-            sys.stderr.writelines(line for line in caught if not _GREETING.match(line))
+    finally:
+        sys.stderr.writelines(line for line in lines if not _GREETING.match(line))
