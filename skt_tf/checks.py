@@ -7,6 +7,7 @@ import re
 from skt_tf.errors import UserError
 from skt_tf.methods import TEACHERS, stage_steps, stages
 from skt_tf.points import check_depth, flow_name
+from skt_tf.space import searchable
 
 
 def check(config):
@@ -47,6 +48,7 @@ def _check_job(config):
         "runs": ("report",),
         "teacher": ("experiment", "tune"),
         "fresh": ("experiment", "tune"),
+        "tune": ("tune",),
         "project": ("experiment", "tune"),
     }
     for name, jobs in wanted.items():
@@ -58,11 +60,37 @@ def _check_job(config):
         raise UserError(
             f"--job={config.job} uses one device: leave out --distribution={config.distribution}"
         )
+    if config.job == "tune":
+        _check_search(config)
     if not re.fullmatch(r"[1-9][0-9]{0,8}s?", config.checkpoint_every):
         raise UserError(
             f"--checkpoint_every={config.checkpoint_every} is not understood: expected a number "
             "of iterations, such as 500, or of seconds, such as 60s"
         )
+
+
+def _check_search(config):
+    if len(config.methods) != 1:
+        raise UserError(
+            f"--methods={','.join(config.methods)}: expected one method for --job=tune to search "
+            "the values of"
+        )
+    possible = searchable(config)
+    if config.target_views:
+        raise UserError("--target_views keeps a file for one run: leave it out of --job=tune")
+    if config.experiment != "minimization":
+        raise UserError(
+            f"--experiment={config.experiment} is a table of methods: leave it out of --job=tune, "
+            "which trains one"
+        )
+    for name in config.tune if config.tune is not None else possible:
+        if name not in possible:
+            raise UserError(
+                f"--tune={name} is nothing that {config.methods[0]} uses: expected some of "
+                f"{', '.join(possible)}"
+            )
+    if config.tune == ():
+        raise UserError(f"--tune is empty: expected some of {', '.join(possible)}")
 
 
 def _check_numbers(config):
@@ -78,6 +106,7 @@ def _check_numbers(config):
         "evaluations": 1,
         "seed": 0,
         "target_views": 0,
+        "trials": 1,
         "validation": 0,
     }.items():
         value = getattr(config, name)

@@ -14,15 +14,24 @@ from skt_tf import checks
 from skt_tf.errors import UserError
 from skt_tf.methods import DENSE, METHOD_NAMES, TEACHERS, stages
 from skt_tf.points import layout
+from skt_tf.space import searchable
 
 # What a student is exported to; the first alone where none is asked for.
 FORMATS = ("saved_model", "litert", "litert_int8", "onnx")
-JOBS = ("experiment", "export", "benchmark", "verify", "report")
+JOBS = ("experiment", "tune", "export", "benchmark", "verify", "report")
 # The rows of each experiment's table.
 EXPERIMENTS = {
     "minimization": ("baseline", "baseline_long", "kd", "hint", "fsp", "skt", "skt_bottom_up"),
     "fast_optimization": (TEACHERS, "baseline", "baseline_long", "hint", "fsp", "skt"),
 }
+TUNABLE = (
+    "learning_rate",
+    "transfer_learning_rate",
+    "flow_weights",
+    "transfer_split",
+    "hint_learning_rate",
+    "temperature",
+)
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SCHEDULES = ("steps", "onecycle")
 
@@ -184,6 +193,18 @@ class Config:
         "saved_model if not given",
         FORMATS,
     )
+    tuner: str = _flag(
+        "bayesian",
+        "How tune searches: with a Gaussian process, by Hyperband's rounds of a ninth, a third and "
+        "all of the iterations, or at random",
+        ("bayesian", "hyperband", "random"),
+    )
+    trials: int = _flag(30, "Trials of a search")
+    tune: tuple[str, ...] | None = _flag(
+        None,
+        "Flags that tune searches, comma-separated; all that the method uses if not given",
+        TUNABLE,
+    )
     compare: str | None = _flag(None, "A benchmark.json to compare a benchmark with")
     runs: tuple[str, ...] | None = _flag(
         None,
@@ -199,7 +220,7 @@ class Config:
             same = self.experiment == "fast_optimization"
             object.__setattr__(self, "student_depth", self.teacher_depth if same else 8)
         if self.methods is None:
-            rows = EXPERIMENTS.get(self.experiment, ())
+            rows = EXPERIMENTS.get(self.experiment, ()) if self.job != "tune" else ("skt",)
             # A teacher that is given was not trained here, nor are others like it.
             rows = tuple(row for row in rows if row != TEACHERS or not self.teacher)
             # Without the middles of sections there are no dense flows.
@@ -211,8 +232,12 @@ class Config:
             object.__setattr__(self, "export", FORMATS[:1])
         self._resolve_paths()
         checks.check(self)
+        if self.job == "tune" and self.tune is None:
+            object.__setattr__(self, "tune", searchable(self))
         if self.output_dir is None:
             default = f"runs/{self.job}"
+            if self.job == "tune":
+                default = f"runs/tune_{self.dataset}"
             if self.job == "experiment":
                 default = f"runs/{self.experiment}_{self.dataset}"
             object.__setattr__(self, "output_dir", default)
@@ -297,6 +322,9 @@ _NOT_THE_RESULTS = (
     "data_dir",
     "output_dir",
     "export",
+    "tuner",
+    "trials",
+    "tune",
     "compare",
     "runs",
     "tensorboard",
@@ -304,6 +332,24 @@ _NOT_THE_RESULTS = (
     "checkpoint_every",
     "fresh",
 )
+
+
+def as_flags(values):
+    """Flags, a list of `--name=value`, of a configuration as `Config.as_dict` gives it.
+
+    Those of the fields' own defaults are left out.
+    """
+    words = []
+    for field in dataclasses.fields(Config):
+        value = values.get(field.name)
+        if value is None or value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{'' if value else 'no'}{field.name}")
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            words.append(f"--{field.name}={text}")
+    return words
 
 
 def image_size(text):
@@ -357,7 +403,7 @@ def define_flags(flag_values=flags.FLAGS):
 def from_flags(flag_values=flags.FLAGS):
     """The `Config` that the parsed flags say; raises a ValueError of one sentence."""
     values = {field.name: flag_values[field.name].value for field in dataclasses.fields(Config)}
-    for name in ("methods", "runs", "export", "teacher_points", "student_points"):
+    for name in ("methods", "runs", "export", "tune", "teacher_points", "student_points"):
         if values[name] is not None:
             values[name] = tuple(values[name])
     if values["transfer_split"] is not None:

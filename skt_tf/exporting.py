@@ -148,7 +148,7 @@ def _check_folder(folder):
 
 def _dataset(config, student):
     """The images to compare by: those that the student classifies."""
-    dataset = load_dataset(config.dataset, config.data_dir)
+    dataset = load_dataset(config.dataset, config.data_dir, config.size)
     for what, takes, has in (
         ("takes images of shape", student.input_shape[1:], dataset.image_shape),
         ("has outputs of shape", student.output_shape[1:], (dataset.num_classes,)),

@@ -111,6 +111,33 @@ def matrix_pictures(image, columns):
     return canvas
 
 
+def trials(points):
+    """Accuracy of a search's trials against each value that was searched.
+
+    Args:
+        points: {name: list of (value, accuracy, share of the iterations)}.
+    """
+    columns = min(len(points), 4)
+    rows = -(-len(points) // columns)
+    canvas = Canvas(figsize=(2.8 * columns, 2.5 * rows))
+    axes = canvas.subplots(rows, columns, squeeze=False, sharey=True).flat
+    for axis, (name, found) in zip(axes, points.items()):
+        values, shares, parts = zip(*found)
+        # Filled where all iterations were run.
+        colours = [COLOURS[7] if part == 1 else "none" for part in parts]
+        percent = [100 * share for share in shares]
+        axis.scatter(values, percent, s=22, c=colours, edgecolors=COLOURS[7])
+        axis.set(xscale="log", xlabel=name.replace("_", " "))
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in list(axes):
+        axis.set_visible(False)
+    for row in range(rows):
+        canvas.axes[row * columns].set_ylabel("validation accuracy, %")
+    canvas.tight_layout()
+    return canvas
+
+
 def save(canvas, path, title):
     """Writes a picture as PNG to `path`; returns it for a report."""
     with matplotlib.rc_context(_STYLE):

@@ -20,6 +20,7 @@ from skt_tf.stopping import Stopped, listen
 _MODULES = {
     "experiment": "experiments",
     "report": "reports",
+    "tune": "tuning",
     "export": "exporting",
     "benchmark": "benchmark",
     "verify": "verification",
@@ -90,7 +91,7 @@ def main(argv):
         if config.job == "verify" and not outcome:
             sys.exit(1)
     except Stopped as stop:
-        is_run = config is not None and config.job == "experiment"
+        is_run = config is not None and config.job in ("experiment", "tune")
         again = "the same command" + (" without --fresh" if is_run and config.fresh else "")
         rest = f": {again} goes on from where it was saved last" if is_run else ""
         print(f"\nskt_tf: stopped by {stop.signal.name}{rest}", file=sys.stderr)

@@ -5,13 +5,12 @@ runs together. It is written as report.md, with its pictures beside it, and as r
 file that holds everything.
 """
 
-import dataclasses
 import math
 import pathlib
 import shlex
 
 from skt_tf import figures, pooling, tables
-from skt_tf.config import Config
+from skt_tf.config import as_flags
 from skt_tf.document import Bullets, Code, Heading, Table, Text, markdown, page, show
 from skt_tf.errors import UserError
 from skt_tf.files import write_text
@@ -297,14 +296,4 @@ def _origin(pool):
 
 def _command(config):
     """The command line that a run's configuration comes from, flagfiles written out."""
-    words = ["python -m skt_tf.main"]
-    for field in dataclasses.fields(Config):
-        value = config.get(field.name)
-        if value is None or value == field.default:
-            continue
-        if isinstance(value, bool):
-            words.append(f"--{'' if value else 'no'}{field.name}")
-        else:
-            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            words.append(shlex.quote(f"--{field.name}={text}"))
-    return " ".join(words)
+    return " ".join(["python -m skt_tf.main", *map(shlex.quote, as_flags(config))])

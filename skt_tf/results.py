@@ -28,16 +28,16 @@ def begin(config, environment):
     }
 
 
-def refuse_strangers(folder):
-    """Raises a ValueError where `folder` is none, or holds what is not a run."""
+def refuse_strangers(folder, record=RESULTS):
+    """Raises a ValueError where `folder` is none, or holds other things and no `record`."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output_dir={folder} is a file: expected a folder")
-    if not folder.exists() or (folder / RESULTS).exists():
+    if not folder.exists() or (folder / record).exists():
         return
     # A run that was killed as it began leaves these alone.
     if any(not path.name.startswith((LOCK, DRAFT)) for path in folder.iterdir()):
         raise UserError(
-            f"--output_dir={folder} holds other files and no {RESULTS}: give an empty or a new "
+            f"--output_dir={folder} holds other files and no {record}: give an empty or a new "
             "folder"
         )
 
