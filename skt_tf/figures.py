@@ -121,7 +121,8 @@ def trials(points):
     rows = -(-len(points) // columns)
     canvas = Canvas(figsize=(2.8 * columns, 2.5 * rows))
     axes = canvas.subplots(rows, columns, squeeze=False, sharey=True).flat
-    for axis, (name, found) in zip(axes, points.items()):
+    # The axes last: zip takes one too many of what comes first.
+    for (name, found), axis in zip(points.items(), axes):
         values, shares, parts = zip(*found)
         # Filled where all iterations were run.
         colours = [COLOURS[7] if part == 1 else "none" for part in parts]

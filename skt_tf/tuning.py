@@ -202,6 +202,10 @@ class _Search:
         self._compare(read_json(path))
 
 
+class _Impossible(Exception):
+    """The values of a trial make no configuration."""
+
+
 class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
     """Trains one net a trial."""
 
@@ -213,12 +217,13 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
             project_name="search",
         )
         self.oracle.verbose = 0
+        keras_tuner.src.config.DEBUG = False  # A trial that fails has said why.
 
     def run_trial(self, trial):
-        search, values = self.of, dict(trial.hyperparameters.values)
+        values = dict(trial.hyperparameters.values)
         try:
             found = self._train(trial.trial_id, values)
-        except Diverged as error:
+        except (Diverged, _Impossible) as error:
             print(f"trial {int(trial.trial_id)}: {error}", flush=True)
             raise keras_tuner.errors.FailedTrialError(str(error)) from None
         # keras-tuner would note any other error in a file and go on.
@@ -233,8 +238,11 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
 
     def _train(self, name, values):
         search, base = self.of, self.of.config
-        config = configured(base, values, self.weights)
-        config = dataclasses.replace(config, budget=config.budget * share(values))
+        try:
+            config = configured(base, values, self.weights)
+            config = dataclasses.replace(config, budget=config.budget * share(values))
+        except UserError as error:  # Such as a stage without an iteration.
+            raise _Impossible(str(error)) from None
         seed = net_seed(config, config.methods[0], 0)
         student = new_student(config, search.dataset, config.methods[0], seed)
         # By its values too, since a trial that was killed as it was made may get others.
