@@ -18,7 +18,7 @@ def cores():
 
 
 def environment():
-    """A dict of versions, processor, cores and GPUs, as written to results.json."""
+    """A dict of versions, processor, cores, GPUs, and how many devices share a batch."""
     processor = platform.processor() or platform.machine()
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
@@ -35,4 +35,5 @@ def environment():
         "processor": processor,
         "cores": cores(),
         "gpus": [gpu.name for gpu in tf.config.list_physical_devices("GPU")],
+        "replicas": tf.distribute.get_strategy().num_replicas_in_sync,
     }

@@ -27,6 +27,10 @@ class Diverged(UserError):
         self.records = records
 
 
+class UnfitTeacher(UserError):
+    """The FSP matrices of a teacher cannot be transferred: they are zero, or too large."""
+
+
 def one_line(error):
     """The first sentence of another library's error, for a sentence of ours."""
     lines = str(error).strip().splitlines() or [type(error).__name__]

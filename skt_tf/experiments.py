@@ -20,7 +20,7 @@ from skt_tf.cost import describe
 from skt_tf.datasets import load_dataset
 from skt_tf.distribution import all_agree, distribution_strategy, is_chief
 from skt_tf.environment import environment
-from skt_tf.errors import Diverged, UserError
+from skt_tf.errors import Diverged, UnfitTeacher, UserError
 from skt_tf.files import remove_drafts, write_json
 from skt_tf.folding import fold_batch_norm
 from skt_tf.locks import FolderLock
@@ -171,9 +171,12 @@ class _Experiment:
         teacher = self._teacher()
         flow_weights = frozen = kept = None
         if teacher is not None:
-            flow_weights = self._flow_weights(teacher)
             frozen = fold_batch_norm(teacher, self.config.teacher_precision)
-            kept = self._kept_targets(frozen)
+            try:
+                flow_weights = self._flow_weights(teacher)
+                kept = self._kept_targets(frozen)
+            except UnfitTeacher as error:
+                self._fail_transfers(error)
         guidance = {"teacher": frozen, "flow_weights": flow_weights, "kept": kept}
         for method, net in self._missing():
             if not has_failed(self.results, method):
@@ -275,6 +278,19 @@ class _Experiment:
             write_metrics(path.with_name("metrics.csv"), error.records)
         add_failure(entry, error, net)
         self._record()
+
+    def _fail_transfers(self, error):
+        """Notes that the methods with transfer cannot be trained: those without it can."""
+        config = self.config
+        for method in config.methods:
+            plan = config.stages(method)
+            if not any(stage.flows for stage in plan) or has_failed(self.results, method):
+                continue
+            entry = self.results["methods"].setdefault(
+                method, method_entry(plan, config.iterations, 0)
+            )
+            stage = next(stage for stage in plan if stage.flows)
+            self._fail(Diverged(f"{method}: {error}", stage.name), self._path(method, 0), entry)
 
     def _teacher(self):
         """The teacher: given, trained before, or trained now; None if its training failed."""

@@ -18,7 +18,7 @@ def whole(path):
     raises, nothing changes. Missing folders are made.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     # Beside the target, since a rename is atomic within a file system only, and
     # with its ending, since matplotlib chooses the format by it.
     draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
@@ -33,8 +33,9 @@ def whole(path):
 def whole_folder(path):
     """Likewise yields a new folder to fill; there must be none at `path`, or an empty one."""
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
+    shutil.rmtree(draft, ignore_errors=True)  # Of a killed process that had this one's number.
     draft.mkdir()
     try:
         yield draft
@@ -52,6 +53,14 @@ def remove_drafts(folder):
             shutil.rmtree(draft)
         else:
             draft.unlink(missing_ok=True)
+
+
+def _make(folder):
+    """Makes a folder and those above it; after a power cut they are there."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush(folder.parent)
 
 
 def _put_in_place(draft, path):

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skt_tf.errors import UserError
+from skt_tf.errors import UnfitTeacher, UserError
 from skt_tf.points import flow_name
 
 
@@ -234,7 +234,7 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128, points=None)
         raise UserError("no images were given to normalise the flows on: expected at least one")
     dead = [flow_name(flow) for flow, value in zip(flows, total) if not 0 < value < np.inf]
     if dead:
-        raise UserError(
+        raise UnfitTeacher(
             f"the teacher's FSP matrices of {', '.join(dead)} are zero on every image, or not "
             "finite, so these flows cannot be normalised: give a teacher that is trained, and "
             "images without NaN"

@@ -5,6 +5,7 @@ import fcntl
 import itertools
 import os
 import pathlib
+import time
 
 from skt_tf.errors import UserError
 
@@ -82,8 +83,7 @@ class FolderLock:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                file.seek(0)
-                owner = file.read() or "of another user"
+                owner = _owner(file)
                 file.close()
                 raise UserError(
                     f"--output_dir={self.folder} is in use by process {owner}: wait for its end, "
@@ -107,3 +107,13 @@ class FolderLock:
             path.unlink()
             file.close()
             raise
+
+
+def _owner(file):
+    """The process id in a lock file; its owner may be about to write it."""
+    for _ in range(10):
+        file.seek(0)
+        if owner := file.read():
+            return owner
+        time.sleep(0.1)
+    return "of another user"

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from skt_tf.batches import draw_moves, move
 from skt_tf.datasets import Dataset
-from skt_tf.errors import UserError
+from skt_tf.errors import UnfitTeacher, UserError
 from skt_tf.files import whole
 from skt_tf.flows import flow_model
 
@@ -133,7 +133,7 @@ def keep_targets(
             chosen = np.arange(start, min(start + batch_size, kept.shape[0]))
             found = targets(images[chosen % number], kept._moves[chosen]).numpy()
             if np.abs(found).max(initial=0) > np.finfo(_DTYPE).max or not np.isfinite(found).all():
-                raise UserError(
+                raise UnfitTeacher(
                     "the teacher's FSP matrices are too large for float16: give --target_views=0"
                 )
             rows[chosen] = found
