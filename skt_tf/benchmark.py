@@ -8,6 +8,7 @@ import json
 import pathlib
 import resource
 import sys
+import tempfile
 import time
 
 import keras
@@ -20,7 +21,7 @@ from skt_tf.datasets import load_dataset
 from skt_tf.distiller import SequentialDistiller
 from skt_tf.environment import environment
 from skt_tf.errors import UserError
-from skt_tf.files import write_json
+from skt_tf.files import DRAFT, remove_drafts, write_json
 from skt_tf.flops import step_flops
 from skt_tf.flows import flow_model, normalized_flow_weights
 from skt_tf.folding import fold_batch_norm
@@ -54,16 +55,19 @@ def run(config):
     keras.utils.set_random_seed(config.seed)
     dataset = load_dataset(config.dataset, config.data_dir, config.size, config.mirror)
     check_memory(config, dataset.image_shape)
-    parts = _Parts(config, dataset, folder)
-    peak = _matmul_peak()
-    seconds = {name: [] for name in parts.calls}
-    for name, call in parts.calls.items():
-        print(f"warming up: {name}", flush=True)
-        call(WARM_UP)
-    for turn in range(ROUNDS):
-        print(f"round {turn + 1} of {ROUNDS}", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_drafts(folder)  # Of a benchmark that was killed.
+    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=folder) as scratch:
+        parts = _Parts(config, dataset, pathlib.Path(scratch))
+        peak = _matmul_peak()
+        seconds = {name: [] for name in parts.calls}
         for name, call in parts.calls.items():
-            seconds[name] += call(STEPS)
+            print(f"warming up: {name}", flush=True)
+            call(WARM_UP)
+        for turn in range(ROUNDS):
+            print(f"round {turn + 1} of {ROUNDS}", flush=True)
+            for name, call in parts.calls.items():
+                seconds[name] += call(STEPS)
     results = {
         "environment": environment(),
         "config": config.as_dict(),
@@ -80,7 +84,6 @@ def run(config):
         "peak_memory_bytes": _peak_memory(),
     }
     write_json(folder / "benchmark.json", results)
-    parts.targets.unlink()
     _print(results, other)
     print(f"benchmark: {folder / 'benchmark.json'}")
     return results
@@ -98,11 +101,10 @@ def _row(seconds, batch_size, flops, peak):
 class _Parts:
     """{name: a function of a number of steps that returns the seconds of each}."""
 
-    def __init__(self, config, dataset, folder):
+    def __init__(self, config, dataset, scratch):
         self.config, self.dataset = config, dataset
         self.flops, self.calls = {}, {}
-        # Not that of an experiment which may lie in the same folder.
-        self.targets = folder / "benchmark_targets.float16"
+        self.scratch = scratch
         normalization = (dataset.mean.tolist(), dataset.variance.tolist())
 
         def network(depth, seed):
@@ -132,7 +134,7 @@ class _Parts:
         self._steps("hint", self._distiller(hint, frozen), batch)
         self._steps("keras_distiller", self._peer(teacher), batch)
         self._pipeline()
-        self._checkpoint(trained, folder / "benchmark_checkpoints")
+        self._checkpoint(trained, scratch / "checkpoints")
         self._fit("fit_task", self._distiller(TASK, None), self._batches)
         self._bare_fit("keras_fit_task")
         self._fit("fit_transfer_dense", self._distiller(dense, frozen), self._batches)
@@ -142,7 +144,7 @@ class _Parts:
             dataset.first(KEPT_IMAGES),
             config.target_views or 1,
             config.seed,
-            self.targets,
+            scratch / "targets.float16",
         )
         self._fit(
             "fit_transfer_dense_kept",

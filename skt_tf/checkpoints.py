@@ -11,6 +11,7 @@ import time
 import tensorflow as tf
 
 import skt_tf
+from skt_tf.distribution import several_workers
 from skt_tf.errors import UserError, one_line
 from skt_tf.files import whole_folder
 from skt_tf.progress import Progress, StageRecord
@@ -154,6 +155,12 @@ class _State(tf.train.experimental.PythonState):
 
 def _files(variables, state):
     groups = {name: [v.value for v in group] for name, group in variables.items()}
+    if not several_workers(tf.distribute.get_strategy()):
+        # Each device of a machine has counted for itself: their sum, shared out evenly when it
+        # is read, would round otherwise. (Another worker's cannot be had from here.)
+        groups["metrics"] = [
+            list(getattr(value, "values", [value])) for value in groups.get("metrics", ())
+        ]
     return tf.train.Checkpoint(**groups, state=state)
 
 

@@ -59,7 +59,7 @@ def oracle(config, space):
         "objective": objective,
         "hyperparameters": space,
         "allow_new_entries": False,
-        "seed": config.seed,
+        "seed": 1 + config.seed,  # keras-tuner draws one where it is 0.
         # A trial that diverges says something too.
         "max_consecutive_failed_trials": config.trials + 1,
     }

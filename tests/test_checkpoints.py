@@ -213,3 +213,48 @@ def test_the_folder_that_a_process_was_started_in_keeps_its_name(started, tmp_pa
         lock.keep_beside()
     assert is_one_sentence(str(refusal.value))
     assert (tmp_path / "run/below").exists()
+
+
+REPLICAS = """
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+import keras
+from skt_tf.checkpoints import Checkpoints
+from skt_tf.distribution import distribution_strategy
+from skt_tf.progress import Progress
+
+strategy = distribution_strategy("mirrored", 2)
+with strategy.scope():
+    mean = keras.metrics.Mean()
+
+    def count():
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        mean.update_state(0.3 + 0.1 * tf.cast(number, tf.float32))
+
+    tf.function(lambda: strategy.run(count))()
+    values = lambda: [[float(part) for part in v.value.values] for v in mean.variables]
+    before = values()
+    assert before[0][0] != before[0][1]
+    Checkpoints("saved").save(Progress(step=1), {"metrics": mean.variables})
+    mean.reset_state()
+    assert values() != before
+    checkpoints = Checkpoints("saved")
+    checkpoints.newest()
+    checkpoints.restore({"metrics": mean.variables})
+    assert values() == before, values()
+"""
+
+
+def test_each_device_gets_back_what_it_has_counted(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICAS],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
