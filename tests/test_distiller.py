@@ -350,7 +350,7 @@ def test_networks_that_cannot_be_compared_are_refused_before_training(network, t
     for stage, student, reason in (
         (STEP1, network(2, width=3), "differ in shape: p0_p1"),
         (KD, network(2, classes=3), "4 classes and the student 3"),
-        (HINT, network(2, shape=(12, 12, 1)), "differ in size"),
+        (HINT, network(2, shape=(4, 16, 1)), "at most as large as the other"),
         (transfer(("p0", "p9")), network(2), "no layer named 'p9'"),
     ):
         with pytest.raises(UserError, match=reason):

@@ -18,7 +18,7 @@ from commands import METHODS, NETS, RUN, finished_run, is_one_sentence, skt_tf, 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from skt_tf import experiments, training
+from skt_tf import datasets, experiments, training
 from skt_tf.config import Config
 from skt_tf.datasets import load_dataset
 from skt_tf.folding import fold_batch_norm
@@ -503,7 +503,7 @@ def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
 
 def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path, monkeypatch):
     read, evaluated = [], []
-    evaluate, judge = training.evaluation_batches, training.probabilities
+    evaluate, judge = datasets.evaluation_batches, training.probabilities
 
     def noted_evaluation(images, labels):
         evaluated.append(images)
@@ -513,7 +513,7 @@ def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path
         read.append(images)
         return judge(network, images)
 
-    monkeypatch.setattr(training, "evaluation_batches", noted_evaluation)
+    monkeypatch.setattr(datasets, "evaluation_batches", noted_evaluation)
     monkeypatch.setattr(training, "probabilities", noted_judgement)
     config = Config(
         dataset="digits",
