@@ -32,7 +32,7 @@ def commands():
         text = re.sub(r"\\\n\s*", "", (ROOT / name).read_text(encoding="utf-8"))
         for line in text.splitlines():
             match = re.search(r"(?:TF_CONFIG='.*' )?\.venv/bin/python -m skt_tf\.main[^`#|]*", line)
-            if match:
+            if match and "…" not in line:
                 found.setdefault(match[0].strip(), name)
     return found
 
