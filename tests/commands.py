@@ -110,10 +110,10 @@ def attempt(arguments, folder, cwd, before=()):
     return Attempt(skt_tf(*arguments, cwd=cwd, before=before), content, snapshot(cwd))
 
 
-def _command(arguments, cwd):
-    """The command in this process, which ends with it; its outputs in `cwd`.stdout and .stderr."""
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(f"{cwd}.{name}", os.O_WRONLY | os.O_CREAT), number)
+def _command(arguments, cwd, outputs):
+    """The command in this process, which ends with it; what it says goes to two files."""
+    for number, path in enumerate(outputs, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.chdir(cwd)
     sys.path.insert(0, str(ROOT))
     from skt_tf.startup import filtered_stderr
@@ -125,15 +125,20 @@ def _command(arguments, cwd):
     runpy.run_module("skt_tf.main", run_name="__main__", alter_sys=True)
 
 
+def forked(arguments, cwd):
+    """As `skt_tf`, in a copy of a process that has loaded TensorFlow."""
+    paths = [f"{cwd}.{name}" for name in ("stdout", "stderr")]
+    process = _SERVER.Process(target=_command, args=(arguments, cwd, paths))
+    process.start()
+    process.join()
+    said = [pathlib.Path(path).read_text("utf-8") for path in paths]
+    return subprocess.CompletedProcess(arguments, process.exitcode, *said)
+
+
 def _forked_attempt(arguments, folder, cwd):
     shutil.copytree(folder, cwd)
     content = snapshot(cwd)
-    process = _SERVER.Process(target=_command, args=(arguments, cwd))
-    process.start()
-    process.join()
-    outputs = [pathlib.Path(f"{cwd}.{name}").read_text("utf-8") for name in ("stdout", "stderr")]
-    done = subprocess.CompletedProcess(arguments, process.exitcode, *outputs)
-    return Attempt(done, content, snapshot(cwd))
+    return Attempt(forked(arguments, cwd), content, snapshot(cwd))
 
 
 # Loading TensorFlow takes far longer than what refuses a mistake: it is loaded once, by a process

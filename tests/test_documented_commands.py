@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from commands import ROOT, finished_run, skt_tf
+from commands import ROOT, finished_run, forked
 
 DOCUMENTS = ("README.md", "BUILD.md")
 # Fewer iterations and narrower networks, without a word of the command changed.
@@ -82,7 +82,7 @@ def job(command):
 def test_a_documented_command_runs(command, place):
     arguments = shlex.split(command.split("skt_tf.main", 1)[1])
     if "--help" in arguments:
-        assert "--transfer_steps" in skt_tf(*arguments, cwd=place).stdout
+        assert "--transfer_steps" in forked(arguments, place).stdout
         return
     small = list(SMALL.get(job(command), ()))
     if "cifar" in command:
@@ -97,11 +97,11 @@ def test_a_documented_command_runs(command, place):
     if "--compare=other.json" in command:
         benchmark = place / "runs/benchmark/benchmark.json"
         if not benchmark.exists():
-            skt_tf("--job=benchmark", *SMALL["benchmark"], cwd=place)
+            forked(["--job=benchmark", *SMALL["benchmark"]], place)
         shutil.copy(benchmark, place / "other.json")
     if not any(word.startswith("--output_dir") for word in arguments):
-        small += [f"--output_dir={pathlib.Path('runs') / str(abs(hash(command)))}"]
+        small += [f"--output_dir={pathlib.Path('runs') / re.sub(r'\W+', '_', command)[-80:]}"]
         if "benchmark" in command:
             small.pop()
-    done = skt_tf(*arguments, *small, cwd=place)
+    done = forked([*arguments, *small], place)
     assert done.returncode == 0, done.stderr

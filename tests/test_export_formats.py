@@ -87,8 +87,7 @@ def test_the_command_compares_every_file_with_the_student(tmp_path):
     done = skt_tf(*arguments, "--dataset=digits", "--output_dir=out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    rows = {row["format"]: row for row in json.loads((tmp_path / "out/export.json").read_text())
-            ["formats"]}  # fmt: skip
+    rows = json.loads((tmp_path / "out/export.json").read_text())["formats"]
     assert {"saved_model", "litert", "litert_int8", "onnx"} <= set(rows)
     for kind in ("saved_model", "litert", "onnx"):
         assert rows[kind]["agreement"] == 1.0
