@@ -43,7 +43,7 @@ def markdown():
 def _entry(name):
     thing = getattr(skt_tf, name)
     signature = "" if inspect.isclass(thing) and issubclass(thing, Exception) else _signature(thing)
-    lines = [f"### {name}\n", f"```python\nskt_tf.{name}{signature}\n```\n"]
+    lines = [f"### {name}\n", f"```text\nskt_tf.{name}{signature}\n```\n"]
     text = inspect.getdoc(thing)
     first, _, rest = text.partition("\n\n")
     lines.append(" ".join(first.split()) + "\n")

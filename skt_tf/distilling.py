@@ -10,6 +10,7 @@ import zlib
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from skt_tf.checkpoints import Checkpoints
 from skt_tf.config import Config
@@ -160,6 +161,7 @@ def distill(
         data = _data(train_data, validation_data, student, batch_size)
         check_pair(teacher, student, config)
         with contextlib.ExitStack() as stack:
+            stack.enter_context(_traced_without_notes())
             if output_dir is not None:
                 stack.enter_context(FolderLock(output_dir))
             return _Distillation(config, teacher, student, data, output_dir).run(callbacks, verbose)
@@ -167,6 +169,21 @@ def distill(
         # The checks are those of the command line.
         error.args = (re.sub(r"--(?=[a-z])", "", str(error)), *error.args[1:])
         raise
+
+
+@contextlib.contextmanager
+def _traced_without_notes():
+    """Every stage is a graph of its own: traced once, and meant to be."""
+    logger = tf.get_logger()
+
+    def keep(record):
+        return "retracing" not in record.getMessage()
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
 
 
 def _config(method, teacher, options, settings):

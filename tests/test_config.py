@@ -75,6 +75,9 @@ ALLOWED = {
     "mirror": st.none() | st.booleans(),
     "project": st.booleans(),
     "trials": COUNTS,
+    "student_weights": st.just("drawn"),
+    "export": st.none(),
+    "tune": st.none(),
     "output_dir": st.none() | st.just("out"),
 }
 CHOICES = {
