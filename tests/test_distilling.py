@@ -30,7 +30,7 @@ def chain(channels=(3, 4, 4, 6, 6, 8, 8), classes=CLASSES, shape=SHAPE, seed=0, 
         x = layers.Conv2D(
             number, 3, strides, "same", kernel_regularizer=keras.regularizers.L2(factor)
         )(x)
-        x = layers.ReLU(name=f"c{k}")(layers.BatchNormalization()(x))
+        x = layers.ReLU(name=f"c{k}")(layers.BatchNormalization(momentum=0.9)(x))
     return keras.Model(images, layers.Dense(classes)(layers.GlobalAveragePooling2D()(x)))
 
 
