@@ -1,6 +1,7 @@
 """Exported files beside the Keras student: what they answer, their size, their speed."""
 
 import pathlib
+import re
 import statistics
 import time
 
@@ -43,9 +44,9 @@ def compare(student, path, files, dataset):
             rows[kind] = _row(call, name, file, _outputs(call, images), said, images, labels)
         # The runtimes raise errors of their own kinds.
         except Exception as error:
+            reason = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", one_line(error))
             raise UserError(
-                f"the student as {kind} does not run in its runtime ({one_line(error)}): leave "
-                f"{kind} out"
+                f"the student as {kind} does not run in its runtime ({reason}): leave {kind} out"
             ) from error
     return rows
 
