@@ -1,6 +1,7 @@
 """Exported files beside the Keras student: what they answer, their size, their speed."""
 
 import pathlib
+import re
 import statistics
 import time
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from skt_tf.batches import EVALUATION_BATCH
 from skt_tf.document import Table
+from skt_tf.errors import UserError, one_line
 from skt_tf.runtimes import load, run_student
 from skt_tf.tables import percent
 
@@ -37,8 +39,15 @@ def compare(student, path, files, dataset):
     said = _outputs(call, images)
     rows = {"keras": _row(call, f"keras {keras.__version__}", path, said, said, images, labels)}
     for kind, file in files.items():
-        call, name = load(kind, file)
-        rows[kind] = _row(call, name, file, _outputs(call, images), said, images, labels)
+        try:
+            call, name = load(kind, file)
+            rows[kind] = _row(call, name, file, _outputs(call, images), said, images, labels)
+        # The runtimes raise errors of their own kinds.
+        except Exception as error:
+            reason = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", one_line(error))
+            raise UserError(
+                f"the student as {kind} does not run in its runtime ({reason}): leave {kind} out"
+            ) from error
     return rows
 
 

@@ -60,17 +60,17 @@ def write(student, kind, path, calibration_images=None):
     Raises:
         ValueError: what the format's converter cannot express, in one sentence.
     """
-    try:
-        with silence():
+    with silence():
+        try:
             _WRITERS[kind](student, pathlib.Path(path), calibration_images)
-    except (UserError, OSError, MemoryError):
-        raise
-    # The converters raise whatever their parts do.
-    except Exception as error:
-        raise UserError(
-            f"the student '{student.name}' cannot be written as {kind} ({_reason(error)}): leave "
-            f"{kind} out, or build the student of other layers"
-        ) from error
+        except (OSError, MemoryError):
+            raise
+        # The converters raise whatever their parts do.
+        except Exception as error:
+            raise UserError(
+                f"the student '{student.name}' cannot be written as {kind} ({_reason(error)}): "
+                f"leave {kind} out, or build the student of other layers"
+            ) from error
 
 
 class _Classifier(tf.Module):

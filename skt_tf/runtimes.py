@@ -28,15 +28,15 @@ def check_installed(kinds, running=True):
 
 
 def _check_import(name, kind, packages):
-    try:
-        with silence():
+    with silence():
+        try:
             importlib.import_module(name)
-    # An installation of other versions may raise anything.
-    except Exception as error:
-        raise UserError(
-            f"the format {kind} needs {name}, which cannot be imported ({one_line(error)}): "
-            f"python -m pip install {packages}"
-        ) from None
+        # An installation of other versions may raise anything.
+        except Exception as error:
+            raise UserError(
+                f"the format {kind} needs {name}, which cannot be imported ({one_line(error)}): "
+                f"python -m pip install {packages}"
+            ) from None
 
 
 def run_student(student):

@@ -29,12 +29,12 @@ def caught_stderr():
 
 @contextlib.contextmanager
 def silence():
-    """Drops what the block writes to stderr, unless it ends in an error that is no `UserError`."""
+    """Drops what the block writes to stderr, unless it ends in an error nobody expects."""
     lines = []
     try:
         with caught_stderr() as lines:
             yield
-    except UserError:
+    except (UserError, OSError):
         raise
     except Exception:
         sys.stderr.writelines(lines)
