@@ -14,6 +14,7 @@ from absl import app, flags, logging
 
 from skt_tf import config as configuration
 from skt_tf.errors import UserError, one_line
+from skt_tf.files import DRAFT
 from skt_tf.startup import load_tensorflow
 from skt_tf.stopping import Stopped, listen
 
@@ -105,7 +106,8 @@ def main(argv):
     except OSError as error:
         reason = error.strerror or one_line(error)
         if error.filename:
-            _refuse(f"{error.filename} cannot be read or written: {reason}")
+            said = f"{error.filename} cannot be read or written: {reason}"
+            _refuse(re.sub(rf"{DRAFT}\d+-", "", said))  # What it was to become is what is known.
         _refuse(
             f"a file cannot be written ({reason}): make room for --output_dir="
             f"{config.output_dir}, for temporary files in {tempfile.gettempdir()}, and for the "

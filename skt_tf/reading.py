@@ -38,10 +38,11 @@ def gather(images, number, size, where):
     """
     found = None
     for k, image in enumerate(images):
-        image = image if size is None else resized(image, size)
         if found is None:
-            _check_memory(number, image.shape, where)
-            found = np.empty((number, *image.shape), np.uint8)
+            shape = (*(size or image.shape[:2]), image.shape[2])
+            _check_memory(number, shape, where)
+            found = np.empty((number, *shape), np.uint8)
+        image = image if size is None else resized(image, size)
         if image.shape != found.shape[1:]:
             raise UserError(
                 f"{where} has images of shapes {found.shape[1:]} and {image.shape}: give "

@@ -33,8 +33,9 @@ def load_network(path):
     try:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
-            # Of how the network was trained nothing is loaded.
-            _refuse_code({k: v for k, v in config.items() if k != "compile_config"}, path)
+            if isinstance(config, dict):
+                config.pop("compile_config", None)  # How it was trained; nothing of it is loaded.
+            _refuse_code(config, path)
         network = keras.models.load_model(path, compile=False, safe_mode=True)
     except UserError:
         raise

@@ -210,7 +210,7 @@ CASES = {
     "teacher with NaN": teacher("nan", "NaN or infinite"),
     "teacher of other channels of images": teacher("colour", "(8, 8, 3)", "(8, 8, 1)"),
     "teacher of larger images": teacher("larger", "(16, 16, 1)", "(8, 8, 1)"),
-    "teacher of other classes": teacher("seven", "(7,)", "10 classes"),
+    "teacher of other classes": teacher("seven", "7 classes", "kd"),
     "teacher with other channels": teacher("wide", "skt", "3×3 and 2×2", "same channels"),
     "teacher without points": teacher("pointless", "skt", "no layer named 'p0'"),
     "teacher with a Lambda": teacher("lambda", "Lambda layer", "code"),

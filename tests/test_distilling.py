@@ -99,7 +99,7 @@ def test_a_mobile_teacher_teaches_a_small_student_of_other_channels(data):
     found = skt_tf.distill(
         teacher, student, data, data, "skt", 40, 60,
         teacher_points=MOBILE, student_points=NAMES, project=True, batch_size=16, evaluations=4,
-        learning_rate=0.05, transfer_learning_rate=0.003,
+        learning_rate=0.01, transfer_learning_rate=0.003,
     )  # fmt: skip
     assert same(weights(teacher), before)
     assert found.student is student

@@ -55,9 +55,8 @@ def no_tensorflow(tmp_path_factory):
 
 
 AT_ONCE = {
-    "unknown job": (["--job=paint"], ["--job=paint", "experiment, export"]),
+    "unknown job": (["--job=paint"], ["--job=paint", "experiment, tune, export"]),
     "unknown experiment": (["--experiment=alchemy"], ["alchemy", "minimization"]),
-    "unknown dataset": (["--dataset=imagenet"], ["imagenet", "digits, cifar10, cifar100"]),
     "dataset of two lines": (["--dataset=a\nb"], ["--dataset=a b"]),
     "unknown method": (["--methods=skt,magic"], ["magic", "baseline, baseline_long, kd, hint"]),
     "no method": (["--methods="], ["--methods", "baseline"]),

@@ -65,7 +65,7 @@ def test_another_net_in_a_student_s_place_is_refuted(run, capsys):
 
 def test_on_another_machine_one_image_in_a_thousand_may_differ(run, monkeypatch, capsys):
     here = environment()
-    monkeypatch.setattr(verification, "environment", lambda: {**here, "cpu": "another"})
+    monkeypatch.setattr(verification, "environment", lambda: {**here, "processor": "another"})
 
     def nudge(by):
         def edit(results):
