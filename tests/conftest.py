@@ -1,7 +1,9 @@
 """Tiny networks and data that the tests share."""
 
 import os
+import shutil
 import signal
+import tempfile
 
 # A shell starts its background jobs without Ctrl-C, which the tested commands would inherit.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -13,6 +15,17 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import numpy as np
 import pytest
+
+
+def pytest_configure(config):
+    # A folder for all of the processes that tests run in.
+    if not hasattr(config, "workerinput"):
+        os.environ["SKT_TF_SHARED"] = tempfile.mkdtemp(prefix="skt_tf-")
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop("SKT_TF_SHARED"))
 
 
 def _network(seed, *, depth=8, width=2, classes=4, shape=(8, 8, 1)):

@@ -23,6 +23,7 @@ from skt_tf import main
 from skt_tf.config import Config, define_flags, from_flags
 from skt_tf.errors import UserError
 from skt_tf.models import resnet
+from skt_tf.saving import load_network
 
 TINY = (
     "--dataset=digits",
@@ -266,6 +267,20 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(name, answers):
 def test_without_a_lambda_layer_nothing_is_said_of_code(answers):
     for name in CASES:
         assert ("Lambda" in answers[name].done.stderr) == ("lambda.keras" in CASES[name][1])
+
+
+def test_of_how_a_teacher_was_trained_nothing_is_loaded(folder, tmp_path):
+    def compiled(parts):
+        config = json.loads(parts["config.json"])
+        config["compile_config"] = {"loss": {"class_name": "__lambda__", "config": {}}}
+        parts["config.json"] = json.dumps(config)
+
+    edited(folder / "good.keras", tmp_path / "compiled.keras", compiled)
+    loaded = [load_network(place / name) for place, name in
+              ((folder, "good.keras"), (tmp_path, "compiled.keras"))]  # fmt: skip
+    assert not loaded[1].compiled
+    for one, other in zip(*(network.get_weights() for network in loaded)):
+        assert np.array_equal(one, other)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

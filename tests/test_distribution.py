@@ -178,28 +178,64 @@ def last(*arguments):
 os.replace = last
 runpy.run_module("skt_tf.main", run_name="__main__", alter_sys=True)
 """
+# Is asked to end, it alone, within the baseline.
+ASKED = """
+import os, runpy, signal
+from skt_tf import startup
+
+load, left = startup.load_tensorflow, [5]
+
+def load_and_listen(*arguments):
+    load(*arguments)
+    from skt_tf.guard import Guard
+    save_or_stop = Guard._save_or_stop
+
+    def asked(guard):
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGTERM)
+        save_or_stop(guard)
+
+    Guard._save_or_stop = asked
+
+startup.load_tensorflow = load_and_listen
+runpy.run_module("skt_tf.main", run_name="__main__", alter_sys=True)
+"""
+INTERRUPTIBLE = (*WORKER[2:], "--output_dir=run", "--checkpoint_every=1")
 
 
-def test_a_cluster_whose_chief_is_killed_goes_on_to_the_same_bytes(shared, tmp_path):
-    _, _, *flags = WORKER
-    rest = (*flags, "--output_dir=run", "--checkpoint_every=1")
-    chief, worker = cluster(("-c", KILLED, *rest), ("-m", "skt_tf.main", *rest), cwd=tmp_path)
-    assert chief[2] == -signal.SIGKILL, chief[1]
-    assert worker[2] == 2
-    assert "a worker of the cluster is gone" in worker[1].splitlines()[-1]
-    commands = [("-m", "skt_tf.main", *rest)] * 2
-    chief, worker = cluster(*commands, cwd=tmp_path)
+def check_goes_on(undisturbed, cwd):
+    """Asserts that both workers, started again in `cwd`, end with the bytes of `undisturbed`."""
+    commands = [("-m", "skt_tf.main", *INTERRUPTIBLE)] * 2
+    chief, worker = cluster(*commands, cwd=cwd)
     assert (chief[2], worker[2]) == (0, 0), chief[1] + worker[1]
     assert "going on after iteration" in chief[0]
-    undisturbed = shared[0] / "chief"
     files = [p.relative_to(undisturbed) for p in undisturbed.rglob("*") if p.suffix in ENDINGS]
     assert len(files) == 6
     for path in files:
-        assert (tmp_path / "run" / path).read_bytes() == (undisturbed / path).read_bytes()
+        assert (cwd / "run" / path).read_bytes() == (undisturbed / path).read_bytes()
     assert (
-        read(tmp_path / "run")["methods"]["skt"]["stages"]
+        read(cwd / "run")["methods"]["skt"]["stages"]
         == (read(undisturbed)["methods"]["skt"]["stages"])
     )
+
+
+def test_a_cluster_whose_chief_is_killed_goes_on_to_the_same_bytes(shared, tmp_path):
+    programs = ("-c", KILLED), ("-m", "skt_tf.main")
+    chief, worker = cluster(*((*p, *INTERRUPTIBLE) for p in programs), cwd=tmp_path)
+    assert chief[2] == -signal.SIGKILL, chief[1]
+    assert worker[2] == 2
+    assert "a worker of the cluster is gone" in worker[1].splitlines()[-1]
+    check_goes_on(shared[0] / "chief", tmp_path)
+
+
+def test_a_cluster_stops_together_when_one_worker_is_asked_to(shared, tmp_path):
+    programs = ("-m", "skt_tf.main"), ("-c", ASKED)
+    both = cluster(*((*p, *INTERRUPTIBLE) for p in programs), cwd=tmp_path)
+    for out, error, code in both:
+        assert code == 128 + signal.SIGTERM, out + error
+        assert "stopped by SIGTERM: the same command goes on" in error.splitlines()[-1]
+    check_goes_on(shared[0] / "chief", tmp_path)
 
 
 def test_kept_targets_and_an_ended_run_are_shared(tmp_path):

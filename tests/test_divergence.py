@@ -13,6 +13,7 @@ from commands import is_one_sentence, skt_tf, snapshot
 from skt_tf.errors import Diverged
 from skt_tf.guard import Guard
 from skt_tf.methods import stages
+from skt_tf.models import resnet
 from skt_tf.progress import Progress
 
 RUN = (
@@ -122,6 +123,22 @@ def test_without_a_teacher_what_needs_none_goes_on(tmp_path):
     for method in ("kd", "skt"):
         assert "its teacher has failed" in results["methods"][method]["failed"]["message"]
     assert "teacher" in done.stdout[done.stdout.index("teach 8") :]
+
+
+def test_a_teacher_without_flows_fails_what_transfers_them_alone(tmp_path):
+    teacher = resnet(8, 10, (8, 8, 1), 4, seed=0)
+    norm = teacher.get_layer("stem_norm")
+    norm.gamma.assign(np.zeros(4))
+    norm.beta.assign(-np.ones(4))  # Nothing passes the first ReLU.
+    teacher.save(tmp_path / "teacher.keras")
+    arguments = ("--methods=baseline,kd,fsp", "--teacher_depth=8", "--teacher=teacher.keras")
+    done = skt_tf(*RUN, *arguments, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    methods = read(tmp_path)["methods"]
+    assert [name for name, entry in methods.items() if entry["failed"]] == ["fsp"]
+    assert "p0_p1" in methods["fsp"]["failed"]["message"]
+    assert "zero on every image" in methods["fsp"]["failed"]["message"]
+    assert 0 <= methods["kd"]["mean"] <= 1
 
 
 @pytest.mark.parametrize(
