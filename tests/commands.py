@@ -1,5 +1,6 @@
 """The command line as a person uses it: a process of its own, in a folder of its own."""
 
+import contextlib
 import dataclasses
 import fcntl
 import functools
@@ -12,6 +13,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -37,29 +39,112 @@ def _environment(before):
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*before, ROOT)))}
 
 
-def skt_tf(*arguments, cwd, before=(), timeout=600):
-    """Runs the command in `cwd`; modules in the folders `before` hide installed ones."""
-    return subprocess.run(
-        [sys.executable, "-m", "skt_tf.main", *map(str, arguments)],
-        cwd=cwd,
-        env=_environment(before),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=timeout,
-    )
+def skt_tf(*arguments, cwd, anew=False, before=(), timeout=600):
+    """Runs the command in `cwd`, in a process of its own.
+
+    The process is a copy of one that has loaded TensorFlow, which takes longer than most commands
+    do, unless it is to start `anew`; or with modules of the folders `before`, which hide
+    installed ones.
+    """
+    if anew or before:
+        return subprocess.run(
+            [sys.executable, "-m", "skt_tf.main", *map(str, arguments)],
+            cwd=cwd,
+            env=_environment(before),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=timeout,
+        )
+    [(out, error, code)] = together((arguments, "", {}), cwd=cwd, timeout=timeout)
+    return subprocess.CompletedProcess(arguments, code, out, error)
 
 
-def running(arguments, cwd, before=(), stdout=None, **environment):
+def running(arguments, cwd, stdout=None):
     """The command as a process in the background, its outputs in files of `cwd`."""
     with open(cwd / "stdout", "w") as file, open(cwd / "stderr", "w") as stderr:
         return subprocess.Popen(
             [sys.executable, "-m", "skt_tf.main", *arguments],
             cwd=cwd,
-            env={**_environment(before), **environment},
+            env=_environment(()),
             stdout=stdout or file,
             stderr=stderr,
         )
+
+
+def copied(arguments, cwd, prelude=""):
+    """Likewise, as a copy of a process that has loaded TensorFlow; it runs `prelude` first."""
+    return Copy(arguments, cwd, [cwd / "stdout", cwd / "stderr"], prelude)
+
+
+def together(*commands, cwd, timeout=600):
+    """Runs several commands at the same time; (stdout, stderr, exit code) of each.
+
+    Args:
+        commands: (arguments, prelude, {variable of the environment: value}).
+    """
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        started = []
+        for number, (arguments, prelude, environment) in enumerate(commands):
+            paths = [pathlib.Path(folder, f"{name}{number}") for name in ("stdout", "stderr")]
+            copy = Copy(arguments, cwd, paths, prelude, **environment)
+            stack.callback(copy.kill)
+            started.append((copy, paths))
+        codes = [copy.wait(timeout) for copy, _ in started]
+        said = [[path.read_text("utf-8") for path in paths] for _, paths in started]
+    return [(*texts, code) for texts, code in zip(said, codes)]
+
+
+class Copy:
+    """The command in a copy of a process that has loaded TensorFlow; used like a `Popen`."""
+
+    def __init__(self, arguments, cwd, outputs, prelude="", **environment):
+        for path in outputs:
+            path.write_text("")
+        settings = {**_environment(()), **environment}
+        given = [*map(str, arguments)], cwd, outputs, prelude, settings
+        self._process = _SERVER.Process(target=_command, args=given)
+        self._process.start()
+        self.pid = self._process.pid
+
+    def poll(self):
+        return self._process.exitcode
+
+    def wait(self, timeout=None):
+        self._process.join(timeout)
+        if self.poll() is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        return self.poll()
+
+    def kill(self):
+        self._process.kill()
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+
+def _command(arguments, cwd, outputs, prelude, environment):
+    """The command in this process, which ends with it; what it says goes to two files."""
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, path in enumerate(outputs, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.chdir(cwd)
+    sys.path.insert(0, str(ROOT))
+    from skt_tf.startup import filtered_stderr
+
+    # Where it is loaded, absl would look for GPUs before the command's own code can filter.
+    with filtered_stderr():
+        sys.modules["tensorflow"].config.list_physical_devices()
+    sys.argv = ["skt_tf", *arguments]
+    exec(prelude, {})
+    runpy.run_module("skt_tf.main", run_name="__main__", alter_sys=True)
+
+
+# It does nothing else. Its copies share what a process draws as it starts, such as the order of
+# sets: what must not depend on that is run `anew`.
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["tensorflow", "keras"])
 
 
 def snapshot(folder):
@@ -103,54 +188,17 @@ class Attempt:
     after: dict
 
 
-def attempt(arguments, folder, cwd, before=()):
+def attempt(arguments, folder, cwd, **options):
     """Runs the command in `cwd`, a new copy of `folder`."""
     shutil.copytree(folder, cwd)
     content = snapshot(cwd)
-    return Attempt(skt_tf(*arguments, cwd=cwd, before=before), content, snapshot(cwd))
-
-
-def _command(arguments, cwd, outputs):
-    """The command in this process, which ends with it; what it says goes to two files."""
-    for number, path in enumerate(outputs, start=1):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    os.chdir(cwd)
-    sys.path.insert(0, str(ROOT))
-    from skt_tf.startup import filtered_stderr
-
-    # Where it is loaded, absl would look for GPUs before the command's own code can filter.
-    with filtered_stderr():
-        sys.modules["tensorflow"].config.list_physical_devices()
-    sys.argv = ["skt_tf", *map(str, arguments)]
-    runpy.run_module("skt_tf.main", run_name="__main__", alter_sys=True)
-
-
-def forked(arguments, cwd):
-    """As `skt_tf`, in a copy of a process that has loaded TensorFlow."""
-    paths = [f"{cwd}.{name}" for name in ("stdout", "stderr")]
-    process = _SERVER.Process(target=_command, args=(arguments, cwd, paths))
-    process.start()
-    process.join()
-    said = [pathlib.Path(path).read_text("utf-8") for path in paths]
-    return subprocess.CompletedProcess(arguments, process.exitcode, *said)
-
-
-def _forked_attempt(arguments, folder, cwd):
-    shutil.copytree(folder, cwd)
-    content = snapshot(cwd)
-    return Attempt(forked(arguments, cwd), content, snapshot(cwd))
-
-
-# Loading TensorFlow takes far longer than what refuses a mistake: it is loaded once, by a process
-# that does nothing else, and each command is a copy of that process.
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["tensorflow", "keras"])
+    return Attempt(skt_tf(*arguments, cwd=cwd, **options), content, snapshot(cwd))
 
 
 def attempts(cases, folder, place):
     """{name: Attempt} for {name: arguments}."""
     return {
-        name: _forked_attempt(arguments, folder, place / name.replace(" ", "_"))
+        name: attempt(arguments, folder, place / name.replace(" ", "_"))
         for name, arguments in cases.items()
     }
 
@@ -185,7 +233,7 @@ def finished_run():
         fcntl.flock(lock, fcntl.LOCK_EX)  # Tests run in several processes.
         if not said.exists():
             cwd.mkdir()
-            done = skt_tf(*RUN, cwd=cwd)
+            done = skt_tf(*RUN, cwd=cwd, anew=True)
             said.write_text(json.dumps([done.args, done.returncode, done.stdout, done.stderr]))
     done = subprocess.CompletedProcess(*json.loads(said.read_text()))
     return Finished(cwd, cwd / "run", done)

@@ -321,7 +321,7 @@ def test_where_not_even_a_lock_fits_nothing_is_left(small_disk, tmp_path):
 @pytest.mark.parametrize("small_disk", ["64k"], indirect=True)
 def test_a_full_folder_for_temporary_files_is_named(small_disk, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(small_disk))
-    done = skt_tf(*TINY, "--output_dir=run", cwd=tmp_path)
+    done = skt_tf(*TINY, "--output_dir=run", cwd=tmp_path, anew=True)
     assert done.returncode == 2, done.stderr
     assert is_one_sentence(done.stderr), done.stderr
     assert str(small_disk) in done.stderr

@@ -1,7 +1,6 @@
 """A batch over two devices, or two processes, gives the update that it gives on one device."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -10,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from commands import ROOT, is_one_sentence, skt_tf, snapshot
+from commands import is_one_sentence, skt_tf, snapshot, together
 
 from skt_tf.distribution import distribution_strategy
 
@@ -70,47 +69,38 @@ for kind, stage in kinds.items():
     found[f"{kind}_end"] = np.concatenate([v.numpy().ravel() for v in student.variables])
     found[f"{kind}_losses"] = history["loss"]
 np.savez(path, **found)
+sys.exit()
 """
 ENDINGS = (".keras", ".csv")
 KINDS = ("transfer", "kept", "hint", "soft", "task")
 
 
-def cluster(*commands, **options):
-    """Runs each command as a worker of one cluster on this machine; their results."""
+def cluster(*commands, cwd, preludes=("", "")):
+    """Runs each command as a worker of one cluster on this machine; see `together`."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in commands]
     addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
     for s in sockets:
         s.close()
     workers = []
-    for index, command in enumerate(commands):
+    for index, (command, prelude) in enumerate(zip(commands, preludes)):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        workers.append(
-            subprocess.Popen(
-                [sys.executable, *map(str, command)],
-                env={**os.environ, "TF_CONFIG": json.dumps(task), "PYTHONPATH": str(ROOT)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                **options,
-            )
-        )
-    try:
-        return [(*worker.communicate(timeout=600), worker.returncode) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
+        workers.append((command, prelude, {"TF_CONFIG": json.dumps(task)}))
+    return together(*workers, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distribution")
-    for name in ("none", "mirrored"):
-        command = [sys.executable, "-c", PROGRAM, name, folder / f"{name}.npz"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-2000:]
-    done = cluster(*(("-c", PROGRAM, "multi_worker", folder / f"worker{k}.npz") for k in range(2)))
-    assert [code for _, _, code in done] == [0, 0], done[0][1][-2000:]
+    done = [
+        *together((("none", folder / "none.npz"), PROGRAM, {}), cwd=folder),
+        *together((("mirrored", folder / "mirrored.npz"), PROGRAM, {}), cwd=folder),
+        *cluster(
+            *(("multi_worker", folder / f"worker{k}.npz") for k in range(2)),
+            preludes=(PROGRAM, PROGRAM),
+            cwd=folder,
+        ),
+    ]
+    assert [code for _, _, code in done] == [0] * 4, [error[-2000:] for _, error, _ in done]
     return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
 
 
@@ -129,7 +119,7 @@ EXPERIMENT = (
     *("--methods=baseline,skt", "--teacher_steps=4", "--transfer_steps=4", "--task_steps=4"),
     *("--evaluations=2", "--learning_rate=0.002", "--transfer_learning_rate=0.001"),
 )
-WORKER = ("-m", "skt_tf.main", *EXPERIMENT, "--distribution=multi_worker")
+WORKER = (*EXPERIMENT, "--distribution=multi_worker")
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +155,7 @@ def test_a_cluster_trains_what_one_process_trains_and_the_chief_alone_writes(sha
 
 # Ends as a power cut would, as it puts a checkpoint of the baseline into its place.
 KILLED = """
-import os, runpy, signal, sys
+import os, signal
 
 replace, left = os.replace, [12]
 
@@ -176,11 +166,10 @@ def last(*arguments):
     replace(*arguments)
 
 os.replace = last
-runpy.run_module("skt_tf.main", run_name="__main__", alter_sys=True)
 """
 # Is asked to end, it alone, within the baseline.
 ASKED = """
-import os, runpy, signal
+import os, signal
 from skt_tf import startup
 
 load, left = startup.load_tensorflow, [5]
@@ -199,15 +188,13 @@ def load_and_listen(*arguments):
     Guard._save_or_stop = asked
 
 startup.load_tensorflow = load_and_listen
-runpy.run_module("skt_tf.main", run_name="__main__", alter_sys=True)
 """
-INTERRUPTIBLE = (*WORKER[2:], "--output_dir=run", "--checkpoint_every=1")
+INTERRUPTIBLE = (*WORKER, "--output_dir=run", "--checkpoint_every=1")
 
 
 def check_goes_on(undisturbed, cwd):
     """Asserts that both workers, started again in `cwd`, end with the bytes of `undisturbed`."""
-    commands = [("-m", "skt_tf.main", *INTERRUPTIBLE)] * 2
-    chief, worker = cluster(*commands, cwd=cwd)
+    chief, worker = cluster(*[INTERRUPTIBLE] * 2, cwd=cwd)
     assert (chief[2], worker[2]) == (0, 0), chief[1] + worker[1]
     assert "going on after iteration" in chief[0]
     files = [p.relative_to(undisturbed) for p in undisturbed.rglob("*") if p.suffix in ENDINGS]
@@ -221,8 +208,7 @@ def check_goes_on(undisturbed, cwd):
 
 
 def test_a_cluster_whose_chief_is_killed_goes_on_to_the_same_bytes(shared, tmp_path):
-    programs = ("-c", KILLED), ("-m", "skt_tf.main")
-    chief, worker = cluster(*((*p, *INTERRUPTIBLE) for p in programs), cwd=tmp_path)
+    chief, worker = cluster(*[INTERRUPTIBLE] * 2, preludes=(KILLED, ""), cwd=tmp_path)
     assert chief[2] == -signal.SIGKILL, chief[1]
     assert worker[2] == 2
     assert "a worker of the cluster is gone" in worker[1].splitlines()[-1]
@@ -230,8 +216,7 @@ def test_a_cluster_whose_chief_is_killed_goes_on_to_the_same_bytes(shared, tmp_p
 
 
 def test_a_cluster_stops_together_when_one_worker_is_asked_to(shared, tmp_path):
-    programs = ("-m", "skt_tf.main"), ("-c", ASKED)
-    both = cluster(*((*p, *INTERRUPTIBLE) for p in programs), cwd=tmp_path)
+    both = cluster(*[INTERRUPTIBLE] * 2, preludes=("", ASKED), cwd=tmp_path)
     for out, error, code in both:
         assert code == 128 + signal.SIGTERM, out + error
         assert "stopped by SIGTERM: the same command goes on" in error.splitlines()[-1]

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from commands import ROOT, finished_run, forked
+from commands import ROOT, finished_run, skt_tf
 
 DOCUMENTS = ("README.md", "BUILD.md")
 # Fewer iterations and narrower networks, without a word of the command changed.
@@ -81,15 +81,17 @@ def job(command):
 def test_a_documented_command_runs(command, place):
     arguments = shlex.split(command.split("skt_tf.main", 1)[1])
     if "--help" in arguments:
-        assert "--transfer_steps" in forked(arguments, place).stdout
+        assert "--transfer_steps" in skt_tf(*arguments, cwd=place).stdout
         return
     small = list(SMALL.get(job(command), ()))
+    if job(command) == "experiment" and "--methods" not in command:
+        small += ["--methods=baseline,skt"]  # Of all of them, tests/test_experiments.py is.
     if "--dataset=cifar10" in command:
         # As the images that the networks of the command take.
         small += ["--dataset=folder", "--data_dir=images", "--image_size=32"]
     elif "cifar" in command:
         # The flagfile's own flags are read; the images come with scikit-learn.
-        small += ["--dataset=digits", "--methods=baseline"]
+        small += ["--dataset=digits"]
     if "multi_worker" in command:
         small += ["--distribution=none"]
     if "--student=student.keras" in command and job(command) == "export":
@@ -97,12 +99,12 @@ def test_a_documented_command_runs(command, place):
     if "--compare=other.json" in command:
         benchmark = place / "runs/benchmark/benchmark.json"
         if not benchmark.exists():
-            forked(["--job=benchmark", *SMALL["benchmark"]], place)
+            skt_tf("--job=benchmark", *SMALL["benchmark"], cwd=place)
         shutil.copy(benchmark, place / "other.json")
     if not any(word.startswith("--output_dir") for word in arguments):
         name = re.sub("[^a-z0-9]+", "_", command)[-80:]
         small += [f"--output_dir=runs/{name}"]
         if "benchmark" in command:
             small.pop()
-    done = forked([*arguments, *small], place)
+    done = skt_tf(*arguments, *small, cwd=place)
     assert done.returncode == 0, done.stderr

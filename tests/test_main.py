@@ -96,7 +96,7 @@ AT_ONCE = {
 def test_a_mistake_in_the_flags_is_answered_before_tensorflow(
     arguments, parts, folder, no_tensorflow, tmp_path
 ):
-    refused = attempt([*TINY, *arguments], folder, tmp_path / "work", [no_tensorflow])
+    refused = attempt([*TINY, *arguments], folder, tmp_path / "work", before=[no_tensorflow])
     check_refused(refused, parts)
 
 
@@ -159,7 +159,7 @@ def test_what_does_not_differ_from_another_experiment_is_not_named(answers):
 
 @pytest.fixture(scope="module")
 def help_page(tmp_path_factory):
-    return skt_tf("--help", cwd=tmp_path_factory.mktemp("help"))
+    return skt_tf("--help", cwd=tmp_path_factory.mktemp("help"), anew=True)
 
 
 def explanation(page, flag):

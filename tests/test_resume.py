@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import pytest
-from commands import is_one_sentence, running, skt_tf, snapshot, without_times
+from commands import copied, is_one_sentence, running, skt_tf, snapshot, without_times
 
 from skt_tf.models import resnet
 
@@ -47,7 +47,7 @@ RUNS = {
 KILLER = """
 import os, signal
 
-left = [int(os.environ["KILL_AT"])]
+left = [{at}]
 
 def deadly(name):
     real = getattr(os, name)
@@ -123,19 +123,15 @@ def references(wide, tmp_path_factory):
 def kill_and_go_on(name, kills, at_writing, reference, cwd, seed):
     """Kills a run `kills` times, then lets it end; starts anew where it ends before."""
     draw = random.Random(seed)
-    (cwd / "killer").mkdir()
-    (cwd / "killer" / "sitecustomize.py").write_text(KILLER)
     killed = 0
     while True:
-        if killed == kills:
+        if killed == kills:  # From nothing, as a machine does that was switched off.
             process = running(command(name), cwd)
         elif at_writing:
-            at = str(draw.randint(1, 120))
-            process = running(command(name), cwd, [cwd / "killer"], KILL_AT=at)
+            process = copied(command(name), cwd, KILLER.format(at=draw.randint(1, 120)))
         else:
-            process = running(command(name), cwd)
-            # The first seconds load TensorFlow alone.
-            time.sleep(draw.uniform(3, 0.8 * reference.seconds))
+            process = copied(command(name), cwd)
+            time.sleep(draw.uniform(0, 0.8 * reference.seconds))
             process.kill()
         status = process.wait()
         if status == 0:
@@ -164,7 +160,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(reference
 
 def test_the_same_command_gives_the_same_bytes_and_another_seed_others(references, wide, tmp_path):
     cwd = new_folder(tmp_path / "again", wide)
-    done = skt_tf(*command("kept"), cwd=cwd)
+    done = skt_tf(*command("kept"), cwd=cwd, anew=True)
     assert done.returncode == 0
     assert content(cwd) == content(references["kept"].cwd)
     # And where checkpoints fall changes nothing.
@@ -198,7 +194,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number, moment, references, wide, 
     cwd = new_folder(tmp_path / "stopped", wide)
     # Nothing would be saved within a stage but for the signal.
     arguments = command("all stages", "--checkpoint_every=1000")
-    process = running(arguments, cwd)
+    process = copied(arguments, cwd)
     wait_for_stage(moment, process, cwd)
     process.send_signal(number)
     assert process.wait(60) == 128 + number
@@ -215,7 +211,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number, moment, references, wide, 
 
 def test_a_second_process_stops_at_once_with_the_first_one_s_id(wide, tmp_path):
     cwd = new_folder(tmp_path / "two", wide)
-    first = running(command("all stages", "--task_steps=100000"), cwd)
+    first = copied(command("all stages", "--task_steps=100000"), cwd)
     try:
         wait_for_stage("teacher, 14 layers", first, cwd)
         second = skt_tf(*command("all stages", "--task_steps=100000"), cwd=cwd)
@@ -233,11 +229,8 @@ def test_a_second_process_stops_at_once_with_the_first_one_s_id(wide, tmp_path):
 def killed(wide, tmp_path_factory):
     """A folder whose run was killed as it was writing a checkpoint in the teacher's training."""
     cwd = new_folder(tmp_path_factory.mktemp("killed") / "cwd", wide)
-    (cwd / "killer").mkdir()
-    (cwd / "killer" / "sitecustomize.py").write_text(KILLER)
-    process = running(command("all stages"), cwd, [cwd / "killer"], KILL_AT="55")
+    process = copied(command("all stages"), cwd, KILLER.format(at=55))
     assert process.wait() == -signal.SIGKILL
-    shutil.rmtree(cwd / "killer")
     return cwd
 
 
@@ -256,7 +249,7 @@ def truncate(path):
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(part, killed, references, tmp_path):
     cwd = tmp_path / "work"
     shutil.copytree(killed, cwd)
-    newest, before = newest_first(cwd)
+    newest, before, *_ = newest_first(cwd)
     truncate(newest / part)
     done = skt_tf(*command("all stages"), cwd=cwd)
     assert done.returncode == 0, done.stderr

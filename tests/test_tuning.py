@@ -2,16 +2,13 @@
 
 import dataclasses
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
-from commands import ROOT, attempts, check_refused, running, skt_tf
+from commands import attempts, check_refused, copied, skt_tf, together
 
 from skt_tf import tuning
 from skt_tf.config import Config
@@ -116,7 +113,7 @@ def test_a_search_ends_with_a_report_and_a_flagfile_that_runs(whole):
 
 
 def test_a_search_that_is_killed_goes_on_to_the_same_trials(whole, tmp_path):
-    process = running([*SMALL, "--trials=3"], tmp_path)
+    process = copied([*SMALL, "--trials=3"], tmp_path)
     try:
         oracle, until = tmp_path / "search/search/oracle.json", time.monotonic() + 240
         while time.monotonic() < until and process.poll() is None:
@@ -158,22 +155,12 @@ def test_a_chief_and_two_workers_share_a_search(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     arguments = [*SMALL, "--tuner=random", "--trials=4", "--methods=kd"]
-    processes = {}
-    for name in ("chief", "tuner0", "tuner1"):
-        environment = {
-            **os.environ, "PYTHONPATH": str(ROOT), "KERASTUNER_TUNER_ID": name,
-            "KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port),
-        }  # fmt: skip
-        processes[name] = subprocess.Popen(
-            [sys.executable, "-m", "skt_tf.main", *arguments], cwd=tmp_path, env=environment,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-    try:
-        outputs = {name: process.communicate(timeout=300)[0] for name, process in processes.items()}
-    finally:
-        for process in processes.values():
-            process.kill()
-    assert [process.returncode for process in processes.values()] == [0, 0, 0], outputs
+    names = ("chief", "tuner0", "tuner1")
+    place = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
+    processes = [(arguments, "", {"KERASTUNER_TUNER_ID": name, **place}) for name in names]
+    done = dict(zip(names, together(*processes, cwd=tmp_path)))
+    assert [code for _, _, code in done.values()] == [0, 0, 0], done
+    outputs = {name: out for name, (out, _, _) in done.items()}
     found = trials(tmp_path)
     assert sorted(trial["number"] for trial in found) == [0, 1, 2, 3]
     assert all(trial["accuracy"] is not None for trial in found)
