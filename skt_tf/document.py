@@ -113,9 +113,13 @@ def _as_html(block):
         case Figure(_, title, svg):
             # An image of its own: its names cannot collide with those of another figure.
             source = "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+            # On a narrow screen it shrinks as far as its letters stay legible, then it scrolls.
+            points = float(re.search(rb'width="([0-9.]+)pt"', svg)[1])
             title = html.escape(title)
-            return f'<figure><img src="{source}" alt="{title}"></figure>'
+            width = f"width: {1.6 * points:.0f}px; min-width: {points:.0f}px"
+            return f'<figure><img src="{source}" alt="{title}" style="{width}"></figure>'
 
 
 def _inline(text):
-    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    text = html.escape(text).replace(" %", "\N{NO-BREAK SPACE}%")
+    return re.sub("`([^`]+)`", r"<code>\1</code>", text)

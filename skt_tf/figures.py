@@ -6,6 +6,7 @@ import itertools
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from skt_tf.document import Figure
 from skt_tf.files import whole
@@ -14,6 +15,8 @@ from skt_tf.packing import unpack
 # Okabe and Ito's palette: told apart with any colour vision. The lines differ too, for print.
 COLOURS = ("#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
 _LINES = ("-", "--", "-.", ":")
+# As many plots side by side as a telephone shows.
+_COLUMNS = 2
 # The same bytes from the same numbers; letters stay letters.
 _STYLE = {"svg.hashsalt": "skt_tf", "svg.fonttype": "none", "font.size": 10}
 
@@ -26,7 +29,7 @@ def accuracy_curves(curves, part, teacher):
         part: which images, such as "test".
         teacher: the teacher's accuracy, or None.
     """
-    canvas, (axis,) = _axes(1, 6.4, 4.2)
+    canvas, (axis,) = _axes(1, 4.8, 3.6)
     styles = itertools.cycle(itertools.product(_LINES[:2], COLOURS))
     for (method, points), (line, colour) in zip(curves.items(), styles):
         if points:
@@ -41,7 +44,7 @@ def accuracy_curves(curves, part, teacher):
     )
     if axis.lines:
         canvas.legend(
-            frameon=False, loc="upper center", ncols=4, bbox_to_anchor=(0.5, 0), fontsize=9
+            frameon=False, loc="upper center", ncols=3, bbox_to_anchor=(0.5, 0), fontsize=9
         )
     return canvas
 
@@ -55,7 +58,7 @@ def flow_curves(curves):
     curves = {method: flows for method, flows in curves.items() if any(flows.values())}
     if not curves:
         return None
-    canvas, axes = _axes(len(curves), 1.4 + 2.6 * len(curves), 3.4)
+    canvas, axes = _axes(len(curves), 2.4, 2.4)
     colours = {flow: COLOURS[2 + k] for k, flow in enumerate(_names(curves))}
     handles = {}
     for axis, (method, flows) in zip(axes, curves.items()):
@@ -65,11 +68,16 @@ def flow_curves(curves):
                     *zip(*points), _LINES[number % 4], color=colours[flow], marker="."
                 )
         axis.set(title=method, xlabel="iterations", yscale="log")
-    axes[0].set_ylabel("loss, λ‖Gᵀ − Gˢ‖²")
+        axis.yaxis.set_major_formatter(_Plain())
+        axis.yaxis.set_minor_formatter(_Plain())
+        axis.tick_params(axis="y", which="both", labelsize=8)
+    for axis in axes[::_COLUMNS]:
+        axis.set_ylabel("loss, λ‖Gᵀ − Gˢ‖²")
+    canvas.tight_layout()
     # One legend for all: the last method may not use every flow.
     labels = [flow.replace("_", "-") for flow in handles]
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": len(handles)}
-    canvas.legend(handles.values(), labels, frameon=False, **place)
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 3}
+    canvas.legend(handles.values(), labels, frameon=False, fontsize=9, **place)
     return canvas
 
 
@@ -145,14 +153,28 @@ def save(canvas, path, title):
         with whole(path) as draft:
             canvas.savefig(draft, dpi=110, bbox_inches="tight")
         svg = io.BytesIO()
-        canvas.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
+        plain = {"metadata": {"Date": None}, "transparent": True}
+        canvas.savefig(svg, format="svg", bbox_inches="tight", **plain)
     return Figure(path.name, title, svg.getvalue())
 
 
+class _Plain(LogFormatter):
+    """Labels of a logarithmic axis as numbers, without powers of ten."""
+
+    def __call__(self, x, pos=None):
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
 def _axes(plots, width, height):
-    canvas = Canvas(figsize=(width, height))
-    axes = canvas.subplots(1, plots, squeeze=False, sharey=True)[0]
-    for axis in axes:
+    """A figure and its axes, `_COLUMNS` in a row, of `width` × `height` inches each."""
+    columns, rows = min(plots, _COLUMNS), -(-plots // _COLUMNS)
+    canvas = Canvas(figsize=(width * columns, height * rows))
+    axes = canvas.subplots(rows, columns, squeeze=False, sharey=True).flat
+    for axis in axes[plots:]:
+        axis.set_visible(False)
+    for axis in axes[:plots]:
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
-    return canvas, axes
+        axis.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10), integer=True))
+        axis.xaxis.set_major_formatter("{x:,.0f}")
+    return canvas, axes[:plots]

@@ -80,7 +80,7 @@ def _blocks(pool, folder):
         if not entry.get("failed")
     }
     return [
-        *_accuracies(results),
+        *_accuracies(pool),
         *_curves(results, rows, folder),
         *_transfer(results, rows, folder),
         *_costs(results),
@@ -91,8 +91,8 @@ def _blocks(pool, folder):
     ]
 
 
-def _accuracies(results):
-    config = results["config"]
+def _accuracies(pool):
+    results, config = pool.results, pool.results["config"]
     blocks = [
         Text(tables.answer(results)),
         tables.summary(results),
@@ -102,6 +102,13 @@ def _accuracies(results):
             "own. Iterations and seconds are summed over a method's nets."
         ),
     ]
+    if len(pool.each) > 1:
+        blocks.append(
+            Text(
+                f"Nets of {len(pool.each)} runs. An ensemble is of the nets of one run, if it has "
+                "several; what is shown is the mean of the runs' ensembles."
+            )
+        )
     blocks += [Text(f"Failed: {sentence}.") for sentence in failures(results).values()]
     if TEACHERS in results["methods"]:
         blocks.append(
@@ -168,7 +175,7 @@ def _curves(results, rows, folder):
         total = points[-1][0] if points else 0
         table.append((method, "not reached" if first is None else f"{first:,}", f"{total:,}"))
     blocks += [
-        Table(("method", "first reaches it at iteration", "of"), tuple(table)),
+        Table(("method", f"reaches {tables.percent(goal)} % at iteration", "of"), tuple(table)),
         Text(
             f"When each method first reaches the final accuracy of `{tables.BASELINE}`, "
             f"{tables.percent(goal)} % after {last:,} iterations: iterations of a net, transfer "
@@ -282,7 +289,7 @@ def _origin(pool):
         Heading("Command"),
         Code("\n".join(_command(each["config"]) for each in pool.each)),
         Heading("Configuration"),
-        Bullets(tuple(f"`{name}`: {value}" for name, value in config.items() if value is not None)),
+        _bullets({f"`{name}`": value for name, value in config.items() if value is not None}),
     ]
     environments = [each["environment"] for each in pool.each]
     for number, environment in enumerate(environments):
@@ -290,8 +297,17 @@ def _origin(pool):
             continue
         name = "Environment" if number == 0 else f"Environment of seed {config['seed'][number]}"
         blocks.append(Heading(name))
-        blocks.append(Bullets(tuple(f"{name}: {value}" for name, value in environment.items())))
+        blocks.append(_bullets(environment))
     return blocks
+
+
+def _bullets(values):
+    """{name: value} as a list; a value may be a list itself."""
+    said = {
+        name: (", ".join(map(str, value)) or "none") if isinstance(value, list) else value
+        for name, value in values.items()
+    }
+    return Bullets(tuple(f"{name}: {value}" for name, value in said.items()))
 
 
 def _command(config):

@@ -14,10 +14,12 @@ _NETS_SHOWN = 5
 def summary(results):
     """A row for the teacher and each method: accuracy, cost, and what the slides print."""
     said, several = published(results), results["config"]["nets"] > 1
+    # The slides have ensembles in one of their experiments.
+    beside = several and any(paper.ensemble for paper in said.values())
     header = ["method", "accuracy %"] + ["ensemble %"] * several
     header += ["vs. baseline", "iterations", "seconds"]
     header += ["published %", "difference"] * bool(said)
-    header += ["published ensemble %", "difference "] * (bool(said) and several)
+    header += ["published ensemble %", "difference "] * beside
     entries = {name: (entry["mean"], entry) for name, entry in results["methods"].items()}
     if TEACHERS not in entries:
         entries = {"teacher": (results["teacher"]["accuracy"], results["teacher"]), **entries}
@@ -32,7 +34,7 @@ def summary(results):
         row += [f"{entry['iterations']:,}", f"{entry['seconds']:,.0f}"]
         if said:
             row += _beside(accuracy, paper and paper.accuracy)
-        if said and several:
+        if beside:
             row += _beside(ensemble, paper and paper.ensemble)
         rows.append(tuple(row))
     return Table(tuple(header), tuple(rows))
@@ -87,7 +89,7 @@ def answer(results):
             continue
         least = 0 if base == BASELINE else _iterations(results, BASELINE)
         verdicts = [
-            f"`{name}` {_verdict(_difference(results, name, base))}"
+            f"`{name}`{_unlike(results, name, base)} {_verdict(_difference(results, name, base))}"
             for name in results["methods"]
             # Without transfer there are no further iterations to give to the task.
             if _is_compared(results, name) and _iterations(results, name) > least
@@ -95,7 +97,7 @@ def answer(results):
         if verdicts:
             parts.append(f"against the student alone {alone} (`{base}`), " + ", ".join(verdicts))
     if not parts:
-        return "No method stands beside a student alone in this run, so nothing is compared."
+        return "No trained method stands beside a trained student alone, so nothing is compared."
     start = "One net a method, so no interval can be given and a point may be chance: "
     if number > 1:
         start = f"In points of accuracy, with 95 % intervals over {number} pairs of nets: "
@@ -106,13 +108,11 @@ def unequal(results):
     """A sentence on methods whose iterations are not those of the control, or None."""
     if not _is_done(results, CONTROL):
         return None
-    control, least = _iterations(results, CONTROL), _iterations(results, BASELINE)
+    control = _iterations(results, CONTROL)
     others = [
         f"`{name}` {_iterations(results, name):,}"
         for name in results["methods"]
-        if _is_compared(results, name)
-        and _iterations(results, name) != control
-        and _iterations(results, name) > least
+        if _is_compared(results, name) and _iterations(results, name) != control
     ]
     if not others:
         return None
@@ -150,6 +150,14 @@ def _iterations(results, name):
     return sum(stage["steps"] for stage in results["methods"][name]["stages"])
 
 
+def _unlike(results, name, base):
+    """What the control's clause says of a method that has not the control's iterations."""
+    number, control = _iterations(results, name), _iterations(results, CONTROL)
+    if base != CONTROL or number == control:
+        return ""
+    return f" ({number:,} iterations against {control:,})"
+
+
 def _difference(results, name, base):
     """In points of accuracy."""
     one, other = (results["methods"][method]["accuracies"] for method in (name, base))
@@ -158,6 +166,8 @@ def _difference(results, name, base):
 
 def _verdict(difference):
     value, interval = difference.value, difference.interval
+    if interval is None and round(value, 2) == 0:
+        return "ends level"
     if interval is None:
         return f"ends {abs(value):.2f} points {'above' if value >= 0 else 'below'}"
     if difference.includes_zero:

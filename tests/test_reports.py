@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from absl import flags
-from commands import finished_run, is_one_sentence, skt_tf
+from commands import ROOT, finished_run, is_one_sentence, skt_tf
 from scipy import stats
 
 from skt_tf import reports, tables
@@ -282,6 +282,35 @@ def test_a_method_without_further_iterations_is_held_against_the_baseline_alone(
     assert "`kd`" not in second
 
 
+def test_a_method_of_other_iterations_than_the_control_says_so_where_they_are_compared():
+    results = spread(**THREE, hint=(0.85, 0.86, 0.87), kd=(0.85, 0.86, 0.87))
+    steps = {"hint": 92_000, "kd": 64_000}
+    for name, number in steps.items():
+        stage = {"name": "task", "steps": number, "final_loss": 1.0}
+        results["methods"][name]["stages"] = [stage]
+    first, second = tables.answer(results).split("; ")
+    assert "iterations against" not in first
+    assert "`hint` (92,000 iterations against 128,000) beats it" in second
+    assert second.count("iterations against") == 1
+    assert tables.unequal(results) == (
+        "A net of `baseline_long` has 128,000 iterations in all, one of `hint` 92,000, `kd` 64,000."
+    )
+
+
+def test_one_net_that_ends_where_the_baseline_ends_is_neither_above_nor_below():
+    assert "`fsp` ends level" in tables.answer(spread(1, baseline=(0.8,), fsp=(0.8,)))
+
+
+def test_published_ensembles_have_columns_where_the_slides_have_some():
+    results = paper_results(3)
+    assert "published %" in tables.summary(results).header
+    assert "published ensemble %" not in tables.summary(results).header
+    results["experiment"], results["config"]["student_depth"] = "fast_optimization", 26
+    row = rows(results)["skt"]
+    assert (row["published %"], row["published ensemble %"]) == ("92.28", "93.68")
+    assert (row["difference"], row["difference "]) == ("-3.53", "-3.68")
+
+
 def test_one_net_has_no_interval_and_no_zero_in_its_place():
     results = spread(1, baseline=(0.8,), fsp=(0.81,))
     assert "no interval" in tables.answer(results)
@@ -323,7 +352,7 @@ def test_the_nets_table_has_each_net_its_spread_and_its_interval():
 class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
-        self.open, self.sources, self.alts, self.texts = [], [], [], []
+        self.open, self.sources, self.alts, self.texts, self.styles = [], [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -332,6 +361,7 @@ class Page(html.parser.HTMLParser):
             self.open.append(tag)
         self.sources += [attributes[name] for name in ("src", "href") if name in attributes]
         self.alts += [attributes["alt"]] if "alt" in attributes else []
+        self.styles += [attributes["style"]] if "style" in attributes else []
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -359,6 +389,9 @@ def test_the_page_is_one_well_formed_file_that_needs_no_network(tmp_path):
     assert "@import" not in text
     assert "<script" not in text
     assert len(text) < 2_000_000
+    # The curves are whole on a telephone of 400 pixels, the page's margins left out.
+    least = [int(re.search(r"min-width: (\d+)px", style)[1]) for style in found.styles]
+    assert max(least[:2]) <= 360
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     shown = " ".join(found.texts)
     for cell in (cell for row in tables.summary(results).rows for cell in row):
@@ -382,6 +415,20 @@ def test_the_command_of_the_report_makes_the_same_configuration():
     define_flags(values)
     values(["skt_tf", *shlex.split(command)[3:]])
     assert from_flags(values).as_dict() == config
+
+
+@pytest.mark.parametrize("name", ["cifar10_short", "cifar10_fast_short"])
+def test_the_committed_reports_are_those_of_their_files(name, tmp_path):
+    committed = ROOT / "docs/results" / name
+    folder = shutil.copytree(committed, tmp_path / name)
+    reports.write(folder)
+    # Pictures are drawn by a library whose versions differ in their bytes.
+    for file in ("report.md", "report.html"):
+        one, other = (
+            re.sub(r"<img [^>]*>", "", (place / file).read_text("utf-8"))
+            for place in (committed, folder)
+        )
+        assert one == other
 
 
 def test_the_iteration_at_which_the_baseline_is_reached(tmp_path):
