@@ -1,6 +1,7 @@
 """Runs that differ in their seeds alone, taken together."""
 
 import dataclasses
+import itertools
 import pathlib
 import statistics
 
@@ -61,6 +62,12 @@ def read(folders):
             for name in names
             if config.get(name) != other.get(name)
         ]
+        # Folders of images have no name that would tell them apart.
+        if (
+            None not in (first.get("data"), results.get("data"))
+            and first["data"] != results["data"]
+        ):
+            differing.append(f"the images or labels of '{first['dataset']}'")
         if differing:
             raise UserError(
                 f"{folders[0]} and {folder} cannot be taken together: they differ in "
@@ -81,16 +88,13 @@ def read(folders):
 
 def _check_seeds(folders, each):
     """Nets of one seed and method start alike: counted twice, they would feign certainty."""
-    owners = {}
-    for folder, results in zip(folders, each):
-        config = results["config"]
-        for seed in range(config["seed"], config["seed"] + config["nets"]):
-            if seed in owners:
-                raise UserError(
-                    f"{owners[seed]} and {folder} have nets of the same seed: expected runs whose "
-                    f"--seed differ by {config['nets']} or more"
-                )
-        owners |= dict.fromkeys(range(config["seed"], config["seed"] + config["nets"]), folder)
+    runs = sorted((r["config"]["seed"], r["config"]["nets"], f) for f, r in zip(folders, each))
+    for (seed, nets, folder), (next_seed, _, following) in itertools.pairwise(runs):
+        if next_seed < seed + nets:
+            raise UserError(
+                f"{folder} and {following} have nets of the same seed: expected runs whose --seed "
+                f"differ by {nets} or more, as many as {folder} has nets"
+            )
 
 
 def _joined(entries):
@@ -107,6 +111,8 @@ def _joined(entries):
         values = [entry.get(name) for entry in entries]
         if name in joined:
             joined[name] = None if None in values else statistics.fmean(values)
+    if "ensemble" in joined and any(len(entry["accuracies"]) < 2 for entry in entries):
+        joined["ensemble"] = None  # One net is none.
     if "accuracies" in joined and not failed:
         joined["mean"] = statistics.fmean(joined["accuracies"])
     if "stages" in joined and not failed:

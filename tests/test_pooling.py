@@ -20,7 +20,7 @@ def changed(folder, **config):
     results["config"] |= config
     random = np.random.default_rng(results["config"]["seed"])
     for entry in results["methods"].values():
-        entry["accuracies"] = random.uniform(0.5, 0.9, len(entry["accuracies"])).tolist()
+        entry["accuracies"] = random.uniform(0.5, 0.9, results["config"]["nets"]).tolist()
         entry["mean"] = float(np.mean(entry["accuracies"]))
         entry["ensemble"] = float(random.uniform(0.5, 0.9))
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
@@ -62,6 +62,27 @@ def test_work_is_added_and_ensembles_are_averaged(runs):
     assert pooled["ensemble"] == pytest.approx(np.mean([entry["ensemble"] for entry in entries]))
 
 
+def test_runs_of_one_net_have_no_ensemble_together(tmp_path):
+    folders = []
+    for seed in range(3):
+        folder, results = changed(tmp_path / f"one{seed}", seed=seed, nets=1)
+        for entry in results["methods"].values():
+            entry["ensemble"] = entry["mean"]
+        (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+        folders.append(folder)
+    pooled = pooling.read(folders).results
+    assert [entry["ensemble"] for entry in pooled["methods"].values()] == [None] * 7
+    table = tables.nets(pooled)
+    assert {row[table.header.index("ensemble %")] for row in table.rows} == {"-"}
+
+
+def test_runs_of_other_images_are_refused(runs, tmp_path):
+    other, results = changed(tmp_path / "other", seed=50)
+    (other / "results.json").write_text(json.dumps({**results, "data": "another"}), "utf-8")
+    with pytest.raises(UserError, match=r"they differ in the images or labels of 'digits'$"):
+        pooling.read([runs[0][0], other])
+
+
 def test_curves_are_means_over_all_nets(runs):
     pool = pooling.read(folder for folder, _ in runs)
     nets = [
@@ -89,6 +110,13 @@ def test_nets_of_one_seed_are_not_counted_twice(seed, runs, tmp_path):
     other, _ = changed(tmp_path / "other", seed=seed)
     with pytest.raises(UserError, match="nets of the same seed"):
         pooling.read([runs[0][0], other])
+
+
+def test_seeds_that_lie_too_close_are_refused_with_how_far_they_must_lie(runs, tmp_path):
+    other, _ = changed(tmp_path / "other", seed=7, nets=5)
+    for pair in ([runs[1][0], other], [other, runs[1][0]]):
+        with pytest.raises(UserError, match=r"differ by 5 or more, as many as .*other has nets$"):
+            pooling.read(pair)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +149,7 @@ def test_the_command_makes_one_report_of_several_runs(runs, tmp_path):
     report = (tmp_path / "pooled/report.md").read_text("utf-8")
     assert "6 nets a method" in report
     assert "over 6 pairs of nets" in report
+    assert "the mean of the runs' ensembles" in report
     for seed in (10, 20):
         assert f"--seed={seed}" in report
 
