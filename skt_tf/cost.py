@@ -7,32 +7,44 @@ import tensorflow as tf
 
 from skt_tf.flops import step_flops
 
-_REPETITIONS = 10
+# Passes that are timed: at least so many, then as many as fit into a second, up to so many.
+_LEAST, _MOST = 10, 100
 
 
-def describe(network, images):
-    """Size and speed of a network; its forward pass is measured in inference mode.
+def describe(networks, images):
+    """Size and speed of networks; their forward passes are measured in inference mode.
 
     Args:
-        network: a `keras.Model`.
-        images: one batch, as `network` takes it.
+        networks: {name: `keras.Model`}.
+        images: one batch, as all of them take it.
 
     Returns:
-        {"parameters": their number;
+        {name: {"parameters": their number;
         "flops_per_image": of convolutions and matrix products, a multiply-add being two;
-        "images_per_second": by the median of some passes}.
+        "images_per_second": by the median of some passes}}.
     """
     images = tf.constant(images)
-    forward = tf.function(lambda: network(images, training=False), autograph=False)
-    flops = step_flops(forward.get_concrete_function().graph)
-    forward()  # The first pass allocates.
-    seconds = []
-    for _ in range(_REPETITIONS):
-        began = time.monotonic()
-        forward().numpy()
-        seconds.append(time.monotonic() - began)
+    passes = {name: _forward(network, images) for name, network in networks.items()}
+    seconds = {name: [] for name in passes}
+    # In turns, since the machine may do other work at times, and warm up.
+    end = time.monotonic() + 1
+    for repetition in range(1 + _MOST):
+        if repetition > _LEAST and time.monotonic() > end:
+            break
+        for name, forward in passes.items():
+            began = time.monotonic()
+            forward().numpy()
+            if repetition:  # The first pass allocates.
+                seconds[name].append(time.monotonic() - began)
     return {
-        "parameters": network.count_params(),
-        "flops_per_image": flops / len(images),
-        "images_per_second": len(images) / statistics.median(seconds),
+        name: {
+            "parameters": network.count_params(),
+            "flops_per_image": step_flops(passes[name].get_concrete_function().graph) / len(images),
+            "images_per_second": len(images) / statistics.median(seconds[name]),
+        }
+        for name, network in networks.items()
     }
+
+
+def _forward(network, images):
+    return tf.function(lambda: network(images, training=False), autograph=False)

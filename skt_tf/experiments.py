@@ -213,9 +213,8 @@ class _Experiment:
             teacher = load_network(self._path("teacher", 0))
         if not results.get("networks"):
             images = dataset.test_images[: config.batch_size]
-            results["networks"] = {"student": describe(student, images)}
-            if teacher:
-                results["networks"]["teacher"] = describe(teacher, images)
+            networks = {"student": student, **({"teacher": teacher} if teacher else {})}
+            results["networks"] = describe(networks, images)
         if not results.get("shown") and teacher and _transfers(config, config.methods):
             results["shown"] = shown_before(
                 teacher, student, config.flows, dataset.test_images, config.points
