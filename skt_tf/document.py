@@ -58,14 +58,23 @@ def show(title, table):
     from rich import box, console
     from rich.table import Table as Shown
 
-    shown = Shown(title=title, box=box.SIMPLE_HEAD)
-    for number, name in enumerate(table.header):
-        shown.add_column(name.strip(), justify="right" if number else "left", no_wrap=True)
-    for row in table.rows:
-        shown.add_row(*row)
-    print()
+    def drawn(space):
+        shown = Shown(title=title, box=box.SIMPLE_HEAD)
+        for number, name in enumerate(table.header):
+            name = name.strip().replace(" ", space)
+            shown.add_column(name, justify="right" if number else "left", no_wrap=True)
+        for row in table.rows:
+            shown.add_row(*row)
+        return shown, console.Console(width=10_000).measure(shown).maximum
+
     # A pipe has no width to keep to.
-    console.Console(width=None if sys.stdout.isatty() else 200).print(shown)
+    width = console.Console(width=None if sys.stdout.isatty() else 200).width
+    shown, needed = drawn(" ")
+    if needed > width:
+        shown, needed = drawn("\n")
+    print()
+    # On a terminal that is narrower still, lines break; a number that is cut would mislead.
+    console.Console(width=max(width, needed)).print(shown)
 
 
 def page(title, blocks):

@@ -19,6 +19,7 @@ from scipy import stats
 
 from skt_tf import reports, tables
 from skt_tf.config import define_flags, from_flags
+from skt_tf.document import show
 
 FLOWS = ("p0_p1", "p1_p2", "p2_p3", "p0_p2", "p1_p3")
 METRICS = """iteration,stage,step,learning_rate,loss,p0_p1,test_accuracy
@@ -221,6 +222,18 @@ def test_the_printed_table_is_whole_where_the_output_is_no_terminal(tmp_path, ca
     table = tables.summary(results)
     for cell in [*table.header, *(cell for row in table.rows for cell in row)]:
         assert cell.strip() in printed
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_no_number_is_cut_on_a_narrow_terminal(columns, monkeypatch, capsys):
+    results = paper_results(3, student_depth=26)
+    results["experiment"] = "fast_optimization"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    table = tables.summary(results)
+    show("Fast optimization", table)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert all(list(row) in lines for row in table.rows)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
