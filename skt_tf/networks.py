@@ -54,7 +54,11 @@ def new_student(config, dataset, method, seed):
             f"--student={config.student} has outputs of shape {student.output_shape[1:]}, but "
             f"{dataset.name} has {dataset.num_classes} classes"
         )
-    return draw_weights(student, seed) if config.student_weights == "drawn" else student
+    # With saved weights too, what dropout draws must depend on the seed alone.
+    drawn = draw_weights(student, seed)
+    if config.student_weights == "saved":
+        drawn.set_weights(student.get_weights())
+    return drawn
 
 
 def draw_weights(network, seed):

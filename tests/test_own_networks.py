@@ -8,7 +8,8 @@ import pytest
 from commands import attempts, check_refused, skt_tf
 from keras import layers
 
-from skt_tf.networks import draw_weights
+from skt_tf.config import Config
+from skt_tf.networks import draw_weights, new_student
 
 NAMES = [f"c{k}" for k in range(7)]
 POINTS = ",".join(NAMES)
@@ -89,6 +90,20 @@ def test_saved_weights_are_begun_with_where_asked_for(folder, tmp_path):
     net = keras.models.load_model(tmp_path / "run/kd/net0/student.keras")
     for one, other in zip(given.trainable_variables, net.trainable_variables, strict=True):
         assert one.numpy() == pytest.approx(other.numpy(), abs=1e-6)
+
+
+@pytest.mark.parametrize("weights", ["drawn", "saved"])
+def test_all_that_a_net_begins_with_depends_on_its_seed(weights, folder, digits):
+    path = str(folder / "student.keras")
+    config = Config(methods=("baseline",), student=path, student_weights=weights)
+    nets = [new_student(config, digits, "baseline", seed) for seed in (1, 1, 2)]
+    # What dropout draws from is among them.
+    one, same, other = ([v.numpy().tobytes() for v in net.variables] for net in nets)
+    assert one == same
+    assert one != other
+    if weights == "saved":
+        given = keras.models.load_model(path).get_weights()
+        assert all(np.array_equal(*pair) for pair in zip(given, nets[0].get_weights(), strict=True))
 
 
 def test_weights_are_drawn_by_the_seed_and_statistics_of_the_input_are_kept(folder):
