@@ -94,10 +94,12 @@ def _check_search(config):
 
 
 def _check_numbers(config):
-    if not 1 <= config.width <= 4096:
-        raise UserError(f"--width={config.width} is out of range: expected 1 to 4096")
+    for name, most in {"width": 4096, "nets": 10_000}.items():
+        if not 1 <= getattr(config, name) <= most:
+            raise UserError(
+                f"--{name}={getattr(config, name)} is out of range: expected 1 to {most}"
+            )
     for name, least in {
-        "nets": 1,
         "batch_size": 1,
         "teacher_steps": 1,
         "transfer_steps": 1,

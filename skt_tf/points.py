@@ -9,6 +9,8 @@ import dataclasses
 from skt_tf.errors import UserError
 
 SECTIONS = 3
+# More than any network has; each is a name or two.
+_MOST_SECTIONS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +76,8 @@ def layout(*lists, sections=None):
     Raises:
         ValueError: numbers that differ, or that are neither, or a name that comes twice.
     """
+    if sections is not None and not 1 <= sections <= _MOST_SECTIONS:
+        raise UserError(f"{sections} sections: expected 1 to {_MOST_SECTIONS}")
     given = [tuple(names) for names in lists if names is not None]
     for names in given:
         twice = sorted({name for name in names if names.count(name) > 1})

@@ -38,7 +38,8 @@ TINY = (
     "--output_dir=run",
 )
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
-NUMBERS = (int, float, float | None)
+WHOLE = (int, int | None)
+NUMBERS = (*WHOLE, float, float | None)
 HUGE = "9" * 400
 
 
@@ -50,8 +51,8 @@ def wrong_values(field):
     """Texts that a flag cannot take: of the wrong type, out of range, empty, huge."""
     if field.type in NUMBERS:
         texts = ["many", "", "-1", HUGE, f"-{HUGE}", "1e999", "nan", "0x"]
-        return [*texts, "1.5"] if field.type is int else texts
-    if field.type is bool:
+        return [*texts, "1.5"] if field.type in WHOLE else texts
+    if field.type in (bool, bool | None):
         return ["maybe", "2", "-1", HUGE]
     if field.metadata["choices"]:
         return ["", "Experiment", "x" * 10_000, "\n"]

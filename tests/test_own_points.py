@@ -42,6 +42,13 @@ def test_fewer_points_than_a_flow_has_are_refused(number):
         layout(["a"] * number, ["a"] * number)
 
 
+@pytest.mark.parametrize("sections", [-1, 0, 1001, 2**40])
+@pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
+def test_sections_that_no_network_has_are_refused_at_once(names, sections):
+    with pytest.raises(UserError, match=f"^{sections} sections: expected 1 to 1000$"):
+        layout(names, None, sections=sections)
+
+
 @pytest.mark.parametrize("sections", [1, 2, 3, 5])
 def test_methods_have_the_flows_of_n_sections(sections):
     given = Layout(sections)
