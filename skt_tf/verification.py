@@ -1,6 +1,7 @@
 """`--job=verify`: is what results.json says true of the networks beside it?"""
 
 import pathlib
+import statistics
 
 from skt_tf.config import image_size
 from skt_tf.datasets import load_dataset
@@ -72,9 +73,12 @@ def _pairs(folder, results, measure, hits):
         found = hits([measure(network_path(folder, "teacher", 0))])
         yield "teacher", results["teacher"]["accuracy"], found
     for method, entry in results["methods"].items():
-        outputs = []
+        outputs, accuracies = [], []
         for net, said in enumerate(entry["accuracies"]):
             outputs.append(measure(network_path(folder, method, net)))
-            yield f"{method}, net {net + 1}", said, hits(outputs[-1:])
+            accuracies.append(hits(outputs[-1:]))
+            yield f"{method}, net {net + 1}", said, accuracies[-1]
+        if entry["mean"] is not None:
+            yield f"{method}, mean", entry["mean"], statistics.fmean(accuracies)
         if entry["ensemble"] is not None:
             yield f"{method}, ensemble", entry["ensemble"], hits(outputs)

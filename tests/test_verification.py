@@ -34,8 +34,8 @@ def test_the_command_confirms_every_network_and_changes_nothing(run):
     done = skt_tf("--job=verify", "--output_dir=run", cwd=run.parent)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().splitlines()[-1] == "run/results.json: all confirmed"
-    # The teacher, each net, and each method's ensemble.
-    assert done.stdout.count("confirmed  ") == 1 + len(METHODS) * (NETS + 1)
+    # The teacher, each net, and each method's mean and ensemble.
+    assert done.stdout.count("confirmed  ") == 1 + len(METHODS) * (NETS + 2)
     assert "REFUTED" not in done.stdout
     assert snapshot(run) == before
 
@@ -61,6 +61,14 @@ def test_another_net_in_a_student_s_place_is_refuted(run, capsys):
     assert results["teacher"]["accuracy"] != entry["accuracies"][0]
     assert not verify(run)
     assert "REFUTED    baseline_long, net 1:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["mean", "ensemble"])
+def test_what_is_taken_over_all_nets_is_verified_too(name, run, capsys):
+    change(run, lambda results: results["methods"]["skt"].update({name: 0.99}))
+    assert not verify(run)
+    refuted = [line for line in capsys.readouterr().out.splitlines() if "REFUTED " in line]
+    assert [line.split(":")[0] for line in refuted if "skt" in line] == [f"REFUTED    skt, {name}"]
 
 
 def test_on_another_machine_one_image_in_a_thousand_may_differ(run, monkeypatch, capsys):
