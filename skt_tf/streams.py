@@ -54,6 +54,8 @@ class Stream:
             )
         if not len(images):
             raise UserError(f"{name} has no images: expected one or more")
+        if images.dtype.kind == "f" and not np.isfinite(images).all():
+            raise UserError(f"{name} has pixels that are NaN or infinite: expected numbers")
         self._check_shape(images.shape[1:], name)
         self._check_labels(labels, name)
         return images, labels.astype(np.int32)

@@ -461,6 +461,9 @@ REFUSED = {
     "labels out of range": ({"labels": np.arange(96)}, "labels from 0 to 95: expected 0 to 3"),
     "one-hot labels": ({"labels": np.eye(96)}, "labels of shape (96, 96)"),
     "images of another shape": ({"images": np.zeros((96, 8, 8, 3))}, "take, (16, 16, 3)"),
+    "images that are NaN": (
+        {"images": np.full((96, 16, 16, 3), np.nan)}, "train_data has pixels that are NaN",
+    ),
     "no images": ({"images": np.zeros((0, 16, 16, 3)), "labels": np.zeros(0, int)}, "no images"),
     "images alone": ({"train_data": np.zeros((96, 16, 16, 3))}, "two arrays of one length"),
     "an empty tf.data.Dataset": (
