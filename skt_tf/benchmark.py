@@ -4,6 +4,7 @@ Machines are shared and noisy: the parts take turns, round by round, so that rat
 medians hold where their seconds would not.
 """
 
+import contextlib
 import json
 import pathlib
 import resource
@@ -26,6 +27,7 @@ from skt_tf.flops import step_flops
 from skt_tf.flows import flow_model, normalized_flow_weights
 from skt_tf.folding import fold_batch_norm
 from skt_tf.guard import stage_variables
+from skt_tf.locks import FolderLock
 from skt_tf.memory import check_memory
 from skt_tf.methods import TASK, stages
 from skt_tf.models import resnet
@@ -55,9 +57,10 @@ def run(config):
     keras.utils.set_random_seed(config.seed)
     dataset = load_dataset(config.dataset, config.data_dir, config.size, config.mirror)
     check_memory(config, dataset.image_shape)
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_drafts(folder)  # Of a benchmark that was killed.
-    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=folder) as scratch:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(FolderLock(folder))
+        remove_drafts(folder)  # Of a benchmark that was killed.
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=DRAFT, dir=folder))
         parts = _Parts(config, dataset, pathlib.Path(scratch))
         peak = _matmul_peak()
         seconds = {name: [] for name in parts.calls}

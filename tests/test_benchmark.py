@@ -1,13 +1,15 @@
 """The benchmark counts what it says it counts, and its file holds together."""
 
 import json
+import os
 
 import keras
 import pytest
 import tensorflow as tf
-from commands import attempt, check_refused, skt_tf
+from commands import Attempt, attempt, check_refused, skt_tf, snapshot
 
 from skt_tf.flops import step_flops
+from skt_tf.locks import FolderLock
 
 NAMES = (
     "teacher_forward",
@@ -100,3 +102,12 @@ def test_what_is_no_benchmark_cannot_be_compared_with(tmp_path, content):
         attempt([*TINY, "--compare=other.json", "--output_dir=new"], folder, tmp_path / "work"),
         ["--compare=other.json", "benchmark.json"],
     )
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path):
+    with FolderLock(tmp_path / "run"):
+        (tmp_path / "run/.draft-of-its-owner").touch()
+        before = snapshot(tmp_path)
+        done = skt_tf(*TINY, "--output_dir=run", cwd=tmp_path)
+        refused = Attempt(done, before, snapshot(tmp_path))
+        check_refused(refused, ["--output_dir=run", f"process {os.getpid()}"])
