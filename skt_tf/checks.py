@@ -6,7 +6,7 @@ import re
 
 from skt_tf.errors import UserError
 from skt_tf.methods import TEACHERS, stage_steps, stages
-from skt_tf.points import check_depth, flow_name
+from skt_tf.points import SECTIONS, check_depth, flow_name
 from skt_tf.space import searchable
 
 
@@ -168,6 +168,13 @@ def _check_points(config):
         config.layout  # noqa: B018 – it is checked as it is made
     except UserError as error:
         raise UserError(f"--teacher_points, --student_points, --sections: {error}") from None
+    # Networks that are given are looked at before training, whatever was named.
+    if not config.student and config.job != "report" and config.layout.sections > SECTIONS:
+        raise UserError(
+            f"--teacher_points, --student_points, --sections: {config.layout.sections} sections, "
+            f"and networks that are built here have {SECTIONS}: expected no more, or a --student "
+            "of your own"
+        )
     if config.student_weights == "saved" and not config.student:
         raise UserError("--student_weights=saved needs --student, the path of the saved network")
 

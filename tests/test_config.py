@@ -452,6 +452,7 @@ def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch):
         ("--export=onnx", "--export is for --job=export"),
         ("--tune=temperature", "--tune is for --job=tune"),
         ("--teacher_points=a,b", "--teacher_points names layers"),
+        ("--sections=4", "--teacher_points, --student_points, --sections: 4 sections, and"),
         ("--compare=b.json", "--compare is for --job=benchmark"),
         ("--job=verify --output_dir=o --fresh", "--fresh is for --job=experiment"),
         ("--job=benchmark --distribution=mirrored", "--job=benchmark uses one device"),
