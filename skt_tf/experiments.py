@@ -6,6 +6,7 @@ same command finds it and goes on with what is missing.
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -101,7 +102,11 @@ def run(config):
                 "a worker of the cluster is gone: see what it printed, and start all of them again "
                 "with the same commands, which go on with what is missing"
             ) from None
-        except tf.errors.ResourceExhaustedError:
+        except tf.errors.ResourceExhaustedError as error:
+            # TensorFlow's word for a full disk too, which TensorBoard's logs may meet.
+            for number in (errno.ENOSPC, errno.EDQUOT):
+                if os.strerror(number) in str(error):
+                    raise OSError(number, os.strerror(number), config.output_dir) from None
             raise UserError(
                 f"a device has not enough memory for --batch_size={config.batch_size} and "
                 f"--width={config.width}: give less"

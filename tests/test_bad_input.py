@@ -338,6 +338,17 @@ def test_a_reader_that_goes_away_ends_the_run_in_one_sentence(tmp_path):
     assert "output" in message
 
 
+@pytest.mark.parametrize("small_disk", ["40k"], indirect=True)
+def test_a_disk_that_logs_have_filled_is_not_taken_for_memory(small_disk, tmp_path):
+    # Nothing but the logs is written while the teacher is trained.
+    many = ["--tensorboard", "--teacher_steps=300", "--evaluations=300"]
+    done = skt_tf(*TINY, *many, "--output_dir=disk/run", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert is_one_sentence(done.stderr), done.stderr
+    assert "disk/run" in done.stderr
+    assert "o space left" in done.stderr
+
+
 @pytest.mark.parametrize("small_disk", ["256k"], indirect=True)
 def test_a_full_disk_is_named_and_with_room_the_run_goes_on(small_disk, tmp_path):
     run = [*TINY, "--checkpoint_every=1"]
