@@ -140,7 +140,7 @@ class _Search:
             print(f"the search that was there is kept as {lock.keep_beside()}")
         remove_drafts(self.folder)
         if path.exists():
-            self._compare(read_json(path))
+            self._compare(_known(path))
         write_json(path, self.record)
         if self.record["ready"]:
             return
@@ -194,12 +194,29 @@ class _Search:
 
     def _wait_for_chief(self):
         path, said = self.folder / RECORD, False
-        while not path.exists() or not read_json(path)["ready"]:
+        while not path.exists() or not _known(path)["ready"]:
             if not said:
                 print("waiting for the chief's teacher", flush=True)
                 said = True
             time.sleep(1)
-        self._compare(read_json(path))
+        self._compare(_known(path))
+
+
+def _known(path):
+    """The record of a search in a file; a ValueError if it is damaged."""
+    try:
+        known = read_json(path)
+        sound = isinstance(known["settings"], dict) and {"data", "ready", "flow_weights"} <= set(
+            known
+        )
+    except (ValueError, TypeError, KeyError):
+        sound = False
+    if not sound:
+        raise UserError(
+            f"{path} is not the record of a search, or is damaged: give another --output_dir, or "
+            "--fresh to keep that one beside a new one"
+        )
+    return known
 
 
 class _Impossible(Exception):
@@ -218,6 +235,12 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         )
         self.oracle.verbose = 0
         keras_tuner.src.config.DEBUG = False  # A trial that fails has said why.
+
+    def save(self):
+        """As keras-tuner's, but whole or not at all."""
+        if not _is_worker():
+            self.oracle.save()
+        write_json(self._get_tuner_fname(), self.get_state())
 
     def run_trial(self, trial):
         values = dict(trial.hyperparameters.values)

@@ -195,3 +195,12 @@ def refusals(tmp_path_factory):
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_searched_is_refused_in_a_sentence(case, refusals):
     check_refused(refusals[case], REFUSED[case][1])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"settings": {}}'])
+def test_a_damaged_record_is_refused_in_a_sentence(text, tmp_path):
+    given = tmp_path / "given"
+    (given / "search").mkdir(parents=True)
+    (given / "search/search.json").write_text(text)
+    (refused,) = attempts({"one": (*SMALL, "--methods=kd")}, given, tmp_path).values()
+    check_refused(refused, ["search/search.json", "is damaged"])
