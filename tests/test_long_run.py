@@ -10,9 +10,12 @@ import time
 import pytest
 from commands import running, skt_tf, without_times
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("SKT_TF_LONG"), reason="takes minutes: SKT_TF_LONG=1 runs it"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not os.environ.get("SKT_TF_LONG"), reason="takes minutes: SKT_TF_LONG=1 runs it"
+    ),
+    pytest.mark.timeout(3 * 3600),
+]
 
 
 @pytest.fixture(scope="module")

@@ -144,6 +144,8 @@ def kill_and_go_on(name, kills, at_writing, reference, cwd, seed):
             killed += 1
 
 
+# Each kill is a start of some ten seconds, on a busy machine of a minute.
+@pytest.mark.timeout(300 + 120 * KILLS)
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(references, wide, tmp_path):
     seed = random.randrange(2**32)
     chains = [("all stages", True), ("all stages", False), ("regressor", True), ("kept", True)]
