@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import re
 
 from skt_tf.errors import UserError
@@ -19,6 +20,18 @@ def check(config):
     _check_networks_and_methods(config)
     _check_flow_weights(config)
     _check_job(config)
+
+
+def check_fresh(config):
+    """Raises a ValueError where --fresh would move away what the new run is to read."""
+    output = os.path.realpath(config.output_dir)
+    for name in ("teacher", "student", "data_dir") if config.fresh else ():
+        path = getattr(config, name)
+        if path and os.path.commonpath([output, os.path.realpath(path)]) == output:
+            raise UserError(
+                f"--{name}={path} lies in --output_dir={config.output_dir}, which --fresh gives "
+                "another name: give another --output_dir"
+            )
 
 
 def _check_choices(config):

@@ -241,6 +241,7 @@ class Config:
             if self.job == "experiment":
                 default = f"runs/{self.experiment}_{self.dataset}"
             object.__setattr__(self, "output_dir", default)
+        checks.check_fresh(self)
 
     def _resolve_paths(self):
         for name in ("data_dir", "teacher", "student", "compare", "output_dir"):

@@ -17,7 +17,7 @@ from skt_tf.config import Config
 from skt_tf.datasets import Dataset
 from skt_tf.environment import environment
 from skt_tf.errors import UserError
-from skt_tf.files import read_json, remove_drafts, write_json
+from skt_tf.files import read_record, remove_drafts, write_json
 from skt_tf.flows import check_network
 from skt_tf.folding import fold_batch_norm
 from skt_tf.locks import FolderLock
@@ -297,7 +297,7 @@ class _Distillation:
             return None
         path = self.folder / RECORD
         if path.exists():
-            self._compare(read_json(path))
+            self._compare(read_record(path, self.record.keys(), "a distillation"))
         elif any(not f.name.startswith(".") for f in self.folder.iterdir()):
             raise UserError(
                 f"output_dir={self.folder} holds other files and no {RECORD}: give an empty or a "

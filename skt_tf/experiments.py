@@ -48,6 +48,7 @@ from skt_tf.results import (
     add_net,
     add_work,
     check_data,
+    check_student,
     has_failed,
     method_entry,
     nets_done,
@@ -132,6 +133,7 @@ class _Experiment:
         keras.config.set_dtype_policy(config.precision)
         self.dataset = load_dataset(config.dataset, config.data_dir, config.size, config.mirror)
         check_data(self.results, self.dataset)
+        check_student(self.results, config.student)
         self.results["data"] = self.dataset.digest
         if config.validation:
             self.dataset = self.dataset.hold_out(config.validation)

@@ -7,6 +7,8 @@ import os
 import pathlib
 import shutil
 
+from skt_tf.errors import UserError
+
 DRAFT = ".draft-"
 
 
@@ -93,3 +95,24 @@ def write_json(path, value):
 
 def read_json(path):
     return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+
+
+def read_record(path, keys, what):
+    """The dict in a file of ours that lets work go on; raises a ValueError if it is damaged.
+
+    Args:
+        path: the file.
+        keys: what the dict must have, `settings`, a dict, among them.
+        what: what the file is the record of, for the error.
+    """
+    try:
+        record = read_json(path)
+        sound = isinstance(record["settings"], dict) and record.keys() >= keys
+    except (ValueError, TypeError, KeyError, AttributeError):
+        sound = False
+    if not sound:
+        raise UserError(
+            f"{path} is not the record of {what}, or is damaged: give another output_dir, or "
+            "remove it"
+        )
+    return record

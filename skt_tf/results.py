@@ -1,6 +1,8 @@
 """results.json: how it begins, what it says of each network, and who may go on with it."""
 
+import pathlib
 import statistics
+import zlib
 
 from skt_tf.errors import UserError
 from skt_tf.files import DRAFT, read_json
@@ -72,6 +74,18 @@ def check_data(results, dataset):
         raise UserError(
             f"the images or labels of '{dataset.name}' are others than this run was begun with: "
             "give those, or start over with --fresh"
+        )
+
+
+def check_student(results, path):
+    """Raises a ValueError where a run was begun with another file of --student."""
+    if path is None or not pathlib.Path(path).is_file():
+        return
+    found = f"{zlib.crc32(pathlib.Path(path).read_bytes()):08x}"
+    if results.setdefault("student", found) != found:
+        raise UserError(
+            f"--student={path} is another network than this run was begun with: give that one, or "
+            "start over with --fresh"
         )
 
 

@@ -20,7 +20,7 @@ from skt_tf.checkpoints import Checkpoints
 from skt_tf.datasets import load_dataset
 from skt_tf.environment import environment
 from skt_tf.errors import Diverged, UserError
-from skt_tf.files import read_json, remove_drafts, write_json
+from skt_tf.files import read_record, remove_drafts, write_json
 from skt_tf.folding import fold_batch_norm
 from skt_tf.locks import FolderLock
 from skt_tf.memory import check_memory
@@ -203,20 +203,7 @@ class _Search:
 
 
 def _known(path):
-    """The record of a search in a file; a ValueError if it is damaged."""
-    try:
-        known = read_json(path)
-        sound = isinstance(known["settings"], dict) and {"data", "ready", "flow_weights"} <= set(
-            known
-        )
-    except (ValueError, TypeError, KeyError):
-        sound = False
-    if not sound:
-        raise UserError(
-            f"{path} is not the record of a search, or is damaged: give another --output_dir, or "
-            "--fresh to keep that one beside a new one"
-        )
-    return known
+    return read_record(path, {"data", "ready", "flow_weights"}, "a search")
 
 
 class _Impossible(Exception):

@@ -456,6 +456,14 @@ def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch):
         ("--compare=b.json", "--compare is for --job=benchmark"),
         ("--job=verify --output_dir=o --fresh", "--fresh is for --job=experiment"),
         ("--job=benchmark --distribution=mirrored", "--job=benchmark uses one device"),
+        (
+            "--fresh --output_dir=o --student=o/s.keras",
+            "--student=o/s.keras lies in --output_dir=o",
+        ),
+        (
+            "--fresh --data_dir=runs/minimization_cifar10",
+            "--data_dir=runs/minimization_cifar10 lies",
+        ),
         ("--teacher_steps=64000 --budget=16778", "--teacher_steps=64000 with --budget=16778"),
         ("--checkpoint_every=0", "--checkpoint_every=0 is not understood"),
         ("--checkpoint_every=1.5s", "--checkpoint_every=1.5s is not understood"),

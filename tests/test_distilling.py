@@ -512,3 +512,13 @@ def test_what_a_run_was_is_written_beside_its_student(data, tmp_path):
     assert record["accuracy"] == found.accuracy
     assert record["settings"]["task_steps"] == 2
     assert record["environment"]["keras"] == keras.__version__
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"settings": {}}'])
+def test_a_damaged_record_is_refused_in_a_sentence(text, data, tmp_path):
+    (tmp_path / "distill.json").write_text(text)
+    with pytest.raises(
+        UserError, match=r"distill\.json is not the record of a distillation"
+    ) as error:
+        skt_tf.distill(None, chain(), data, method="baseline", output_dir=tmp_path)
+    assert is_one_sentence(str(error.value))

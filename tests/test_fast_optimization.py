@@ -180,4 +180,4 @@ def test_the_same_command_again_trains_nothing_and_the_run_is_verified(run):
     assert snapshot(run[0]) == before
     verified = skt_tf("--job=verify", "--output_dir=run", cwd=run[0])
     assert verified.returncode == 0, verified.stdout
-    assert verified.stdout.count("confirmed") == 1 + len(STEPS) * (NETS + 1) + 1
+    assert verified.stdout.count("confirmed") == 1 + len(STEPS) * (NETS + 2) + 1

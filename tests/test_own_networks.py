@@ -1,11 +1,12 @@
 """--teacher, --student and their points: networks of a user's own on the command line."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
 import pytest
-from commands import attempts, check_refused, skt_tf
+from commands import Attempt, attempts, check_refused, skt_tf, snapshot
 from keras import layers
 
 from skt_tf.config import Config
@@ -156,3 +157,15 @@ def refusals(folder, tmp_path_factory):
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_is_refused_in_a_sentence(case, refusals):
     check_refused(refusals[case], REFUSED[case][1])
+
+
+def test_a_student_that_was_replaced_meanwhile_is_refused(folder, tmp_path):
+    student = tmp_path / "mine.keras"
+    shutil.copy(folder / "student.keras", student)
+    arguments = (*flags(folder, "teacher10"), "--student=mine.keras", "--output_dir=run")
+    done = skt_tf(*arguments, "--methods=baseline", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shutil.copy(folder / "teacher10.keras", student)
+    before = snapshot(tmp_path)
+    done = skt_tf(*arguments, "--methods=baseline", cwd=tmp_path)
+    check_refused(Attempt(done, before, snapshot(tmp_path)), ["mine.keras is another network"])
