@@ -37,7 +37,8 @@ def write(folder, record, trials, best):
     title, blocks = _title(record), _blocks(folder, record, trials, best)
     if best is not None:
         values = {k: v for k, v in best.as_dict().items() if k not in _OF_THE_SEARCH}
-        lines = as_flags(values)
+        # It decides no result, but without it the images would not be found.
+        lines = as_flags({**values, "data_dir": best.data_dir})
         comment = (
             f"# {title}: trial {trials[0]['number']}, {trials[0]['accuracy']:.2%} of the "
             "validation images."

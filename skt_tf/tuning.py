@@ -234,7 +234,9 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         try:
             found = self._train(trial.trial_id, values)
         except (Diverged, _Impossible) as error:
-            print(f"trial {int(trial.trial_id)}: {error}", flush=True)
+            # What diverged names its trial by itself.
+            name = "" if isinstance(error, Diverged) else f"trial {int(trial.trial_id)}: "
+            print(f"{name}{error}", flush=True)
             raise keras_tuner.errors.FailedTrialError(str(error)) from None
         # keras-tuner would note any other error in a file and go on.
         except Exception as error:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from commands import attempts, check_refused, copied, skt_tf, together
 
+from skt_tf import trials as report
 from skt_tf import tuning
 from skt_tf.config import Config
 from skt_tf.datasets import load_dataset
@@ -82,6 +83,22 @@ def test_the_test_images_are_not_read(monkeypatch, tmp_path, capsys):
     assert found[0] == found[1]
     assert len({trial["accuracy"] for trial in found[0]}) > 1
     assert "the test images: not read" in (tmp_path / "0/report.md").read_text()
+
+
+def test_the_flagfile_names_the_folder_of_the_images(tmp_path):
+    best = Config(job="tune", dataset="folder", data_dir="images", image_size="32")
+    trial = {
+        "number": 0,
+        "accuracy": 0.5,
+        "share": 1.0,
+        "values": {"temperature": 3.0},
+        "failed": None,
+    }
+    record = {"settings": {"methods": ["skt"], "dataset": "folder", "tuner": "random"},
+              "validation": 2, "environment": {}}  # fmt: skip
+    report.write(tmp_path, record, [trial], best)
+    lines = (tmp_path / report.FLAGFILE).read_text().splitlines()
+    assert {"--dataset=folder", "--data_dir=images", "--image_size=32"} <= set(lines)
 
 
 @pytest.fixture(scope="module")
