@@ -77,6 +77,8 @@ class _Classifier(tf.Module):
     def __init__(self, student):
         super().__init__()
         self.student = student
+        # TensorFlow does not find the seeds of layers that augment by itself.
+        self.variables_of_all_layers = [variable.value for variable in student.variables]
 
     @tf.function(autograph=False)
     def __call__(self, images):

@@ -175,6 +175,23 @@ def test_gelu_is_exported(tmp_path):
         np.testing.assert_allclose(run(kind, path, images), softmax(student, images), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", FLOAT)
+def test_layers_that_augment_are_exported_and_do_nothing(kind, tmp_path):
+    student = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.RandomFlip(),
+            keras.layers.RandomTranslation(0.1, 0.1),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(3),
+        ]
+    )
+    path = skt_tf.export(student, tmp_path / "out", (kind,))[kind]
+    images = np.random.default_rng(0).uniform(0, 1, (4, 8, 8, 1))
+    np.testing.assert_allclose(run(kind, path, images), softmax(student, images), atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["litert", "onnx"])
 def test_what_a_format_lacks_is_named_and_nothing_is_written(kind, tmp_path, capfd):
     student = _with(lambda x: keras.ops.erfinv(keras.ops.tanh(x) / 2))
