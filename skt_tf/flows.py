@@ -136,6 +136,17 @@ def check_network(model):
         )
 
 
+def check_logits(model, role):
+    """Refuses outputs of which a loss or an export would take the softmax a second time."""
+    last = model.layers[-1]
+    activation = getattr(last, "activation", None)
+    if isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax:
+        raise UserError(
+            f"the {role} '{model.name}' ends with a softmax: expected logits, from a last layer "
+            "without an activation"
+        )
+
+
 def point_output(model, point, points=None):
     """The symbolic maps [batch, height, width, channels] of a point of `model`.
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from skt_tf.errors import UserError, one_line
+from skt_tf.flows import check_logits
 from skt_tf.folding import fold_batch_norm
 from skt_tf.silence import silence
 
@@ -37,6 +38,7 @@ def check_student(student):
             f"the student '{student.name}' has outputs of shape {classes}: expected logits "
             "[batch, classes]"
         )
+    check_logits(student, "student")
 
 
 def check_calibration(student, images):

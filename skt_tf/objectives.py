@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from skt_tf.errors import UserError
-from skt_tf.flows import flow_model, max_pool_to, point_output
+from skt_tf.flows import check_logits, flow_model, max_pool_to, point_output
 from skt_tf.points import RESNET, flow_name
 
 
@@ -144,6 +144,7 @@ class Task:
 
     def views(self, teacher, student, points=(None, None), projections=None):
         del teacher, points, projections
+        check_logits(student, "student")
         return None, student
 
     def losses(self, labels, targets, outputs, progress):
@@ -178,14 +179,8 @@ class SoftTask(Task):
                 f"the teacher has {classes[0]} classes and the student {classes[1]}: softened "
                 "outputs need the same"
             )
-        last = teacher.layers[-1]
-        if isinstance(last, keras.layers.Softmax) or (
-            getattr(last, "activation", None) is keras.activations.softmax
-        ):
-            raise UserError(
-                f"the teacher '{teacher.name}' ends with a softmax: softened outputs need its "
-                "logits, without an activation"
-            )
+        check_logits(teacher, "teacher")
+        check_logits(student, "student")
         return teacher, student
 
     def losses(self, labels, targets, outputs, progress):

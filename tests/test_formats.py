@@ -236,6 +236,9 @@ def test_what_classifies_no_images_is_refused():
         keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs)),
         keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Conv2D(3, 3)]),
         keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]),
+        keras.Sequential(
+            [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
+        ),
     ):
         with pytest.raises(skt_tf.UserError, match="expected") as caught:
             formats.check_student(network)
