@@ -147,12 +147,14 @@ def distill(
     options = {
         "transfer_steps": transfer_steps,
         "task_steps": task_steps,
-        "teacher_points": teacher_points if teacher_points is None else tuple(teacher_points),
-        "student_points": student_points if student_points is None else tuple(student_points),
+        "teacher_points": teacher_points,
+        "student_points": student_points,
         "project": bool(project),
         "batch_size": batch_size,
         "seed": seed,
     }
+    if output_dir is not None:
+        output_dir = pathlib.Path(output_dir).expanduser()
     try:
         config = _config(method, teacher, options, settings)
         for network in (teacher, student):
@@ -194,13 +196,32 @@ def _config(method, teacher, options, settings):
             raise UserError(f"distill has no setting '{name}': {hint}")
     if teacher is None and any(stage.objective != "task" for stage in stages(method)):
         raise UserError(f"the method '{method}' needs a teacher and none was given")
+    for name in ("teacher_points", "student_points"):
+        options[name] = _names(name, options[name])
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    # NumPy's numbers cannot be written into JSON.
+    options, settings = (
+        {k: v.item() if isinstance(v, np.generic) else v for k, v in given.items()}
+        for given in (options, settings)
+    )
+    for name in ("transfer_steps", "task_steps", "batch_size", "seed"):
+        if not isinstance(options[name], int):
+            raise UserError(f"{name}={options[name]} is no integer: expected one")
     # The networks are here, not in files.
     names = {"teacher": teacher and "teacher", "student": "student"}
     try:
         return Config(methods=(method,), **names, **options, **settings)
     except TypeError as error:
         raise UserError(f"a setting is of another type than expected: {error}") from None
+
+
+def _names(option, given):
+    """A tuple of names of layers, or None."""
+    if given is None:
+        return None
+    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
+        raise UserError(f"{option}={given!r}: expected a list of names of layers")
+    return tuple(given)
 
 
 def _data(train_data, validation_data, student, batch_size):
@@ -240,7 +261,7 @@ class _Distillation:
 
     def __init__(self, config, teacher, student, data, output_dir):
         self.config, self.teacher, self.student, self.data = config, teacher, student, data
-        self.folder = None if output_dir is None else pathlib.Path(output_dir).expanduser()
+        self.folder = output_dir
         self.record = {
             "settings": config.as_dict(),
             "teacher": teacher and _digest(teacher),
@@ -257,7 +278,9 @@ class _Distillation:
         if self.record["history"] is not None:
             if verbose:
                 print(f"{self.folder} holds this distillation, finished: it is taken from there")
-            self.student.load_weights(self.folder / "student.keras")
+            self._take_weights()
+            # Of the images that are given now, which may be others than before.
+            self.record["accuracy"] = self._accuracy()
             return self._result()
         config, plan = self.config, self.config.stages(self.config.methods[0])
         weights, frozen = None, None
@@ -278,10 +301,9 @@ class _Distillation:
             callbacks=callbacks,
             verbose=verbose,
         )
-        watched = self.data.watched_batches()
         self.record |= {
             "history": {record.name: _columns(record.rows) for record in records},
-            "accuracy": accuracy_over(self.student, watched) if watched is not None else None,
+            "accuracy": self._accuracy(),
             "seconds": round(time.monotonic() - began, 1),
         }
         if self.folder:
@@ -290,6 +312,20 @@ class _Distillation:
             write_json(self.folder / RECORD, self.record)
             checkpoints.clear()
         return self._result()
+
+    def _accuracy(self):
+        watched = self.data.watched_batches()
+        return None if watched is None else accuracy_over(self.student, watched)
+
+    def _take_weights(self):
+        """Gives the student the weights of the one that was trained in the folder."""
+        try:
+            self.student.load_weights(self.folder / "student.keras")
+        except ValueError as error:  # Keras lists the layers.
+            raise UserError(
+                f"output_dir={self.folder} holds a student of other layers than "
+                f"'{self.student.name}': give another folder"
+            ) from error
 
     def _go_on(self):
         """Takes over what the folder holds; returns its checkpoints."""
@@ -319,9 +355,13 @@ class _Distillation:
             if there != here
         ]
         if differing:
+            begun = ""
+            if differing[-1].startswith("student ("):  # Most often it was built without a seed.
+                begun = ", or the student with the weights that it began with there"
+                begun += " (keras.utils.set_random_seed before it is built)"
             raise UserError(
                 f"output_dir={self.folder} holds another distillation; it differs in "
-                f"{', '.join(differing)}: give another folder"
+                f"{', '.join(differing)}: give another folder{begun}"
             )
         self.record = known
 

@@ -123,6 +123,8 @@ def flow_model(model, flows, points=None, projections=None):
 
 def check_network(model):
     """Refuses what is not a built Keras model with one input and one output."""
+    if not isinstance(model, keras.Model):
+        raise UserError(f"a network is a {type(model).__name__}: expected a keras.Model")
     inputs, outputs = getattr(model, "inputs", None) or (), getattr(model, "outputs", None) or ()
     if len(inputs) != 1 or len(outputs) != 1:
         raise UserError(

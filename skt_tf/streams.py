@@ -78,7 +78,13 @@ class Stream:
         if first is None:
             raise UserError(f"{name} has no images: expected one or more")
         self._check_shape(first[0].shape[1:], name)
-        self._check_labels(first[1].numpy(), name)
+        labels = first[1].numpy()
+        if labels.size != len(first[0]):
+            raise UserError(
+                f"{name} has labels of shape {labels.shape[1:]}: expected one class number for "
+                "each image"
+            )
+        self._check_labels(labels, name)
         shape = [None, *first[0].shape[1:]]
         return data.map(
             lambda images, labels: (tf.ensure_shape(images, shape), tf.reshape(labels, [-1]))

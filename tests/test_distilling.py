@@ -350,6 +350,17 @@ def test_a_call_goes_on_from_its_checkpoint_and_is_not_run_again(data, tmp_path)
             skt_tf.distill(
                 teacher, chain(), data, data, output_dir=tmp_path / "whole", **{**options, **change}
             )
+    # The images watched may be others: the accuracy is theirs.
+    guessed = data[0], whole.predict(data[0], verbose=0).argmax(1)
+    again = skt_tf.distill(
+        teacher, chain(), data, guessed, output_dir=tmp_path / "whole", **options
+    )
+    assert again.accuracy == 1 != expected.accuracy
+    with pytest.raises(UserError, match="holds a student of other layers"):
+        skt_tf.distill(
+            teacher, chain((3, 4, 4, 6, 6, 8, 8, 5)), data, data, output_dir=tmp_path / "whole",
+            **options,
+        )  # fmt: skip
     other = data[0] // 2, data[1]
     with pytest.raises(UserError, match="differs in data"):
         skt_tf.distill(teacher, chain(), other, data, output_dir=tmp_path / "whole", **options)
@@ -475,7 +486,15 @@ REFUSED = {
         {"train_data": tf.data.Dataset.from_tensor_slices(np.zeros((4, 16, 16, 3)))},
         "expected (image, label)",
     ),
+    "a column of several numbers": (
+        {"train_data": tf.data.Dataset.from_tensor_slices(
+            (np.zeros((4, 16, 16, 3)), np.zeros((4, 4), int)))},
+        "labels of shape",
+    ),
+    "names in one string": ({"student_points": ",".join(NAMES)}, "expected a list of names"),
+    "a number of iterations that is none": ({"task_steps": 8.0}, "task_steps=8.0 is no integer"),
     "a teacher that is missing": ({"teacher": None}, "needs a teacher"),
+    "a path instead of a network": ({"teacher": "teacher.keras"}, "is a str: expected a keras"),
 }  # fmt: skip
 
 
@@ -495,6 +514,25 @@ def test_what_cannot_be_is_refused_in_a_sentence(case, data, tmp_path):
     assert is_one_sentence(str(error.value))
     assert same(weights(student), before)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_student_that_ends_with_a_softmax_is_refused(data):
+    student = chain()
+    softmax = keras.Model(student.input, layers.Softmax()(student.output))
+    for method in ("baseline", "kd", "skt"):
+        with pytest.raises(UserError, match=r"the student .* ends with a softmax: expected logits"):
+            skt_tf.distill(
+                taught(), softmax, data, method=method, teacher_points=NAMES, student_points=NAMES,
+                **SHORT,
+            )  # fmt: skip
+
+
+def test_a_tilde_is_the_home_folder(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    # Numbers may be NumPy's.
+    options = {"method": "baseline", "task_steps": np.int64(1), "batch_size": 8, "verbose": 0}
+    skt_tf.distill(None, chain(), data, output_dir="~/runs/mine", **options)
+    assert (tmp_path / "runs/mine/student.keras").is_file()
 
 
 def test_a_folder_of_other_things_is_left_alone(data, tmp_path):
