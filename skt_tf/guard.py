@@ -127,6 +127,11 @@ class OneTraining(keras.callbacks.CallbackList):
     def on_train_begin(self, logs=None):
         if not self._began:
             self._began = True
+            for callback in self.callbacks:
+                # Keras could not tell: it looks at the metrics of `compile` alone.
+                if getattr(callback, "mode", "") == "auto" and hasattr(callback, "monitor"):
+                    more = callback.monitor.removeprefix("val_") == "accuracy"
+                    callback.mode = "max" if more else "min"
             super().on_train_begin(logs)
 
     def on_train_end(self, logs=None):

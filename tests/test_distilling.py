@@ -441,6 +441,16 @@ def test_keras_own_early_stopping_restores_the_best_weights(data):
     assert found.accuracy == pytest.approx(max(shown))
 
 
+@pytest.mark.parametrize("monitor", ["val_accuracy", "p0_p1"])
+def test_callbacks_know_what_is_better_in_every_stage(data, monitor):
+    stopping = keras.callbacks.EarlyStopping(monitor, patience=9)
+    found = skt_tf.distill(
+        taught(), chain(), data, data, method="fsp", teacher_points=NAMES, student_points=NAMES,
+        callbacks=[stopping], **SHORT,
+    )  # fmt: skip
+    assert list(found.history) == ["transfer", "task"]
+
+
 def test_the_students_own_regularisers_count(data):
     norms = []
     for factor in (0.0, 1.0):
