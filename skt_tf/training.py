@@ -128,7 +128,7 @@ def run_stages(
         stream = 0 if distiller.objective.has_logits else 1 + number
         views = {"kept": kept, "flows": stage.flows} if kept and stage.flows else {}
         with steps_in_peace():
-            watching = list(callbacks)
+            watching = keras.tree.flatten(callbacks or ())  # As `fit`: one, several, or None.
             if logs:
                 folder = str(logs / f"{number + 1}_{stage.name}")
                 watching.append(keras.callbacks.TensorBoard(folder, write_graph=False))

@@ -446,7 +446,7 @@ def test_callbacks_know_what_is_better_in_every_stage(data, monitor):
     stopping = keras.callbacks.EarlyStopping(monitor, patience=9)
     found = skt_tf.distill(
         taught(), chain(), data, data, method="fsp", teacher_points=NAMES, student_points=NAMES,
-        callbacks=[stopping], **SHORT,
+        callbacks=stopping, **SHORT,
     )  # fmt: skip
     assert list(found.history) == ["transfer", "task"]
 
