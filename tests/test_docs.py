@@ -38,7 +38,7 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     labels = names["student"].predict(names["data"].test_images, verbose=0).argmax(1)
     hits = (labels == names["data"].test_labels).mean()
     assert hits == names["result"].accuracy > 0.6
-    assert (tmp_path / "served/saved_model.pb").is_file()
+    assert (tmp_path / "runs/served/saved_model.pb").is_file()
 
 
 def test_the_reference_is_that_of_the_docstrings():

@@ -94,8 +94,6 @@ def test_a_documented_command_runs(command, place):
         small += ["--dataset=digits"]
     if "multi_worker" in command:
         small += ["--distribution=none"]
-    if "--student=student.keras" in command and job(command) == "export":
-        small += ["--dataset=folder", "--data_dir=images", "--image_size=32"]
     if "--compare=other.json" in command:
         benchmark = place / "runs/benchmark/benchmark.json"
         if not benchmark.exists():
