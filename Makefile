@@ -23,5 +23,6 @@ $(VENV)/installed-test: $(VENV)/installed tests/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	touch $@
 
+# Runs stay: they are hours of work.
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV)
