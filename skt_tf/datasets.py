@@ -190,7 +190,8 @@ def load_dataset(name, data_dir=None, image_size=None, mirror=None):
             `data_dir`; or a name of TensorFlow Datasets that has an image and a label.
         data_dir: the folder of images, or that of TensorFlow Datasets; None stands for its
             default (the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets).
-        image_size: (height, width) that all images are brought to, or None to keep them.
+        image_size: (height, width) that all images are brought to, one number for both, or None
+            to keep them.
         mirror: whether training images may be mirrored; None: those of CIFAR alone.
 
     Returns:
@@ -200,6 +201,8 @@ def load_dataset(name, data_dir=None, image_size=None, mirror=None):
         ValueError: an unknown name, a folder that does not exist, or a dataset that is
             neither prepared nor reachable, with the place where it was looked for.
     """
+    if isinstance(image_size, int):
+        image_size = (image_size, image_size)
     given = data_dir
     if data_dir:
         data_dir = pathlib.Path(data_dir).expanduser()

@@ -16,7 +16,7 @@ from skt_tf.checkpoints import Checkpoints
 from skt_tf.config import Config
 from skt_tf.datasets import Dataset
 from skt_tf.environment import environment
-from skt_tf.errors import UserError
+from skt_tf.errors import UserError, one_line
 from skt_tf.files import read_record, remove_drafts, write_json
 from skt_tf.flows import check_network
 from skt_tf.folding import fold_batch_norm
@@ -169,8 +169,14 @@ def distill(
             return _Distillation(config, teacher, student, data, output_dir).run(callbacks, verbose)
     except UserError as error:
         # The checks are those of the command line.
-        error.args = (re.sub(r"--(?=[a-z])", "", str(error)), *error.args[1:])
+        said = str(error).replace("start over with --fresh", "give another output_dir")
+        error.args = (re.sub(r"--(?=[a-z])", "", said), *error.args[1:])
         raise
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"training stopped at what train_data or validation_data holds, or a network does with "
+            f"it: {one_line(error)}"
+        ) from error
 
 
 @contextlib.contextmanager

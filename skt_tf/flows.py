@@ -166,6 +166,12 @@ def point_output(model, point, points=None):
     if name not in layers:
         close = difflib.get_close_matches(name, layers, n=1)
         hint = f": did you mean '{close[0]}'?" if close and points else ""
+        for layer in model.layers:
+            if name in [inner.name for inner in getattr(layer, "layers", ())]:
+                hint = (
+                    f": it lies inside of its layer '{layer.name}', a model of its own, which is "
+                    "to be called layer by layer for a flow to reach it"
+                )
         raise UserError(f"the model '{model.name}' has no layer named {here}{hint}")
     # Not the layer's own output: it may have been called in other models too.
     graph = getattr(model, "_functional", None) or model

@@ -570,3 +570,33 @@ def test_a_damaged_record_is_refused_in_a_sentence(text, data, tmp_path):
     ) as error:
         skt_tf.distill(None, chain(), data, method="baseline", output_dir=tmp_path)
     assert is_one_sentence(str(error.value))
+
+
+def spoilt(kind):
+    """A `tf.data.Dataset` whose first batches are sound."""
+    images, labels = (np.asarray(part) for part in examples())
+
+    def one_by_one():
+        for k, (image, label) in enumerate(zip(images, labels)):
+            if k == 20 and kind == "breaks":
+                raise OSError("the shelf is empty")
+            yield image, CLASSES + 3 if k == 20 and kind == "label" else label
+
+    signature = tf.TensorSpec(SHAPE, tf.float32), tf.TensorSpec((), tf.int32)
+    return tf.data.Dataset.from_generator(one_by_one, output_signature=signature)
+
+
+@pytest.mark.parametrize(("kind", "part"), [("breaks", "shelf is empty"), ("label", "label")])
+def test_data_that_turns_out_unfit_later_is_named_in_a_sentence(kind, part):
+    with pytest.raises(UserError, match=f"train_data.*{part}") as error:
+        skt_tf.distill(None, chain(), spoilt(kind), method="baseline", **SHORT)
+    assert isinstance(error.value.__cause__, tf.errors.OpError)
+
+
+def test_a_point_inside_of_a_nested_model_is_told_from_one_that_is_nowhere(data):
+    inner, images = chain(), keras.Input(SHAPE)
+    nested = keras.Model(images, inner(images))
+    with pytest.raises(UserError, match=f"lies inside of its layer '{inner.name}'"):
+        skt_tf.distill(
+            taught(), nested, data, method="fsp", teacher_points=NAMES, student_points=NAMES
+        )

@@ -77,7 +77,7 @@ def job(command):
     return found[1] if found else "experiment"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS, ids=[f"{job(c)}{k}" for k, c in enumerate(COMMANDS)])
 def test_a_documented_command_runs(command, place):
     arguments = shlex.split(command.split("skt_tf.main", 1)[1])
     if "--help" in arguments:

@@ -173,6 +173,7 @@ def test_a_sample_lies_evenly_over_classes_and_the_digest_tells_images_apart(var
     assert (len(sample), dark) == (8, 4)
     assert dataset.digest == load_dataset("folder", varied, (8, 8)).digest
     assert dataset.digest != load_dataset("folder", varied, (8, 9)).digest
+    assert dataset.digest == load_dataset("folder", varied, 8).digest
 
 
 def test_a_run_on_a_folder_goes_on_with_the_same_images_alone(varied, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import socket
 import time
@@ -147,7 +148,17 @@ def test_a_search_that_is_killed_goes_on_to_the_same_trials(whole, tmp_path):
     assert (tmp_path / "search/best.flags").read_text() == (whole / "search/best.flags").read_text()
 
 
-def test_a_search_can_be_made_longer_and_another_one_is_refused(whole, tmp_path):
+def test_a_search_can_be_made_longer(whole, tmp_path):
+    shutil.copytree(whole / "search", tmp_path / "search")
+    done = skt_tf(*SMALL, "--trials=4", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("of the validation images with") <= 1
+    before, after = ({trial["number"]: trial for trial in trials(f)} for f in (whole, tmp_path))
+    assert set(after) == {0, 1, 2, 3}
+    assert {number: after[number] for number in before} == before
+
+
+def test_another_search_is_refused(whole):
     refused = skt_tf(*SMALL, "--trials=3", "--seed=1", cwd=whole)
     assert refused.returncode == 2
     assert "seed (0 there, 1 here)" in refused.stderr
