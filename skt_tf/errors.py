@@ -33,7 +33,9 @@ class UnfitTeacher(UserError):
 
 def one_line(error):
     """The first sentence of another library's error, for a sentence of ours."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    # Without TensorFlow's names for nodes of the graph and operations.
-    line = re.sub(r"\{\{.*?\}\} ?| \[Op:.*", "", lines[0])
+    # TensorFlow begins with where in the graph and in the code it was.
+    place = re.compile(r"\s*$|Graph execution error|Detected at node|  File |<stack traces")
+    lines = [line for line in str(error).splitlines() if not place.match(line)]
+    # Without its names for nodes of the graph and operations.
+    line = re.sub(r"\{\{.*?\}\} ?| \[Op:.*", "", (lines or [type(error).__name__])[0].strip())
     return line.split(". ")[0].rstrip(".")[:200]

@@ -28,7 +28,6 @@ _MODULES = {
 }
 
 configuration.define_flags()
-flags.adopt_module_key_flags(configuration)
 
 
 def _refuse(error):
@@ -120,6 +119,9 @@ def console():
     # Where the terminal's encoding lacks a sign, a run of hours must not end at a minus.
     sys.stdout.reconfigure(errors="replace")
     sys.stderr.reconfigure(errors="replace")
+    # --help lists the flags of the program, whose name differs between python -m and skt-tf.
+    for flag in flags.FLAGS.get_key_flags_for_module(configuration.__name__):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(main, flags_parser=_parse)
 
 
