@@ -1,5 +1,6 @@
 """`--distribution`: over which devices and processes a batch is spread."""
 
+import contextlib
 import functools
 import json
 import os
@@ -110,6 +111,15 @@ def all_agree(strategy, text=""):
     number = zlib.crc32(text.encode())
     mean = total_over_workers(strategy, number) / strategy.num_replicas_in_sync
     return total_over_workers(strategy, abs(number - mean)) == 0
+
+
+def wait_for_the_last(strategy):
+    """Waits until all workers of `strategy` have come to their end."""
+    total_over_workers(strategy, 0)
+    # By the second time all have heard of the first; whoever hears of this one sooner than
+    # another may be gone before the other does.
+    with contextlib.suppress(tf.errors.UnavailableError, tf.errors.AbortedError):
+        total_over_workers(strategy, 0)
 
 
 def total_over_workers(strategy, number):

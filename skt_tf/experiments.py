@@ -19,7 +19,12 @@ from skt_tf import reports
 from skt_tf.checkpoints import Checkpoints
 from skt_tf.cost import describe
 from skt_tf.datasets import load_dataset
-from skt_tf.distribution import all_agree, distribution_strategy, is_chief
+from skt_tf.distribution import (
+    all_agree,
+    distribution_strategy,
+    is_chief,
+    wait_for_the_last,
+)
 from skt_tf.environment import environment
 from skt_tf.errors import Diverged, UnfitTeacher, UserError
 from skt_tf.files import remove_drafts, write_json
@@ -97,7 +102,7 @@ def run(config):
             # Out of the scope, in which every new variable waits for all workers to make it.
             if is_chief(strategy):
                 experiment.complete()
-            all_agree(strategy)
+            wait_for_the_last(strategy)
         except (tf.errors.UnavailableError, tf.errors.AbortedError):
             raise UserError(
                 "a worker of the cluster is gone: see what it printed, and start all of them again "
@@ -449,6 +454,8 @@ class _Experiment:
     def _ensemble(self, method):
         """Accuracy of a method's nets together."""
         dataset = self.dataset
+        if self.config.nets == 1:
+            return self.results["methods"][method]["mean"]
         students = [load_network(self._path(method, net)) for net in range(self.config.nets)]
         outputs = [probabilities(student, dataset.test_images) for student in students]
         return ensemble_accuracy(outputs, dataset.test_labels)

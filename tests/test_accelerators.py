@@ -31,7 +31,7 @@ def data():
 @pytest.fixture(scope="module")
 def teacher(data):
     standard = data.mean, data.variance
-    return skt_tf.resnet(14, 10, data.image_shape, 4, normalization=standard, seed=1)
+    return skt_tf.resnet(8, 10, data.image_shape, 4, normalization=standard, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +83,14 @@ def known():
 
 
 @pytest.mark.parametrize(
-    ("precision", "jit_compile", "tolerance"),
+    ("kind", "precision", "jit_compile", "tolerance"),
     [
-        ("mixed_float16", False, 0.05),
-        ("mixed_bfloat16", False, 0.1),
-        ("float32", True, 0.01),
-        ("mixed_float16", True, 0.05),
+        *((kind, "mixed_float16", False, 0.05) for kind in KINDS),
+        *((kind, "mixed_bfloat16", False, 0.1) for kind in KINDS),
+        *((kind, "float32", True, 0.01) for kind in KINDS),
+        *((kind, "mixed_float16", True, 0.05) for kind in ("transfer", "soft_task")),
     ],
 )
-@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_stage_trains_as_it_does_in_float32(
     prepare, known, kind, precision, jit_compile, tolerance
 ):

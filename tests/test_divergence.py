@@ -18,7 +18,7 @@ from skt_tf.progress import Progress
 
 RUN = (
     "--dataset=digits",
-    "--teacher_depth=14",
+    "--teacher_depth=8",
     "--width=4",
     "--batch_size=32",
     "--teacher_steps=20",

@@ -22,7 +22,7 @@ RUN = (
     "--width=4",
     f"--nets={NETS}",
     "--batch_size=32",
-    "--methods=teachers,baseline,baseline_long,hint,fsp,skt,skt_kd",
+    "--methods=teachers,baseline,baseline_long,hint,skt_kd",
     "--teacher_steps=12",
     "--transfer_steps=8",
     "--transfer_split=1,3",
@@ -37,8 +37,6 @@ STEPS = {
     "baseline": [4],
     "baseline_long": [12],
     "hint": [2, 4],
-    "fsp": [8, 4],
-    "skt": [2, 6, 4],
     "skt_kd": [2, 6, 4],
 }
 
@@ -79,7 +77,7 @@ def test_the_first_of_the_teachers_is_the_one_that_teaches(run, results):
     assert not any(np.allclose(kernels[k], kernels[k - 1]) for k in range(3))
 
 
-@pytest.mark.parametrize("method", ["teachers", "skt"])
+@pytest.mark.parametrize("method", ["teachers", "skt_kd"])
 def test_the_ensemble_is_the_mean_of_the_softmax_outputs(method, run, results, digits):
     paths = [run[0] / f"run/{method}/net{net}/student.keras" for net in range(NETS)]
     if method == "teachers":
@@ -130,15 +128,15 @@ def test_tensorboard_can_read_the_logs_of_every_stage(run):
     for folder, steps in (
         ("teacher/1_teacher", 2),
         ("teachers/net1/1_teacher", 2),
-        ("skt/net2/1_step1", 2),
-        ("skt/net2/2_step2", 2),
-        ("skt/net2/3_task", 2),
+        ("skt_kd/net2/1_step1", 2),
+        ("skt_kd/net2/2_step2", 2),
+        ("skt_kd/net2/3_task", 2),
     ):
         events = EventAccumulator(str(place / folder / "train"), {"tensors": 0}).Reload()
         losses = events.Tensors("epoch_loss")
         assert len(losses) == steps
         assert all(np.isfinite(tf.make_ndarray(loss.tensor_proto)) for loss in losses)
-    assert (place / "skt/net2/3_task/validation").is_dir()
+    assert (place / "skt_kd/net2/3_task/validation").is_dir()
 
 
 def test_the_shown_matrices_are_those_of_the_networks(run, results, digits, reference_fsp):
@@ -156,7 +154,7 @@ def test_the_shown_matrices_are_those_of_the_networks(run, results, digits, refe
             expected = reference_fsp(*maps.predict(image[None], verbose=0))[0]
             np.testing.assert_allclose(unpack(packed), expected, rtol=1e-4, atol=1e-5)
     after = {name: results["methods"][name].get("matrices") for name in STEPS}
-    assert {name for name, found in after.items() if found} == {"fsp", "skt", "skt_kd"}
+    assert {name for name, found in after.items() if found} == {"skt_kd"}
     # Transfer brings what it transfers nearer to the teacher's.
     assert all(found.keys() == shown["teacher"].keys() for found in after.values() if found)
     assert all(found != shown["before"] for found in after.values() if found)

@@ -19,7 +19,7 @@ from skt_tf.models import resnet
 KILLS = int(os.environ.get("SKT_TF_KILLS", "10"))
 TINY = (
     "--dataset=digits",
-    "--teacher_depth=14",
+    "--teacher_depth=8",
     "--student_depth=8",
     "--width=4",
     "--batch_size=32",
@@ -100,7 +100,7 @@ def wait_for_stage(title, process, cwd):
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory):
     path = tmp_path_factory.mktemp("wide") / "wide.keras"
-    resnet(14, 10, (8, 8, 1), 6, seed=1).save(path)
+    resnet(8, 10, (8, 8, 1), 6, seed=1).save(path)
     return path
 
 
@@ -215,7 +215,7 @@ def test_a_second_process_stops_at_once_with_the_first_one_s_id(wide, tmp_path):
     cwd = new_folder(tmp_path / "two", wide)
     first = copied(command("all stages", "--task_steps=100000"), cwd)
     try:
-        wait_for_stage("teacher, 14 layers", first, cwd)
+        wait_for_stage("teacher, 8 layers", first, cwd)
         second = skt_tf(*command("all stages", "--task_steps=100000"), cwd=cwd)
         assert second.returncode == 2
         assert is_one_sentence(second.stderr)
