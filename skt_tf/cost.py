@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from skt_tf.flops import step_flops
 
-# Passes that are timed: at least so many, then as many as fit into a second, up to so many.
-_LEAST, _MOST = 10, 100
+# Passes that are timed: at least so many, then as many as fit into these seconds, up to so many.
+_LEAST, _SECONDS, _MOST = 10, 0.3, 100
 
 
 def describe(networks, images):
@@ -27,7 +27,7 @@ def describe(networks, images):
     passes = {name: _forward(network, images) for name, network in networks.items()}
     seconds = {name: [] for name in passes}
     # In turns, since the machine may do other work at times, and warm up.
-    end = time.monotonic() + 1
+    end = time.monotonic() + _SECONDS
     for repetition in range(1 + _MOST):
         if repetition > _LEAST and time.monotonic() > end:
             break

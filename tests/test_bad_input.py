@@ -1,6 +1,5 @@
 """Whatever is wrong with what was given: one sentence, exit code 1 or 2, and no file changed."""
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import io
@@ -9,13 +8,23 @@ import os
 import pickle
 import shutil
 import subprocess
+import sys
 import zipfile
 
 import keras
 import numpy as np
 import pytest
 from absl import flags
-from commands import Attempt, attempts, check_refused, is_one_sentence, running, skt_tf, snapshot
+from commands import (
+    ROOT,
+    Attempt,
+    attempts,
+    check_refused,
+    is_one_sentence,
+    running,
+    skt_tf,
+    snapshot,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -63,30 +72,45 @@ def wrong_values(field):
     return ["", "   ", ODD]  # Paths: any other text may be one.
 
 
+# Each command in a process of its own, a copy of one that has loaded what all of them load.
+ONE_BY_ONE = """
+import json, os, sys
+import skt_tf.main
+
+for number, arguments in enumerate(json.load(sys.stdin)):
+    child = os.fork()
+    if not child:
+        said = os.open(str(number), os.O_WRONLY | os.O_CREAT)
+        os.dup2(said, 1), os.dup2(said, 2)
+        sys.argv = ["skt_tf", *arguments]
+        skt_tf.main.console()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
 def test_every_flag_refuses_values_it_cannot_take_before_tensorflow_is_loaded(tmp_path):
     stubs = tmp_path / "stubs"
     stubs.mkdir()
     for name in ("tensorflow", "keras", "numpy"):
         (stubs / f"{name}.py").write_text(f"raise SystemExit('{name} was loaded')\n")
     cases = [(name, text) for name, field in FIELDS.items() for text in wrong_values(field)]
-    cwd = tmp_path / "work"
-    cwd.mkdir()
-
-    def run(case):
-        name, text = case
-        # Where a job of its own is needed, the flag is refused for its value, not for the job.
-        job = {"student": ["--job=export"], "compare": ["--job=benchmark"]}.get(name, [])
-        return skt_tf(*TINY, *job, f"--{name}={text}", cwd=cwd, before=[stubs])
-
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for (name, text), done in zip(cases, pool.map(run, cases)):
-            case = f"--{name}={text[:50]!r}: {done.stderr}"
-            assert done.returncode == 2, case
-            assert is_one_sentence(done.stderr), case
-            assert f"--{name}" in done.stderr, case
-            assert done.stdout == "", case
-            assert len(done.stderr) < 600, case
-    assert snapshot(cwd) == {}
+    # Where a job of its own is needed, the flag is refused for its value, not for the job.
+    jobs = {"student": ["--job=export"], "compare": ["--job=benchmark"]}
+    commands = [[*TINY, *jobs.get(name, ()), f"--{name}={text}"] for name, text in cases]
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_BY_ONE], input=json.dumps(commands), cwd=tmp_path, text=True,
+        env={**os.environ, "PYTHONPATH": f"{stubs}:{ROOT}"}, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for number, (name, text) in enumerate(cases):
+        message = (tmp_path / str(number)).read_text()
+        case = f"--{name}={text[:50]!r}: {message}"
+        assert done.stdout.split()[number] == "2", case
+        assert is_one_sentence(message), case
+        assert f"--{name}" in message, case
+        assert len(message) < 600, case
+    # Nothing but what was said, and the stubs.
+    assert len(list(tmp_path.iterdir())) == len(cases) + 1
 
 
 TEXTS = (
