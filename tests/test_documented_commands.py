@@ -84,7 +84,7 @@ def test_a_documented_command_runs(command, place):
         assert "--transfer_steps" in skt_tf(*arguments, cwd=place).stdout
         return
     small = list(SMALL.get(job(command), ()))
-    if job(command) == "experiment" and "--methods" not in command:
+    if job(command) == "experiment" and not re.search(r"--methods|best\.flags", command):
         small += ["--methods=baseline"]  # The others are tried in tests/test_experiments.py.
     if "--dataset=cifar10" in command:
         # As the images that the networks of the command take.
