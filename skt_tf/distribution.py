@@ -110,14 +110,21 @@ def all_agree(strategy, text=""):
         return True
     number = zlib.crc32(text.encode())
     mean = total_over_workers(strategy, number) / strategy.num_replicas_in_sync
-    return total_over_workers(strategy, abs(number - mean)) == 0
+    agreed = total_over_workers(strategy, abs(number - mean)) == 0
+    if not agreed:  # All are about to stop.
+        _let_all_hear(strategy)
+    return agreed
 
 
 def wait_for_the_last(strategy):
     """Waits until all workers of `strategy` have come to their end."""
     total_over_workers(strategy, 0)
-    # By the second time all have heard of the first; whoever hears of this one sooner than
-    # another may be gone before the other does.
+    _let_all_hear(strategy)
+
+
+def _let_all_hear(strategy):
+    """Waits until all workers know the last total: one that ended sooner would look lost."""
+    # Of this one nobody needs to know: whoever hears sooner may be gone before another does.
     with contextlib.suppress(tf.errors.UnavailableError, tf.errors.AbortedError):
         total_over_workers(strategy, 0)
 

@@ -15,8 +15,13 @@ import subprocess
 import sys
 import tempfile
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
+SLOW = pytest.mark.skipif(
+    not os.environ.get("SKT_TF_LONG"), reason="takes minutes: SKT_TF_LONG=1 runs it"
+)
 METHODS = ("baseline", "baseline_long", "kd", "hint", "fsp", "skt", "skt_bottom_up")
 NETS = 2
 RUN = (

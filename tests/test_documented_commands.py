@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from commands import ROOT, finished_run, skt_tf
+from commands import ROOT, SLOW, finished_run, skt_tf
 
 DOCUMENTS = ("README.md", "BUILD.md")
 # Fewer iterations and narrower networks, without a word of the command changed.
@@ -77,7 +77,14 @@ def job(command):
     return found[1] if found else "experiment"
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=[f"{job(c)}{k}" for k, c in enumerate(COMMANDS)])
+CASES = [
+    # tests/test_benchmark.py always tries the benchmark.
+    pytest.param(command, marks=SLOW) if job(command) == "benchmark" else command
+    for command in COMMANDS
+]
+
+
+@pytest.mark.parametrize("command", CASES, ids=[f"{job(c)}{k}" for k, c in enumerate(COMMANDS)])
 def test_a_documented_command_runs(command, place):
     arguments = shlex.split(command.split("skt_tf.main", 1)[1])
     if "--help" in arguments:

@@ -1,6 +1,5 @@
 """What shows in minutes alone: only where the environment says SKT_TF_LONG=1."""
 
-import os
 import pathlib
 import random
 import signal
@@ -8,14 +7,9 @@ import statistics
 import time
 
 import pytest
-from commands import running, skt_tf, without_times
+from commands import SLOW, running, skt_tf, without_times
 
-pytestmark = [
-    pytest.mark.skipif(
-        not os.environ.get("SKT_TF_LONG"), reason="takes minutes: SKT_TF_LONG=1 runs it"
-    ),
-    pytest.mark.timeout(3 * 3600),
-]
+pytestmark = [SLOW, pytest.mark.timeout(3 * 3600)]
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from commands import SLOW
 
 from skt_tf import experiments
 from skt_tf.config import Config
@@ -230,7 +231,9 @@ def test_only_stages_that_train_the_head_are_tested(two_steps):
         assert tested == [stage.objective in ("task", "soft_task")] * len(record.rows)
 
 
-@pytest.mark.parametrize("experiment", ["minimization", "fast_optimization"])
+@pytest.mark.parametrize(
+    "experiment", [pytest.param("minimization", marks=SLOW), "fast_optimization"]
+)
 def test_nets_of_one_seed_are_pairs_in_every_method(experiment, tmp_path, monkeypatch):
     seen = []
 
