@@ -112,7 +112,6 @@ def read_record(path, keys, what):
         sound = False
     if not sound:
         raise UserError(
-            f"{path} is not the record of {what}, or is damaged: give another output_dir, or "
-            "remove it"
+            f"{path} is not the record of {what}, or is damaged: start over with --fresh"
         )
     return record
