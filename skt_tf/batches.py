@@ -12,7 +12,7 @@ def training_batches(dataset, batch_size, seed, steps, *, stream=0, start=0, kep
     A batch depends on (seed, stream, iteration) alone, so a stage can go on anywhere. Every
     image is drawn once an epoch; then each is padded by an eighth of its size (4
     pixels for 32×32) with the mean colour, cropped at random back to its size, and
-    mirrored at random where the dataset allows it, all drawn for each image and in
+    mirrored at random, as far as the dataset allows it, all drawn for each image and in
     the graph.
 
     Args:
@@ -118,6 +118,8 @@ def move(images, moves, dataset):
     """
     height, width, channels = images.shape[1:]
     margin = _margin(dataset)
+    if not margin and not dataset.mirrored:
+        return images
     colour = np.rint(dataset.mean).astype(np.uint8)
     padding = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
     # tf.pad has one constant for all channels: shift each channel's padding to zero.
@@ -132,4 +134,6 @@ def move(images, moves, dataset):
 
 
 def _margin(dataset):
+    if dataset.crop == "none":
+        return 0
     return round(min(dataset.image_shape[:2]) / 8)

@@ -55,7 +55,7 @@ def run(config):
     other = _read(config.compare) if config.compare else None
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
-    dataset = load_dataset(config.dataset, config.data_dir, config.size, config.mirror)
+    dataset = load_dataset(*config.images)
     check_memory(config, dataset.image_shape)
     with contextlib.ExitStack() as stack:
         stack.enter_context(FolderLock(folder))

@@ -1,12 +1,14 @@
 """What a configuration must be: every check of a flag's value, each refusal in one sentence."""
 
 import dataclasses
+import itertools
 import math
 import os
 import re
+from fractions import Fraction
 
 from skt_tf.errors import UserError
-from skt_tf.methods import TEACHERS, stage_steps, stages
+from skt_tf.methods import ONE_START, TEACHERS, stage_steps
 from skt_tf.points import SECTIONS, check_depth, flow_name
 from skt_tf.space import searchable
 
@@ -177,6 +179,11 @@ def _check_points(config):
             raise UserError(
                 f"--{side}_points names layers of the network that --{side} gives: give both"
             )
+        if config.section_flows == "within":
+            raise UserError(
+                f"--section_flows=within begins flows at the first layer inside of each section, "
+                f"which --{side}_points does not name: leave out one of them"
+            )
     try:
         config.layout  # noqa: B018 – it is checked as it is made
     except UserError as error:
@@ -207,6 +214,13 @@ def _check_networks_and_methods(config):
             f"--teacher_depth={config.teacher_depth}: in fast_optimization the student is as "
             "deep as the teacher, so leave it out"
         )
+    controls = [method for method in config.methods if method in ONE_START]
+    if controls and (config.experiment != "fast_optimization" or config.job == "tune"):
+        raise UserError(
+            f"--methods={','.join(config.methods)}: the nets of {', '.join(controls)} begin their "
+            "task with the same weights, as a control of fast optimization: give "
+            "--experiment=fast_optimization, or other methods"
+        )
     if config.teacher and TEACHERS in config.methods:
         raise UserError(
             f"--methods={','.join(config.methods)} trains teachers beside "
@@ -216,10 +230,11 @@ def _check_networks_and_methods(config):
         raise UserError(f"--methods={','.join(config.methods)} names a method twice")
     for method in config.methods:
         try:
-            stages(method, config.dense_flows, layout=config.layout)
+            config.unsplit_stages(method)
         except UserError as error:
             raise UserError(f"--methods={','.join(config.methods)}: {error}") from None
     _check_split(config)
+    _check_boundaries(config)
     for method in config.methods:
         plan = config.stages(method)
         for stage, steps in zip(plan, stage_steps(plan, config.iterations)):
@@ -252,8 +267,19 @@ def _check_split(config):
 
 
 def _transfer_stages(config, method):
-    plan = stages(method, config.dense_flows, layout=config.layout)
-    return sum(bool(stage.flows) for stage in plan)
+    return sum(bool(stage.flows) for stage in config.unsplit_stages(method))
+
+
+def _check_boundaries(config):
+    given = config.transfer_boundaries
+    if given is None:
+        return
+    shares = [Fraction(0), *map(Fraction, given), Fraction(1)]
+    if not given or any(first >= second for first, second in itertools.pairwise(shares)):
+        raise UserError(
+            f"--transfer_boundaries={','.join(given)}: expected rising shares of a stage, above 0 "
+            "and below 1, such as 1/2,3/4"
+        )
 
 
 def _split(config):

@@ -7,13 +7,16 @@ import contextlib
 import dataclasses
 import math
 import os
+import re
+from fractions import Fraction
 
 from absl import flags
 
 from skt_tf import checks
 from skt_tf.errors import UserError
 from skt_tf.methods import DENSE, METHOD_NAMES, TEACHERS, stages
-from skt_tf.points import layout
+from skt_tf.points import SECTION_FLOWS, layout
+from skt_tf.reading import CROPS, MIRRORED, image_size
 from skt_tf.space import searchable
 
 # What a student is exported to; the first alone where none is asked for.
@@ -24,6 +27,8 @@ EXPERIMENTS = {
     "minimization": ("baseline", "baseline_long", "kd", "hint", "fsp", "skt", "skt_bottom_up"),
     "fast_optimization": (TEACHERS, "baseline", "baseline_long", "hint", "fsp", "skt"),
 }
+# Where the rate falls in tasks of 21k iterations, after which the papers compare fast optimization.
+SHORT_TASK = (Fraction(11, 21), Fraction(16, 21))
 TUNABLE = (
     "learning_rate",
     "transfer_learning_rate",
@@ -68,6 +73,11 @@ class Config:
     mirror: bool | None = _flag(
         None, "Mirror training images at random; for CIFAR alone if not given"
     )
+    crop: str = _flag(
+        "pad",
+        "Training images padded by an eighth of their size and cropped at random, or as they are",
+        CROPS,
+    )
     methods: tuple[str, ...] | None = _flag(
         None,
         "Methods to compare, comma-separated; those of the experiment's table if not given",
@@ -93,6 +103,17 @@ class Config:
         None,
         "Part of the transfer iterations for each transfer stage of skt, skt_kd and "
         "skt_bottom_up, comma-separated, such as 1,3; equal parts if not given",
+    )
+    transfer_boundaries: tuple[str, ...] | None = _flag(
+        None,
+        "Where transfer stages divide their rate by ten, as rising shares of the stage between 0 "
+        "and 1, comma-separated, such as 1/2,3/4; 11/21,16/21 if not given",
+    )
+    section_flows: str = _flag(
+        "ends",
+        "Where the flow of a section begins: at the section's input, or within, at the first "
+        "activation inside of it",
+        SECTION_FLOWS,
     )
     dense_flows: str = _flag(
         "span",
@@ -231,6 +252,8 @@ class Config:
         if self.export is None and self.job == "export":
             object.__setattr__(self, "export", FORMATS[:1])
         self._resolve_paths()
+        if self.transfer_boundaries is not None:
+            object.__setattr__(self, "transfer_boundaries", _shares(self.transfer_boundaries))
         checks.check(self)
         if self.job == "tune" and self.tune is None:
             object.__setattr__(self, "tune", searchable(self))
@@ -267,6 +290,11 @@ class Config:
         return image_size(self.image_size)
 
     @property
+    def images(self):
+        """What `load_dataset` is to load."""
+        return self.dataset, self.data_dir, self.size, self.mirror, self.crop
+
+    @property
     def layout(self):
         """The `Layout` of the networks' flow points."""
         return layout(self.teacher_points, self.student_points, sections=self.sections)
@@ -279,19 +307,30 @@ class Config:
     @property
     def flows(self):
         """All flows that a stage may transfer."""
-        return self.layout.flows(self.dense_flows)
+        return self.layout.flows(self.dense_flows, self.section_flows)
 
     def stages(self, method):
-        """The stages of `method` with this configuration's flows."""
-        return stages(method, self.dense_flows, self.transfer_split, self.layout)
+        """The stages of `method` with this configuration's flows, and their shares."""
+        return self._stages(method, self.transfer_split)
+
+    def unsplit_stages(self, method):
+        """Likewise, the transfer stages with equal shares."""
+        return self._stages(method, None)
+
+    def _stages(self, method, split):
+        return stages(method, self.dense_flows, split, self.layout, self.section_flows)
 
     def depth(self, method):
         """The layers of the networks that `method` trains."""
         return self.teacher_depth if method == TEACHERS else self.student_depth
 
-    def short(self, stage):
-        """Whether `stage` steps its learning rate as the papers do in tasks of 21k iterations."""
-        return self.experiment == "fast_optimization" and "task" in stage.iterations
+    def boundaries(self, stage):
+        """Shares of `stage` at which its rate falls; None stands for its objective's own."""
+        if self.experiment == "fast_optimization" and "task" in stage.iterations:
+            return SHORT_TASK
+        if stage.flows and self.transfer_boundaries:
+            return tuple(map(Fraction, self.transfer_boundaries))
+        return None
 
     @staticmethod
     def rate_flag(objective):
@@ -307,7 +346,7 @@ class Config:
             return self.learning_rate
         if self.transfer_learning_rate is not None:
             return self.transfer_learning_rate
-        return 0.1 if self.flow_weights == "normalized" else 0.001
+        return _transfer_rate(self.flow_weights)
 
     def as_dict(self):
         """What decides an experiment's results, as plain JSON values: not where files lie."""
@@ -353,12 +392,56 @@ def as_flags(values):
     return words
 
 
-def image_size(text):
-    """`"32"` → (32, 32), `"32x48"` → (32, 48), None → None."""
-    if text is None:
-        return None
-    height, _, width = text.partition("x")
-    return int(height), int(width or height)
+def differing(there, here, aside=()):
+    """What differs between two configurations, each as `Config.as_dict` gives it.
+
+    A flag that an older record lacks has its default, one that is not given its value, and a
+    network that is given is known by its content alone, which is compared elsewhere.
+
+    Args:
+        there, here: {name: value}.
+        aside: names that may differ.
+
+    Returns:
+        {name: (value there, value here)}.
+    """
+    there, here = _settled(there), _settled(here)
+    names = [*here, *(name for name in there if name not in here)]
+    return {
+        name: (there.get(name), here.get(name))
+        for name in names
+        if there.get(name) != here.get(name) and name not in aside
+    }
+
+
+def _settled(values):
+    defaults = {field.name: field.default for field in dataclasses.fields(Config)}
+    values = {k: v for k, v in defaults.items() if k not in _NOT_THE_RESULTS} | values
+    if values["mirror"] is None:
+        values["mirror"] = values["dataset"] in MIRRORED
+    if values["transfer_learning_rate"] is None:
+        values["transfer_learning_rate"] = _transfer_rate(values["flow_weights"])
+    for name in ("teacher", "student"):
+        values[name] = "given" if values[name] else None
+    return values
+
+
+def _transfer_rate(flow_weights):
+    return 0.1 if flow_weights == "normalized" else 0.001
+
+
+def _shares(given):
+    """Shares of a stage as fractions in lowest terms, which are equal however they are written."""
+    texts = [str(share).strip() for share in given]
+    # No exponents: a fraction of 1e999999999 would be written out.
+    if not all(
+        re.fullmatch(r"\d{1,9}(/0*[1-9]\d{0,8})?|\d{0,9}\.\d{1,20}", t, re.A) for t in texts
+    ):
+        raise UserError(
+            f"--transfer_boundaries={','.join(texts)} is not understood: expected shares of a "
+            "stage, such as 1/2,3/4"
+        )
+    return tuple(str(Fraction(text)) for text in texts)
 
 
 def _path(name, path):
@@ -404,7 +487,10 @@ def define_flags(flag_values=flags.FLAGS):
 def from_flags(flag_values=flags.FLAGS):
     """The `Config` that the parsed flags say; raises a ValueError of one sentence."""
     values = {field.name: flag_values[field.name].value for field in dataclasses.fields(Config)}
-    for name in ("methods", "runs", "export", "tune", "teacher_points", "student_points"):
+    for name in (
+        "methods", "runs", "export", "tune", "teacher_points", "student_points",
+        "transfer_boundaries",
+    ):  # fmt: skip
         if values[name] is not None:
             values[name] = tuple(values[name])
     if values["transfer_split"] is not None:

@@ -11,9 +11,7 @@ import tensorflow as tf
 from skt_tf import digits, folders, prepared
 from skt_tf.batches import evaluation_batches, training_batches
 from skt_tf.errors import UserError
-
-# Mirrored digits are other signs, or none.
-_MIRRORED = ("cifar10", "cifar100")
+from skt_tf.reading import CROPS, MIRRORED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +24,8 @@ class Dataset:
         train_labels, test_labels: [number], int32, 0 … num_classes − 1.
         num_classes: number of classes.
         mirrored: whether a mirrored image keeps its meaning.
+        crop: `"pad"`: training images are padded by an eighth of their size and cropped at random
+            back to it; `"none"`: they are trained on as they are, mirrored or not.
         class_names: of all classes in the order of their numbers, or None.
         validation_images, validation_labels: likewise, training images that `hold_out` has set
             aside; None where there are none.
@@ -44,12 +44,15 @@ class Dataset:
     validation_images: np.ndarray | None = None
     validation_labels: np.ndarray | None = None
     class_names: tuple[str, ...] | None = None
+    crop: str = "pad"
 
     def __post_init__(self):
         if self.num_classes < 2:
             raise UserError(
                 f"the dataset '{self.name}' has {self.num_classes} classes: expected two or more"
             )
+        if self.crop not in CROPS:
+            raise UserError(f"crop='{self.crop}' is unknown: expected one of {', '.join(CROPS)}")
         for part in ("train", "test"):
             self._check_images(part)
             self._check_labels(part)
@@ -179,7 +182,7 @@ class Dataset:
         return shares @ levels**2 - (shares @ levels) ** 2
 
 
-def load_dataset(name, data_dir=None, image_size=None, mirror=None):
+def load_dataset(name, data_dir=None, image_size=None, mirror=None, crop="pad"):
     """Loads a dataset: `digits` (built in), a folder of images, or one of TensorFlow Datasets.
 
     `digits` are scikit-learn's 1,797 handwritten digits of 8×8 grey pixels, with a
@@ -193,6 +196,8 @@ def load_dataset(name, data_dir=None, image_size=None, mirror=None):
         image_size: (height, width) that all images are brought to, one number for both, or None
             to keep them.
         mirror: whether training images may be mirrored; None: those of CIFAR alone.
+        crop: `"pad"` or `"none"`, whether training images are padded and cropped at random; see
+            `Dataset`.
 
     Returns:
         A `Dataset`.
@@ -228,8 +233,9 @@ def load_dataset(name, data_dir=None, image_size=None, mirror=None):
             test_images,
             test_labels.astype(np.int32),
             len(class_names),
-            name in _MIRRORED if mirror is None else mirror,
+            name in MIRRORED if mirror is None else mirror,
             class_names=tuple(class_names),
+            crop=crop,
         )
         if len(np.unique(dataset.train_labels)) < 2:
             raise UserError(

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from skt_tf.checkpoints import Checkpoints
-from skt_tf.config import Config
+from skt_tf.config import Config, differing
 from skt_tf.datasets import Dataset
 from skt_tf.environment import environment
 from skt_tf.errors import UserError, one_line
@@ -21,7 +21,7 @@ from skt_tf.files import read_record, remove_drafts, write_json
 from skt_tf.flows import check_network
 from skt_tf.folding import fold_batch_norm
 from skt_tf.locks import FolderLock
-from skt_tf.methods import stages
+from skt_tf.methods import ONE_START, stages
 from skt_tf.metrics import write_metrics
 from skt_tf.networks import check_pair, flow_weights
 from skt_tf.points import flow_name
@@ -35,6 +35,8 @@ RECORD = "distill.json"
 SETTINGS = (
     "hint_steps",
     "transfer_split",
+    "transfer_boundaries",
+    "section_flows",
     "dense_flows",
     "flow_weights",
     "schedule",
@@ -161,6 +163,8 @@ def distill(
             if network is not None:
                 check_network(network)
         data = _data(train_data, validation_data, student, batch_size)
+        if isinstance(data, Dataset):
+            config = dataclasses.replace(config, crop=data.crop)
         check_pair(teacher, student, config)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_traced_without_notes())
@@ -213,6 +217,11 @@ def _config(method, teacher, options, settings):
     for name in ("transfer_steps", "task_steps", "batch_size", "seed"):
         if not isinstance(options[name], int):
             raise UserError(f"{name}={options[name]} is no integer: expected one")
+    if method in ONE_START:
+        raise UserError(
+            f"the method '{method}' is a control of several nets that begin with the same weights: "
+            "distill trains one net, so give another method"
+        )
     # The networks are here, not in files.
     names = {"teacher": teacher and "teacher", "student": "student"}
     try:
@@ -350,29 +359,23 @@ class _Distillation:
         return Checkpoints(self.folder / "checkpoints", self.config.checkpoint_every)
 
     def _compare(self, known):
-        pairs = {name: (known["settings"].get(name), value) for name, value in self._settings()}
-        pairs |= {name: (known[name], self.record[name]) for name in ("teacher", "data")}
+        found = differing(known["settings"], self.record["settings"])
+        pairs = {name: (known[name], self.record[name]) for name in ("teacher", "data")}
         # Once it is trained, a student is another one.
         if known["history"] is None:
             pairs["student"] = known["student"], self.record["student"]
-        differing = [
-            f"{name} ({there} there, {here} here)"
-            for name, (there, here) in pairs.items()
-            if there != here
-        ]
-        if differing:
+        found |= {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        if found:
+            said = [f"{name} ({there} there, {here} here)" for name, (there, here) in found.items()]
             begun = ""
-            if differing[-1].startswith("student ("):  # Most often it was built without a seed.
+            if "student" in found:  # Most often it was built without a seed.
                 begun = ", or the student with the weights that it began with there"
                 begun += " (keras.utils.set_random_seed before it is built)"
             raise UserError(
                 f"output_dir={self.folder} holds another distillation; it differs in "
-                f"{', '.join(differing)}: give another folder{begun}"
+                f"{', '.join(said)}: give another folder{begun}"
             )
         self.record = known
-
-    def _settings(self):
-        return self.record["settings"].items()
 
     def _flow_weights(self, plan):
         flows = [flow for stage in plan for flow in stage.flows]

@@ -27,7 +27,7 @@ from skt_tf.distribution import (
 )
 from skt_tf.environment import environment
 from skt_tf.errors import Diverged, UnfitTeacher, UserError
-from skt_tf.files import remove_drafts, write_json
+from skt_tf.files import read_json, remove_drafts, write_json
 from skt_tf.folding import fold_batch_norm
 from skt_tf.locks import FolderLock
 from skt_tf.memory import check_memory
@@ -49,11 +49,15 @@ from skt_tf.progress import StageRecord
 from skt_tf.remaining import Remaining
 from skt_tf.results import (
     RESULTS,
+    SHARED,
     add_failure,
     add_net,
     add_work,
     check_data,
+    check_networks,
     check_student,
+    check_teacher,
+    grow,
     has_failed,
     method_entry,
     nets_done,
@@ -62,9 +66,12 @@ from skt_tf.results import (
     resume,
     teacher_entry,
 )
-from skt_tf.saving import load_network, save_network
+from skt_tf.saving import load_network, save_network, weights_digest
 from skt_tf.targets import check_room, keep_targets
 from skt_tf.training import accuracy, ensemble_accuracy, probabilities, run_stages
+
+# What the stages that all nets of a method share have logged.
+_RECORDS = "records.json"
 
 
 def run(config):
@@ -130,15 +137,18 @@ class _Experiment:
         self.remaining = Remaining(config.teacher_depth)
         self.results = resume(self.folder, config, environment())
         known = [self.results[name] for name in ("config", "teacher", "flow_weights", "methods")]
+        known += [config.methods, config.nets]
         if not all_agree(strategy, json.dumps(known, sort_keys=True)):
             raise UserError(
                 "the workers differ in their flags, or in what they see in --output_dir: expected "
                 "the same flags and one folder for all"
             )
         keras.config.set_dtype_policy(config.precision)
-        self.dataset = load_dataset(config.dataset, config.data_dir, config.size, config.mirror)
+        self.dataset = load_dataset(*config.images)
         check_data(self.results, self.dataset)
         check_student(self.results, config.student)
+        check_teacher(self.results, self.folder, config.teacher)
+        check_networks(self.results, self.folder, self._needed())
         self.results["data"] = self.dataset.digest
         if config.validation:
             self.dataset = self.dataset.hold_out(config.validation)
@@ -148,7 +158,7 @@ class _Experiment:
         self.given = None
         if config.teacher and not self.results["teacher"]:
             self.given = load_teacher(config, self.dataset)
-        if not self.results["teacher"] and (config.teacher or config.student):
+        if config.teacher or config.student:
             self._check_networks()
         # By all workers: a network of the strategy is made by all or by none.
         waiting = {method for method, _ in self._missing()}
@@ -168,11 +178,18 @@ class _Experiment:
         config, dataset = self.config, self.dataset
         given = {"teacher": config.teacher, "student": config.student}
         names = " and ".join(f"--{name}={path}" for name, path in given.items() if path)
+        new = [method for method in config.methods if method not in self.results["methods"]]
+        if not new:
+            return
         teacher = self.given or build(config.teacher_depth, config, dataset, seed=0)
-        for method in config.methods:
+        if self.results["teacher"] and not self.results["teacher"]["failed"]:
+            teacher = load_network(self._path("teacher", 0))
+        for method in new:
             student = new_student(config, dataset, method, 0)
             try:
                 check_pair(teacher, student, dataclasses.replace(config, methods=(method,)))
+                if config.stages(method)[0].start == "teacher":
+                    _copy_weights(teacher, student)
             except UserError as error:
                 raise UserError(f"{names} cannot be used for {method}: {error}") from None
 
@@ -180,7 +197,7 @@ class _Experiment:
         """Trains the teacher and all nets that are missing."""
         self._prepare_folder()
         self._record()
-        teacher = self._teacher()
+        teacher = self._teacher() if self._missing() or not self.results["teacher"] else None
         flow_weights = frozen = kept = None
         if teacher is not None:
             frozen = fold_batch_norm(teacher, self.config.teacher_precision)
@@ -205,12 +222,10 @@ class _Experiment:
 
     def complete(self):
         """Adds what takes all nets of a method, and reports."""
-        methods = self.results["methods"]
-        for method in self.config.methods:
-            if methods[method]["ensemble"] is None and not methods[method]["failed"]:
-                methods[method]["ensemble"] = self._ensemble(method)
-        # A run that went on has met its methods in another order.
-        self.results["methods"] = {method: methods[method] for method in self.config.methods}
+        grow(self.results)
+        for method, entry in self.results["methods"].items():
+            if entry["ensemble"] is None and not entry["failed"]:
+                entry["ensemble"] = self._ensemble(method)
         self._describe()
         self._record()
         self._targets_path.unlink(missing_ok=True)
@@ -219,6 +234,8 @@ class _Experiment:
     def _describe(self):
         """Adds what the report says of the networks, and the FSP matrices that it shows."""
         config, dataset, results = self.config, self.dataset, self.results
+        if not self._lacks_description():
+            return
         student = new_student(config, dataset, "skt", net_seed(config, "skt", 0))
         teacher = None
         if not results["teacher"]["failed"]:
@@ -227,10 +244,28 @@ class _Experiment:
             images = dataset.test_images[: config.batch_size]
             networks = {"student": student, **({"teacher": teacher} if teacher else {})}
             results["networks"] = describe(networks, images)
-        if not results.get("shown") and teacher and _transfers(config, config.methods):
+        if not results.get("shown") and teacher and _transfers(config, results["methods"]):
             results["shown"] = shown_before(
                 teacher, student, config.flows, dataset.test_images, config.points
             )
+
+    def _lacks_description(self):
+        """Whether the results lack what is said of the networks beside their accuracies."""
+        config, results = self.config, self.results
+        methods = results["config"]["methods"]
+        return not results.get("networks") or not (
+            results.get("shown") or not _transfers(config, methods)
+        )
+
+    def _needed(self):
+        """(method, net) of the networks that must be there for the run to go on."""
+        missing, needed = self._missing(), set()
+        if missing or self._lacks_description():
+            needed.add(("teacher", 0))
+        for method in {method for method, _ in missing}:  # Of all nets an ensemble is made.
+            needed |= {(method, net) for net in range(nets_done(self.results, method))}
+            needed.add((method, SHARED))
+        return needed
 
     def _prepare_folder(self):
         """Moves a run aside that is to start afresh; removes what a killed process left."""
@@ -276,11 +311,13 @@ class _Experiment:
             write_json(self.folder / RESULTS, self.results)
 
     def _save(self, path, network, records):
-        """Writes a network and, beside it, what its stages logged."""
-        if self.writes:
-            save_network(network, path)
-            if records:
-                write_metrics(path.with_name("metrics.csv"), records)
+        """Writes a network and, beside it, what its stages logged; returns its digest."""
+        if not self.writes:
+            return None
+        save_network(network, path)
+        if records:
+            write_metrics(path.with_name("metrics.csv"), records)
+        return weights_digest(path)
 
     def _fail(self, error, path, entry, net=0):
         """Notes in `entry` of the results that the training of a network diverged."""
@@ -334,7 +371,7 @@ class _Experiment:
                 self.results["teacher"] = entry
                 self._fail(error, path, entry)
                 return None
-        self._save(path, teacher, records)
+        entry["weights"] = self._save(path, teacher, records)
         add_work(entry, records)
         self.results["teacher"] = {
             **entry,
@@ -404,9 +441,14 @@ class _Experiment:
         checkpoints = self._checkpoints(path)
         self.remaining.depth = depth
         self.remaining.later = self._stages_of(self._missing()[1:])
+        options = {"title": title, "shown": dataset.test_images[SHOWN] if net == 0 else None}
         try:
-            if guidance["teacher"] is None and any(stage.objective != "task" for stage in plan):
+            taught = plan[0].start or any(stage.objective != "task" for stage in plan)
+            if guidance["teacher"] is None and taught:
                 raise Diverged(f"{title}: its teacher has failed", plan[0].name)
+            if plan[0].start == "teacher":
+                _copy_weights(load_network(self._path("teacher", 0)), student)
+            shared = self._shared_stages(method, student, entry, guidance)
             records = run_stages(
                 plan,
                 student,
@@ -414,20 +456,63 @@ class _Experiment:
                 config=config,
                 seed=seed,
                 checkpoints=checkpoints,
-                title=title,
-                shown=dataset.test_images[SHOWN] if net == 0 else None,
                 remaining=self.remaining,
                 logs=self._logs(path),
+                done=shared,
+                **options,
                 **guidance,
             )
         except Diverged as error:
             self._fail(error, path, entry, net)
             return
-        self._save(path, student, records)
-        add_net(entry, _accuracies(student, dataset), records)
+        weights = self._save(path, student, records)
+        add_net(entry, _accuracies(student, dataset), records, weights, len(shared))
         self._record()
         checkpoints.clear()
         print(f"{title}: {entry['accuracies'][-1]:.2%} of the test images")
+
+    def _shared_stages(self, method, student, entry, guidance):
+        """The records of the stages that all nets of a method share; `student` gets their weights.
+
+        They are trained once, as those of a method's first net are.
+        """
+        config, dataset = self.config, self.dataset
+        plan = tuple(stage for stage in config.stages(method) if stage.shared)
+        if not plan:
+            return []
+        path, seed = self._path(method, SHARED), net_seed(config, method, 0)
+        if not entry.get("shared"):
+            first = new_student(config, dataset, method, seed)
+            checkpoints = self._checkpoints(path)
+            records = run_stages(
+                plan,
+                first,
+                dataset=dataset,
+                config=config,
+                seed=seed,
+                checkpoints=checkpoints,
+                title=f"{method}, for all nets",
+                shown=dataset.test_images[SHOWN],
+                remaining=self.remaining,
+                logs=self._logs(path),
+                **guidance,
+            )
+            if self.writes:
+                write_json(path.with_name(_RECORDS), list(map(dataclasses.asdict, records)))
+            entry["shared"] = self._save(path, first, records) or True
+            add_work(entry, records)
+            self._record()
+            checkpoints.clear()
+            student.set_weights(first.get_weights())
+            return records
+        student.set_weights(load_network(path).get_weights())
+        try:
+            return [StageRecord(**record) for record in read_json(path.with_name(_RECORDS))]
+        except (OSError, ValueError, TypeError):
+            raise UserError(
+                f"{path.with_name(_RECORDS)} is gone or damaged: remove {path.parent.parent} and "
+                f"its part of {RESULTS} to train {method} anew"
+            ) from None
 
     def _add_first_teacher(self, entry):
         """The first net of the teachers is the one that teaches: it is not trained twice."""
@@ -438,7 +523,7 @@ class _Experiment:
             found = {name: value for name, value in teacher.items() if name.endswith("accuracy")}
             loss = {"loss": teacher["final_loss"]}
             record = StageRecord("teacher", teacher["iterations"], teacher["seconds"], (loss,))
-            add_net(entry, found, [record])
+            add_net(entry, found, [record], teacher["weights"])
         self._record()
 
     def _stages_of(self, nets):
@@ -448,17 +533,30 @@ class _Experiment:
             if not (method == TEACHERS and net == 0):
                 plan = config.stages(method)
                 steps = stage_steps(plan, config.iterations)
-                stages += [(*stage, config.depth(method)) for stage in zip(plan, steps)]
+                stages += [
+                    (stage, number, config.depth(method))
+                    for stage, number in zip(plan, steps)
+                    if not (stage.shared and net)  # They are the first net's.
+                ]
         return stages
 
     def _ensemble(self, method):
         """Accuracy of a method's nets together."""
-        dataset = self.dataset
-        if self.config.nets == 1:
+        dataset, nets = self.dataset, nets_done(self.results, method)
+        if nets == 1:
             return self.results["methods"][method]["mean"]
-        students = [load_network(self._path(method, net)) for net in range(self.config.nets)]
+        students = [load_network(self._path(method, net)) for net in range(nets)]
         outputs = [probabilities(student, dataset.test_images) for student in students]
         return ensemble_accuracy(outputs, dataset.test_labels)
+
+
+def _copy_weights(network, student):
+    if [v.shape for v in network.variables] != [v.shape for v in student.variables]:
+        raise UserError(
+            f"the student '{student.name}' is to begin with the weights of the teacher "
+            f"'{network.name}', and has others: expected the same network"
+        )
+    student.set_weights(network.get_weights())
 
 
 def _accuracies(network, dataset):

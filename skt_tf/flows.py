@@ -155,14 +155,15 @@ def point_output(model, point, points=None):
     Args:
         model: a functional `keras.Model`.
         point: name of the point.
-        points: {point: layer name}; None where layers have the points' names.
+        points: {point: layer name}; None where layers have the points' names, as networks of
+            `skt_tf.resnet` do. There `f<k>` is the first activation inside of section k.
 
     Raises:
         ValueError: no layer of that name, or one that does not put out maps, once.
     """
-    name = points[point] if points else point
-    here = f"'{name}'" if name == point else f"'{name}' (point {point})"
     layers = {layer.name: layer for layer in model.layers}
+    name = (points or {}).get(point) or _own_name(layers, point)
+    here = f"'{name}'" if name == point else f"'{name}' (point {point})"
     if name not in layers:
         close = difflib.get_close_matches(name, layers, n=1)
         hint = f": did you mean '{close[0]}'?" if close and points else ""
@@ -190,6 +191,16 @@ def point_output(model, point, points=None):
             "maps [batch, height, width, channels] of a known size"
         )
     return output
+
+
+def _own_name(layers, point):
+    """The layer at a point for which no name was given."""
+    section = point[1:]
+    # In networks of `resnet`. Of a single block the inner activation is the middle as well.
+    names = {f"s{section}b1_inner": f"s{section}b1_inner", f"s{section}b1_1_conv": f"m{section}"}
+    if point not in layers and point == f"f{section}":
+        return next((name for known, name in names.items() if known in layers), point)
+    return point
 
 
 def check_order(model, points):

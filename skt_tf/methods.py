@@ -26,6 +26,9 @@ class Stage:
             iteration of a soft task, linear in between; None stands for τ², which
             keeps the two gradients of one size whatever the temperature [KD, section 2].
         point: the point of a hint stage, in both networks.
+        shared: whether it is trained once, and all nets of a method go on from its weights.
+        start: `"teacher"` where a first stage begins with the teacher's weights; None: with
+            the student's own.
     """
 
     name: str
@@ -34,6 +37,8 @@ class Stage:
     flows: tuple = ()
     soft_weight: tuple | None = None
     point: str | None = None
+    shared: bool = False
+    start: str | None = None
 
     def as_dict(self):
         """Plain JSON values, from which `from_dict` makes the stage again."""
@@ -72,7 +77,7 @@ TEACHER = Stage("teacher", "task", {"teacher": Fraction(1)})
 TEACHERS = "teachers"
 
 
-def stages(method, overlap="span", split=None, layout=RESNET):
+def stages(method, overlap="span", split=None, layout=RESNET, section_flows="ends"):
     """The stages of a method, in order.
 
     Args:
@@ -82,6 +87,7 @@ def stages(method, overlap="span", split=None, layout=RESNET):
             tuple of numbers whose sum stands for the whole; None shares them evenly. A
             method with one transfer stage has all of them.
         layout: the `Layout` of the networks' points.
+        section_flows: which flow a section has, as in `disjoint_flows`.
 
     Raises:
         ValueError: an unknown method, another number of transfer stages, or points without
@@ -96,7 +102,7 @@ def stages(method, overlap="span", split=None, layout=RESNET):
             f"ends, and {n + 1} points were named: name {2 * n + 1} points, or take the method "
             "'fsp', whose flows need ends alone"
         )
-    plan = _catalogue(overlap, layout)[method]
+    plan = _catalogue(overlap, layout, section_flows)[method]
     number = sum(bool(stage.flows) for stage in plan)
     if split is None or number < 2:
         return plan
@@ -110,34 +116,47 @@ def stages(method, overlap="span", split=None, layout=RESNET):
     )
 
 
-def _catalogue(overlap="span", layout=RESNET):
+def _catalogue(overlap="span", layout=RESNET, section_flows="ends"):
     sections = layout.sections
-    disjoint, dense = disjoint_flows(sections), dense_flows(overlap, sections)
+    disjoint = disjoint_flows(sections, section_flows)
+    dense = dense_flows(overlap, sections, section_flows)
     whole, half = Fraction(1), Fraction(1, 2)
 
     def transfer(name, flows, share):
         return Stage(name, "transfer", {"transfer": share}, flows)
 
+    def shared(*stages):
+        return tuple(dataclasses.replace(stage, shared=True) for stage in stages)
+
+    fsp = (transfer("transfer", disjoint, whole),)
     skt = transfer("step1", disjoint, half), transfer("step2", dense, half)
     soft_task = Stage("task", "soft_task", {"task": whole})
+    long = {"task": whole, "transfer": whole}
     return {
         # Networks of the teacher's depth and iterations, alone.
         TEACHERS: (TEACHER,),
         # The student alone.
         "baseline": (TASK,),
         # The control at equal iterations: what the transfer spends goes to the task.
-        "baseline_long": (Stage("task", "task", {"task": whole, "transfer": whole}),),
+        "baseline_long": (Stage("task", "task", long),),
+        # [FSP] "Teacher‡", a control of fast optimization: the teacher, trained further.
+        "teacher_copied": (dataclasses.replace(TASK, start="teacher"),),
         # [KD] softened teacher outputs beside the labels.
         "kd": (soft_task,),
+        # The control of `skt_kd` at equal iterations.
+        "kd_long": (Stage("task", "soft_task", long),),
         # [FitNets] a hint to the middle layer, then softened outputs that fade.
         "hint": (
             Stage("hint", "hint", {"hint": whole}, point=layout.hint_point),
             Stage("task", "soft_task", {"task": whole}, soft_weight=(4.0, 1.0)),
         ),
         # [FSP] the disjoint flows at once.
-        "fsp": (transfer("transfer", disjoint, whole), TASK),
+        "fsp": (*fsp, TASK),
+        # [FSP] the same, whose transfer all nets of fast optimization share.
+        "fsp_shared": (*shared(*fsp), TASK),
         # [SKT] disjoint flows, then dense ones, then the task.
         "skt": (*skt, TASK),
+        "skt_shared": (*shared(*skt), TASK),
         # An ablation: skt with softened outputs in its last step.
         "skt_kd": (*skt, soft_task),
         # [TIP] the dense flows, section after section from the input upwards.
@@ -153,4 +172,8 @@ def _catalogue(overlap="span", layout=RESNET):
 
 METHOD_NAMES = tuple(_catalogue())
 # Of these methods dense flows are a part.
-DENSE = ("skt", "skt_kd", "skt_bottom_up")
+DENSE = ("skt", "skt_shared", "skt_kd", "skt_bottom_up")
+# All nets of these begin their task with the same weights: controls of fast optimization.
+ONE_START = tuple(
+    name for name, plan in _catalogue().items() if any(s.shared or s.start for s in plan)
+)

@@ -1,7 +1,8 @@
 """Flow points and flows by name, without TensorFlow.
 
 A network has a stem, which ends at `p0`, and sections k = 1, 2, 3, …, each with a middle
-`m<k>` and an end `p<k>`. A flow is a pair of points. [FSP] and [SKT] as in flows.py.
+`m<k>` and an end `p<k>`, and a first layer inside of it, `f<k>`. A flow is a pair of points.
+[FSP] and [SKT] as in flows.py.
 """
 
 import dataclasses
@@ -9,6 +10,7 @@ import dataclasses
 from skt_tf.errors import UserError
 
 SECTIONS = 3
+SECTION_FLOWS = ("ends", "within")
 # More than any network has; each is a name or two.
 _MOST_SECTIONS = 1000
 
@@ -38,11 +40,11 @@ class Layout:
         """The middle of the network, where [FitNets] gives its hint."""
         return self.points[len(self.points) // 2]
 
-    def flows(self, overlap="span"):
+    def flows(self, overlap="span", section_flows="ends"):
         """All flows of these points: the dense ones, or without middles the disjoint ones."""
         if self.middles:
-            return dense_flows(overlap, self.sections)
-        return disjoint_flows(self.sections)
+            return dense_flows(overlap, self.sections, section_flows)
+        return disjoint_flows(self.sections, section_flows)
 
     def named(self, layers):
         """{point: layer name}, for layer names in order of depth; None stands for the points' own.
@@ -123,17 +125,29 @@ def flow_name(flow):
     return "_".join(flow)
 
 
-def disjoint_flows(sections=SECTIONS):
+def disjoint_flows(sections=SECTIONS, section_flows="ends"):
     """The n₀ flows of [FSP] and of step 1 of [SKT], one a section.
 
+    Args:
+        sections: n₀.
+        section_flows: where a section's flow begins, which the text and the drawing of [FSP]
+            say differently: `"ends"`, at the section's input; `"within"`, at the first layer
+            inside of it, `f<k>`, so that matrices are square and nothing is pooled.
+
+    Raises:
+        ValueError: another `section_flows`.
+
     Example:
-        >>> disjoint_flows()
-        (('p0', 'p1'), ('p1', 'p2'), ('p2', 'p3'))
+        >>> disjoint_flows(), disjoint_flows(section_flows="within")[:1]
+        ((('p0', 'p1'), ('p1', 'p2'), ('p2', 'p3')), (('f1', 'p1'),))
     """
-    return tuple((f"p{k}", f"p{k + 1}") for k in range(sections))
+    if section_flows not in SECTION_FLOWS:
+        raise UserError(f"section_flows '{section_flows}' is unknown: expected 'ends' or 'within'")
+    numbers = range(1, sections + 1)
+    return tuple((f"p{k - 1}" if section_flows == "ends" else f"f{k}", f"p{k}") for k in numbers)
 
 
-def dense_flows(overlap="span", sections=SECTIONS):
+def dense_flows(overlap="span", sections=SECTIONS, section_flows="ends"):
     """The 2n₀−1 flows of step 2 of [SKT]: the disjoint ones, then n₀−1 overlapping ones.
 
     Args:
@@ -141,9 +155,10 @@ def dense_flows(overlap="span", sections=SECTIONS):
             the slides draw it; `"half"`: a window one section long slides by half a
             section, from middle to middle.
         sections: n₀.
+        section_flows: of the disjoint ones, as in `disjoint_flows`; it changes no other.
 
     Raises:
-        ValueError: another `overlap`.
+        ValueError: another `overlap` or `section_flows`.
 
     Example:
         >>> dense_flows()[3:], dense_flows("half")[3:]
@@ -155,7 +170,7 @@ def dense_flows(overlap="span", sections=SECTIONS):
         overlapping = tuple((f"m{k}", f"m{k + 1}") for k in range(1, sections))
     else:
         raise UserError(f"overlap '{overlap}' is unknown: expected 'span' or 'half'")
-    return disjoint_flows(sections) + overlapping
+    return disjoint_flows(sections, section_flows) + overlapping
 
 
 def flows_up_to(flows, section):

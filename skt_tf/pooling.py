@@ -5,9 +5,10 @@ import itertools
 import pathlib
 import statistics
 
+from skt_tf.config import differing
 from skt_tf.errors import UserError
 from skt_tf.metrics import read_metrics
-from skt_tf.results import finished, network_path
+from skt_tf.results import finished, nets_done, network_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Pool:
         paths = [
             network_path(folder, method, net).with_name("metrics.csv")
             for folder, results in zip(self.folders, self.each)
-            for net in range(results["config"]["nets"])
+            for net in range(nets_done(results, method))
         ]
         nets = [read_metrics(path) for path in paths]
         logged = [[(row["iteration"], *sorted(row)) for row in rows] for rows in nets]
@@ -55,27 +56,30 @@ def read(folders):
     each = tuple(finished(folder) for folder in folders)
     first, config = each[0], dict(each[0]["config"])
     for folder, results in zip(folders[1:], each[1:]):
-        other = results["config"]
-        names = sorted((config.keys() | other.keys()) - {"seed", "nets"})
-        differing = [
-            f"{name} ({config.get(name)} and {other.get(name)})"
-            for name in names
-            if config.get(name) != other.get(name)
-        ]
+        found = differing(config, results["config"], aside=("seed", "nets"))
+        said = [f"{name} ({one} and {other})" for name, (one, other) in sorted(found.items())]
         # Folders of images have no name that would tell them apart.
         if (
             None not in (first.get("data"), results.get("data"))
             and first["data"] != results["data"]
         ):
-            differing.append(f"the images or labels of '{first['dataset']}'")
-        if differing:
+            said.append(f"the images or labels of '{first['dataset']}'")
+        if said:
             raise UserError(
                 f"{folders[0]} and {folder} cannot be taken together: they differ in "
-                + ", ".join(differing)
+                + ", ".join(said)
             )
     _check_seeds(folders, each)
     if len(each) == 1:
         return Pool(folders, each, first)
+    for folder, results in zip(folders, each):
+        numbers = {name: nets_done(results, name) for name in results["methods"]}
+        if len(set(numbers.values())) > 1:  # Nets of different seeds would be taken for pairs.
+            raise UserError(
+                f"{folder} has as many nets of its methods: "
+                + ", ".join(f"{name} {number}" for name, number in numbers.items())
+                + ": expected one number of nets, to take runs together"
+            )
     config["seed"] = [results["config"]["seed"] for results in each]
     config["nets"] = sum(results["config"]["nets"] for results in each)
     teachers = [results["teacher"] for results in each]

@@ -1,23 +1,27 @@
-"""The numbers that the slides print [SKT], for the tables to show beside ours."""
+"""The numbers that the papers print, for the tables to show beside ours."""
 
 import dataclasses
+
+from skt_tf.reading import MIRRORED, image_size
 
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A row of one of the slides' tables; accuracies in percent.
+    """A row of one of the papers' tables; accuracies in percent.
 
     Attributes:
         accuracy: of the net, or the mean over `nets`.
         nets: accuracy of each net, where there are several.
         ensemble: of the nets' mean softmax outputs, where there are several.
-        iterations: summed over the nets ("#iter"); where the slides give none, None.
+        iterations: summed over the nets ("#iter"); where none are given, None.
+        source: the paper.
     """
 
     accuracy: float
     nets: tuple[float, ...] = ()
     ensemble: float | None = None
     iterations: int | None = None
+    source: str = "SKT"
 
 
 # Iterations of the task behind the rows of each experiment.
@@ -42,6 +46,7 @@ _TABLES = {
     ("fast_optimization", "cifar10", 26, 26): {
         "teachers": Published(91.75, (91.91, 91.68, 91.68), 93.29, 192_000),
         "baseline": Published(90.82, (90.92, 90.85, 90.69), 92.70, 63_000),
+        "teacher_copied": Published(92.04, ensemble=92.71, source="FSP"),
         "hint": Published(91.87, (92.07, 91.75, 91.81), 93.02, 138_000),
         "fsp": Published(92.07, (91.84, 92.13, 92.25), 93.59, 126_000),
         "skt": Published(92.28, (92.36, 92.34, 92.15), 93.68, 126_000),
@@ -56,14 +61,47 @@ _TABLES = {
 }
 
 
+# Students of the same networks in [FSP]'s own tables, which are other runs than the slides'.
+OF_FSP = {
+    ("minimization", "cifar10", 26, 8): {"baseline": 87.91, "hint": 88.57, "fsp": 88.70},
+    ("minimization", "cifar100", 32, 14): {"baseline": 58.65, "hint": 61.28, "fsp": 63.33},
+}
+# dataset → (width, crop, mirrored) of the networks and images behind the published numbers
+# (docs/method.md, *Protocol*).
+_SETTINGS = {"cifar10": (16, "pad", True), "cifar100": (64, "none", False)}
+
+
+def setting(results):
+    """(experiment, dataset, teacher's depth, student's depth): which table a run is one of."""
+    depths = results["teacher"]["depth"], results["config"]["student_depth"]
+    return results["experiment"], results["dataset"], *depths
+
+
 def published(results):
-    """{row: `Published`} for the setting of `results`, or {}."""
-    config = results["config"]
-    key = (
-        results["experiment"],
-        results["dataset"],
-        results["teacher"]["depth"],
-        config["student_depth"],
-    )
-    own = config.get("student") or config.get("teacher_points")
-    return _TABLES.get(key, {}) if config["width"] == 16 and not own else {}
+    """{row: `Published`} for the setting of `results`; {} where `unpublished` says why."""
+    return {} if unpublished(results) else _TABLES[setting(results)]
+
+
+def unpublished(results):
+    """Why nothing that is published can stand beside `results`: a clause, or None."""
+    config, dataset = results["config"], results["dataset"]
+    if setting(results) not in _TABLES:
+        student = config["student_depth"]
+        return (
+            f"the papers have no table of {results['experiment'].replace('_', ' ')} on {dataset} "
+            f"where {results['teacher']['depth']} layers teach {student}"
+        )
+    if config.get("student") or config.get("teacher_points"):
+        return "the networks of this run are the user's own"
+    mirror = config.get("mirror")
+    here = {
+        "width": config["width"],
+        "crop": config.get("crop", "pad"),
+        "mirror": dataset in MIRRORED if mirror is None else mirror,
+        "image_size": image_size(config.get("image_size")) or (32, 32),
+    }
+    there = dict(zip(here, (*_SETTINGS[dataset], (32, 32))))
+    differing = [
+        f"{name} {there[name]}, not {here[name]}" for name in here if here[name] != there[name]
+    ]
+    return f"the papers' have {'; '.join(differing)}" if differing else None

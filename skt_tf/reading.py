@@ -1,10 +1,24 @@
-"""What all sources of images share: size, memory, and one array of many images."""
+"""What all sources of images share: size, memory, and one array of many images.
 
+NumPy is loaded by what needs it: the command line reads this module.
+"""
+
+import math
 import os
 
-import numpy as np
-
 from skt_tf.errors import UserError
+
+# Mirrored digits are other signs, or none.
+MIRRORED = ("cifar10", "cifar100")
+CROPS = ("pad", "none")
+
+
+def image_size(text):
+    """`"32"` → (32, 32), `"32x48"` → (32, 48), None → None."""
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
 
 
 def resized(image, size):
@@ -13,6 +27,7 @@ def resized(image, size):
     The whole image is squeezed into the new size, by Pillow's bilinear filter, which averages
     over the pixels that fall together.
     """
+    import numpy as np
     from PIL import Image
 
     if image.shape[:2] == tuple(size):
@@ -36,6 +51,8 @@ def gather(images, number, size, where):
     Raises:
         ValueError: images of several sizes and no `size`, or more than memory holds.
     """
+    import numpy as np
+
     found = None
     for k, image in enumerate(images):
         if found is None:
@@ -53,7 +70,7 @@ def gather(images, number, size, where):
 
 
 def _check_memory(number, shape, where):
-    needed = number * int(np.prod(shape))
+    needed = number * math.prod(shape)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there / 2:  # Beside them lie the copy that batches are taken from, and networks.
         raise UserError(

@@ -15,7 +15,7 @@ from skt_tf.document import Bullets, Code, Heading, Table, Text, markdown, page,
 from skt_tf.errors import UserError
 from skt_tf.files import write_text
 from skt_tf.methods import TEACHERS
-from skt_tf.published import TASK_STEPS, published
+from skt_tf.published import OF_FSP, TASK_STEPS, setting, unpublished
 from skt_tf.results import RESULTS, failures
 
 
@@ -55,7 +55,9 @@ def write(folder, runs=None):
 
 def _print(results):
     show(_title(results), tables.summary(results))
-    print(tables.answer(results).replace("`", ""))
+    for sentence in (tables.more(results), tables.answer(results)):
+        if sentence:
+            print(sentence.replace("`", ""))
     for sentence in failures(results).values():
         print(f"failed: {sentence}")
 
@@ -68,8 +70,16 @@ def _title(results):
         student = pathlib.Path(config["student"]).stem
     return (
         f"{name}, {results['dataset']}: {results['teacher']['depth']} layers teach {student}, "
-        f"{config['nets']} net{'s' * (config['nets'] > 1)} a method"
+        f"{_number_of_nets(results)} a method"
     )
+
+
+def _number_of_nets(results):
+    entries = results["methods"].values()
+    numbers = {len(e["accuracies"]) for e in entries if not e.get("failed")}
+    most = results["config"]["nets"]
+    least = f"{min(numbers)} to " if len(numbers) > 1 else ""
+    return f"{least}{most} net{'s' * (most > 1)}"
 
 
 def _blocks(pool, folder):
@@ -120,13 +130,19 @@ def _accuracies(pool):
     unequal = tables.unequal(results)
     if unequal:
         blocks.append(Text(unequal))
-    if published(results):
+    for sentence in (tables.more(results), tables.one_start(results)):
+        if sentence:
+            blocks.append(Text(sentence))
+    reason = unpublished(results)
+    if reason:
+        blocks.append(Text(f"No published accuracies stand beside these: {reason}."))
+    else:
         steps = math.floor(config["task_steps"] * config["budget"] + 0.5)  # As in `Config`.
         blocks.append(
             Text(
                 "Published accuracies are those of the paper's slides, whose students have "
                 f"{TASK_STEPS[results['experiment']]:,} iterations of the task; those of this "
-                f"run have {steps:,}."
+                f"run have {steps:,}." + _of_fsp(results)
             )
         )
     nets, differences = tables.nets(results), tables.differences(results)
@@ -144,6 +160,17 @@ def _accuracies(pool):
             ),
         ]
     return blocks
+
+
+def _of_fsp(results):
+    values = OF_FSP.get(setting(results))
+    if not values:
+        return ""
+    said = ", ".join(f"`{name}` {value:.2f}" for name, value in values.items())
+    return (
+        f" [FSP]'s own table has {said} for the same networks: a gain depends on whose student "
+        "alone it is measured from."
+    )
 
 
 def _part(results):

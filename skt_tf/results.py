@@ -4,14 +4,17 @@ import pathlib
 import statistics
 import zlib
 
+from skt_tf.config import differing
 from skt_tf.errors import UserError
 from skt_tf.files import DRAFT, read_json
 from skt_tf.locks import LOCK
-from skt_tf.methods import TEACHERS, stage_steps
+from skt_tf.methods import METHOD_NAMES, TEACHERS, stage_steps
 from skt_tf.packing import unpack
 from skt_tf.points import flow_name, layout
+from skt_tf.saving import weights_digest
 
 RESULTS = "results.json"
+SHARED = "shared"
 
 
 def begin(config, environment):
@@ -47,25 +50,41 @@ def refuse_strangers(folder, record=RESULTS):
 def resume(folder, config, environment):
     """The results so far in `folder`, or those of a run that begins.
 
+    Methods and nets that `config` asks for are added to those that are there; see `grow`.
+
     Raises:
         ValueError: the folder holds a run of another configuration, with what differs.
     """
     path, fresh = folder / RESULTS, begin(config, environment)
+    grow(fresh, config.methods, config.nets)
     if config.fresh or not path.exists():
         return fresh
     results = _read(path)
-    differing = [
-        f"{name} ({results['config'].get(name)} there, {value} here)"
-        for name, value in fresh["config"].items()
-        if results["config"].get(name) != value
-    ]
-    if differing:
+    found = differing(results["config"], fresh["config"], aside=("methods", "nets"))
+    if found:
+        said = [f"{name} ({there} there, {here} here)" for name, (there, here) in found.items()]
         raise UserError(
             f"--output_dir={folder} holds another experiment; it differs in "
-            + ", ".join(differing)
+            + ", ".join(said)
             + ": give another folder, or --fresh to keep that one beside a new one"
         )
+    results["config"] = {**fresh["config"], **results["config"]}
+    grow(results, config.methods, config.nets)
     return results
+
+
+def grow(results, methods=(), nets=0):
+    """Makes the configuration of `results` that of all that is there, `methods` and `nets` too.
+
+    So it ends as that of one command that asked for everything. What was asked for before and
+    never trained is no longer a part of it.
+    """
+    entries = results["methods"]
+    there = {name for name, entry in entries.items() if entry["accuracies"] or entry["failed"]}
+    methods = [name for name in METHOD_NAMES if name in there | set(methods)]
+    results["methods"] = {name: entries[name] for name in methods if name in entries}
+    nets = max([nets, *(nets_done(results, name) for name in methods)])
+    results["config"] = {**results["config"], "methods": methods, "nets": nets}
 
 
 def check_data(results, dataset):
@@ -75,6 +94,61 @@ def check_data(results, dataset):
             f"the images or labels of '{dataset.name}' are others than this run was begun with: "
             "give those, or start over with --fresh"
         )
+
+
+def check_teacher(results, folder, path):
+    """Raises a ValueError where a run was begun with another network as --teacher than `path`."""
+    entry = results["teacher"]
+    # It lies in the folder as well; where it came from need not be there any more.
+    if not (entry and path) or (path == entry["source"] and not pathlib.Path(path).exists()):
+        return
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"{path} does not exist: expected a network saved by Keras (.keras)")
+    known = entry.get("weights") or weights_digest(network_path(folder, "teacher", 0))
+    if weights_digest(path) != known:
+        raise UserError(
+            f"--teacher={path} is another network than this run was begun with: give that one, or "
+            "start over with --fresh"
+        )
+
+
+def check_networks(results, folder, needed=()):
+    """Compares the networks of a run with the digests in its results, and notes those that lack.
+
+    Args:
+        results: of the run.
+        folder: of the run.
+        needed: (method, net) of those whose files must be there; others may be gone.
+
+    Raises:
+        ValueError: a file with other weights, or one that is needed and not there.
+    """
+    said = {}
+    if results["teacher"] and not results["teacher"]["failed"]:
+        said["teacher", 0] = results["teacher"].get("weights")
+    for method, entry in results["methods"].items():
+        known = entry.setdefault("weights", [None] * len(entry["accuracies"]))
+        said |= {(method, net): weights for net, weights in enumerate(known)}
+        if entry.get("shared"):
+            said[method, SHARED] = entry["shared"]
+    for (method, net), weights in said.items():
+        path = network_path(folder, method, net)
+        if not path.exists():
+            if (method, net) in needed:
+                raise UserError(
+                    f"{path} does not exist: expected the network that {RESULTS} says is trained"
+                )
+            continue
+        found = weights_digest(path)
+        if weights not in (None, found):
+            raise UserError(
+                f"{path} has other weights than {RESULTS} says: put the network back that was "
+                "trained, or give another --output_dir"
+            )
+        if method == "teacher":
+            results["teacher"]["weights"] = found
+        elif net != SHARED:
+            results["methods"][method]["weights"][net] = found
 
 
 def check_student(results, path):
@@ -99,13 +173,13 @@ def finished(folder):
     if not path.exists():
         raise UserError(f"{path} does not exist: expected the folder of a finished run")
     results = _read(path)
-    nets, methods = results["config"].get("nets", 1), results["config"].get("methods", ())
+    methods = results["config"].get("methods", ())
     missing = [
         method
         for method in methods
         if not has_failed(results, method)
         # The ensemble comes last.
-        and (nets_done(results, method) < nets or results["methods"][method]["ensemble"] is None)
+        and results["methods"].get(method, {}).get("ensemble") is None
     ]
     if results["teacher"] is None:
         missing = methods
@@ -149,14 +223,19 @@ def _read(path):
 def _flows(config):
     """All flows of a run, from its configuration as results.json has it."""
     points = config.get("teacher_points"), config.get("student_points")
-    return layout(*points, sections=config.get("sections")).flows(config["dense_flows"])
+    return layout(*points, sections=config.get("sections")).flows(
+        config["dense_flows"], config.get("section_flows", "ends")
+    )
 
 
 def network_path(folder, method, net):
-    """Where the network `net` of `method` lies; "teacher" is a method of one net."""
+    """Where the network `net` of `method` lies; "teacher" is a method of one net.
+
+    As net `SHARED`, the one whose stages all nets of a method share lies there after them.
+    """
     if method == "teacher" or (method == TEACHERS and net == 0):
         return folder / "teacher" / "model.keras"  # The teacher is the first of the teachers.
-    return folder / method / f"net{net}" / "student.keras"
+    return folder / method / (net if net == SHARED else f"net{net}") / "student.keras"
 
 
 def _can_be_shown(results):
@@ -235,13 +314,23 @@ def _is_like(entry, model):
     return all(share is None or (isinstance(share, float) and 0 <= share <= 1) for share in shares)
 
 
-def add_net(entry, accuracies, records):
-    """Adds a net to the entry of its method: its `accuracies` by name, its `StageRecord`s."""
+def add_net(entry, accuracies, records, weights, shared=0):
+    """Adds a net to the entry of its method.
+
+    Args:
+        entry: of the method.
+        accuracies: by name.
+        records: its `StageRecord`s.
+        weights: the digest of its weights.
+        shared: how many of the records are of stages that were counted before.
+    """
     done = len(entry["accuracies"])
+    entry["ensemble"] = None  # Of all nets together, once they are there.
+    entry["weights"] = [*entry.get("weights", ()), weights]
     for name, value in accuracies.items():
         entry.setdefault(name.replace("accuracy", "accuracies"), []).append(value)
     entry["mean"] = statistics.fmean(entry["accuracies"])
-    add_work(entry, records)
+    add_work(entry, records[shared:])
     transfers = [record for record in records if record.matrices]
     if transfers:
         entry["matrices"] = transfers[-1].matrices

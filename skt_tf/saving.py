@@ -1,10 +1,13 @@
 """Networks to and from .keras files."""
 
+import io
 import json
 import pathlib
 import tempfile
 import zipfile
+import zlib
 
+import h5py
 import keras
 import numpy as np
 
@@ -54,6 +57,37 @@ def load_network(path):
             f"{path} holds weights that are NaN or infinite: expected a trained network"
         )
     return network
+
+
+def weights_digest(path):
+    """A number that a saved network (.keras) with other weights would hardly have.
+
+    It depends on the weights alone: not on dates, and not on how the file is packed.
+
+    Raises:
+        ValueError: what is no such file, or is damaged.
+    """
+    total, weights = 0, {}
+
+    def note(name, part):
+        if isinstance(part, h5py.Dataset):
+            weights[name] = part[()]
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            stored = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(stored, "r") as file:
+            file.visititems(note)
+    # zipfile and h5py raise one or another kind, by what was cut or changed.
+    except Exception as error:
+        raise UserError(
+            f"{path} cannot be read as a saved network ({one_line(error)}): expected a .keras file "
+            "that is whole"
+        ) from error
+    for name in sorted(weights):
+        total = zlib.crc32(f"{name} {weights[name].shape}".encode(), total)
+        total = zlib.crc32(np.ascontiguousarray(weights[name]), total)
+    return f"{total:08x}"
 
 
 def _refuse_code(config, path):

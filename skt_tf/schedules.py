@@ -12,8 +12,6 @@ BOUNDARIES = {
     "transfer": (Fraction(11, 21), Fraction(16, 21)),
     "hint": (Fraction(25, 35),),
 }
-# Of the tasks of 21k iterations after which the papers compare fast optimization.
-SHORT_TASK = (Fraction(11, 21), Fraction(16, 21))
 
 
 @keras.saving.register_keras_serializable(package="skt_tf")
@@ -39,7 +37,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "steps": self.steps}
 
 
-def learning_rate(schedule, objective, rate, steps, short=False):
+def learning_rate(schedule, objective, rate, steps, boundaries=None):
     """The learning-rate schedule of one stage, from its own step 0.
 
     Args:
@@ -50,7 +48,8 @@ def learning_rate(schedule, objective, rate, steps, short=False):
         objective: a stage's objective; it decides the boundaries.
         rate: the first rate (`"steps"`) or the highest one (`"onecycle"`).
         steps: iterations of the stage.
-        short: whether the boundaries are those of the papers' short tasks.
+        boundaries: shares of the stage, rising, at which the rate falls to a tenth; those of
+            the papers for `objective` if None.
 
     Returns:
         A `keras.optimizers.schedules.LearningRateSchedule`.
@@ -59,7 +58,7 @@ def learning_rate(schedule, objective, rate, steps, short=False):
         return OneCycle(rate, steps)
     # Keras keeps a value up to and including its boundary, counted from 0; ours are
     # the first iteration of the next value.
-    shares = SHORT_TASK if short else BOUNDARIES[objective]
+    shares = BOUNDARIES[objective] if boundaries is None else boundaries
     boundaries = [math.ceil(share * steps) - 1 for share in shares]
     values = [rate / 10**k for k in range(len(boundaries) + 1)]
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)

@@ -33,6 +33,7 @@ def run_stages(
     checkpoints=None,
     title="",
     shown=None,
+    done=(),
     remaining=None,
     logs=None,
     callbacks=(),
@@ -53,6 +54,8 @@ def run_stages(
         title: what the lines on the terminal call this net.
         shown: an image [height, width, channels] whose FSP matrices in the student each
             transfer stage records at its end, or None.
+        done: `StageRecord`s of stages of `plan` that were trained before; `student` has the
+            weights that it had after them.
         remaining: the experiment's `Remaining`, for a line after each stage, or None.
         logs: folder for TensorBoard's logs, one folder a stage, or None.
         callbacks: Keras callbacks, each of which sees every stage as one training. One that
@@ -70,6 +73,9 @@ def run_stages(
     if verbose == "auto":
         verbose = 1 if sys.stdout.isatty() else 2
     progress = checkpoints.newest() if checkpoints else Progress()
+    resumes = progress.iterations > 0
+    if not resumes:
+        progress.records += done
     if not all_agree(tf.distribute.get_strategy(), str(progress.iterations)):
         raise UserError(
             f"the workers see different checkpoints in {checkpoints.folder}: expected one folder "
@@ -81,7 +87,7 @@ def run_stages(
         # Of all stages, since each goes on training the last one's.
         flows = tuple(flow for stage in plan for flow in stage.flows)
         projections = bridge(teacher, student, flows, points) if flows else {}
-    if progress.records and not progress.step:
+    if resumes and not progress.step:
         checkpoints.restore(student_variables(student, projections))
     for number in range(len(progress.records), len(plan)):
         stage, length = plan[number], steps[number]
@@ -110,7 +116,7 @@ def run_stages(
             stage.objective,
             config.rate(stage.objective),
             length,
-            config.short(stage),
+            config.boundaries(stage),
         )
         distiller.compile(keras.optimizers.SGD(rate, momentum=0.9), jit_compile=config.jit_compile)
         guard = Guard(

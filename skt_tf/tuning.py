@@ -17,6 +17,7 @@ import keras_tuner
 
 from skt_tf import trials as report
 from skt_tf.checkpoints import Checkpoints
+from skt_tf.config import differing
 from skt_tf.datasets import load_dataset
 from skt_tf.environment import environment
 from skt_tf.errors import Diverged, UserError
@@ -28,7 +29,7 @@ from skt_tf.methods import TEACHER
 from skt_tf.networks import build, check_pair, flow_weights, load_teacher, net_seed, new_student
 from skt_tf.oracles import OBJECTIVE, oracle, share
 from skt_tf.points import flow_name
-from skt_tf.results import refuse_strangers
+from skt_tf.results import check_teacher, refuse_strangers
 from skt_tf.saving import load_network, save_network
 from skt_tf.space import configured, hyperparameters
 from skt_tf.training import accuracy, run_stages
@@ -69,7 +70,7 @@ class _Search:
     def __init__(self, config, lock):
         self.config, self.folder = config, pathlib.Path(config.output_dir)
         keras.config.set_dtype_policy(config.precision)
-        dataset = load_dataset(config.dataset, config.data_dir, config.size, config.mirror)
+        dataset = load_dataset(*config.images)
         digest = dataset.digest
         dataset = dataset.hold_out(config.validation or len(dataset.train_labels) // _HELD_OUT)
         # Whatever would read the test images reads these.
@@ -177,19 +178,19 @@ class _Search:
         return teacher
 
     def _compare(self, known):
-        pairs = {k: (known["settings"].get(k), v) for k, v in self.record["settings"].items()}
-        pairs["the images"] = known["data"], self.record["data"]
-        differing = [
-            f"{name} ({there} there, {here} here)"
-            for name, (there, here) in pairs.items()
-            if there != here and name not in _FREE
-        ]
-        if differing:
+        found = differing(known["settings"], self.record["settings"], aside=_FREE)
+        if known["data"] != self.record["data"]:
+            found["the images"] = known["data"], self.record["data"]
+        if found:
+            said = [f"{name} ({there} there, {here} here)" for name, (there, here) in found.items()]
             raise UserError(
                 f"--output_dir={self.folder} holds another search; it differs in "
-                f"{', '.join(differing)}: give another folder, or --fresh to keep that one beside "
+                f"{', '.join(said)}: give another folder, or --fresh to keep that one beside "
                 "a new one"
             )
+        if known["ready"] and self._needs_teacher():
+            entry = {"source": known["settings"].get("teacher")}
+            check_teacher({"teacher": entry}, self.folder, self.config.teacher)
         self.record = {**known, "settings": self.record["settings"]}
 
     def _wait_for_chief(self):

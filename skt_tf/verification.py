@@ -3,10 +3,10 @@
 import pathlib
 import statistics
 
-from skt_tf.config import image_size
 from skt_tf.datasets import load_dataset
 from skt_tf.environment import environment
 from skt_tf.errors import UserError
+from skt_tf.reading import image_size
 from skt_tf.results import RESULTS, check_data, finished, network_path
 from skt_tf.saving import load_network
 from skt_tf.training import ensemble_accuracy, probabilities

@@ -11,9 +11,9 @@ from commands import ROOT, is_one_sentence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skt_tf.config import EXPERIMENTS, Config, define_flags, from_flags
+from skt_tf.config import EXPERIMENTS, Config, define_flags, differing, from_flags
 from skt_tf.errors import UserError
-from skt_tf.methods import METHOD_NAMES, stage_steps
+from skt_tf.methods import METHOD_NAMES, ONE_START, Stage, stage_steps
 from skt_tf.published import published
 from skt_tf.schedules import learning_rate
 
@@ -42,7 +42,11 @@ STEPS = st.integers(3, 2**20 - 1)
 RATES = st.floats(1e-9, 10)
 ALLOWED = {
     "experiment": st.just("minimization"),
-    "methods": st.lists(st.sampled_from(METHOD_NAMES[1:]), min_size=1, unique=True).map(tuple),
+    "methods": st.lists(
+        st.sampled_from([m for m in METHOD_NAMES if m not in ("teachers", *ONE_START)]),
+        min_size=1,
+        unique=True,
+    ).map(tuple),
     "teacher_depth": DEPTHS,
     "student_depth": DEPTHS,
     "width": st.integers(1, 4096),
@@ -235,11 +239,14 @@ def test_every_field_has_a_flag_that_sets_it():
         "project": True,
         "image_size": "20x28",
         "mirror": True,
+        "crop": "none",
+        "transfer_boundaries": ("1/2", "3/4"),
         "tuner": "hyperband",
         "trials": 15,
     }
     # The other experiment needs other depths; the others are of other jobs.
-    assert set(values) == set(FIELDS) - {"experiment", "export", "tune", "compare", "runs"}
+    others = {"experiment", "export", "tune", "compare", "runs", "section_flows"}
+    assert set(values) == set(FIELDS) - others
 
     def written(value):
         return ",".join(map(str, value)) if isinstance(value, tuple) else value
@@ -252,6 +259,7 @@ def test_every_field_has_a_flag_that_sets_it():
     assert parse("--job=benchmark", "--compare=b.json").compare == "b.json"
     assert parse("--job=report", "--runs=a,b").runs == ("a", "b")
     assert parse("--experiment=fast_optimization").experiment == "fast_optimization"
+    assert parse("--section_flows=within").section_flows == "within"
 
 
 @pytest.mark.parametrize("word", ["normalized", "equal"])
@@ -350,17 +358,16 @@ PAPER = {
     "cifar10_minimization": {
         "dataset": "cifar10",
         "depths": (26, 8),
-        "iterations": {"teacher": 64_000, "transfer": 21_000, "hint": 21_000, "task": 64_000},
+        "iterations": {"teacher": 64_000, "transfer": 21_000, "hint": 35_000, "task": 64_000},
         "transfer_falls": (11_000, 16_000),
-        "hint_falls": (15_000,),
+        "images": (16, "pad", True),
     },
     "cifar100_minimization": {
         "dataset": "cifar100",
         "depths": (32, 14),
-        "iterations": {"teacher": 64_000, "transfer": 32_000, "hint": 32_000, "task": 64_000},
-        # 11/21 and 16/21 of 32,000, and 25/35 of it, to the next whole iteration.
-        "transfer_falls": (16_762, 24_381),
-        "hint_falls": (22_858,),
+        "iterations": {"teacher": 64_000, "transfer": 32_000, "hint": 35_000, "task": 64_000},
+        "transfer_falls": (16_000, 24_000),
+        "images": (64, "none", False),
     },
 }
 
@@ -378,7 +385,8 @@ def test_the_flagfiles_hold_the_paper_s_protocol(name, at_root):
     assert (config.teacher_depth, config.student_depth) == paper["depths"]
     assert config.iterations == paper["iterations"]
     assert config.methods == EXPERIMENTS["minimization"]
-    assert (config.batch_size, config.weight_decay, config.width) == (128, 0.0001, 16)
+    assert (config.batch_size, config.weight_decay) == (128, 0.0001)
+    assert (config.width, config.crop, config.mirror) == paper["images"]
     assert config.temperature == 3
     assert (config.experiment, config.job, config.precision) == (
         "minimization",
@@ -387,18 +395,22 @@ def test_the_flagfiles_hold_the_paper_s_protocol(name, at_root):
     )
 
 
-@pytest.mark.parametrize("weights", ["normalized", "equal"])
+@pytest.mark.parametrize(
+    ("transfer", "arguments"),
+    [(0.1, ()), (0.001, ("--flow_weights=equal", "--transfer_learning_rate=0.001"))],
+)
 @pytest.mark.parametrize("name", PAPER)
-def test_the_flagfiles_rates_fall_where_the_paper_s_do(name, weights, at_root):
-    config = parse(f"--flagfile=flags/{name}.flags", f"--flow_weights={weights}")
-    transfer = {"normalized": 0.1, "equal": 0.001}[weights]
+def test_the_flagfiles_rates_fall_where_the_paper_s_do(name, transfer, arguments, at_root):
+    config = parse(f"--flagfile=flags/{name}.flags", *arguments)
     for objective, steps, first, falls in (
         ("task", 64_000, 0.1, (32_000, 48_000)),
         ("soft_task", 64_000, 0.1, (32_000, 48_000)),
         ("transfer", config.iterations["transfer"], transfer, PAPER[name]["transfer_falls"]),
-        ("hint", config.iterations["hint"], 0.0001, PAPER[name]["hint_falls"]),
+        ("hint", 35_000, 0.0001, (25_000,)),
     ):
-        rate = learning_rate(config.schedule, objective, config.rate(objective), steps)
+        stage = Stage("any", objective, {}, config.flows if objective == "transfer" else ())
+        boundaries = config.boundaries(stage)
+        rate = learning_rate(config.schedule, objective, config.rate(objective), steps, boundaries)
         for number, fall in enumerate(falls):
             assert float(rate(fall - 1)) == pytest.approx(first / 10**number)
             assert float(rate(fall)) == pytest.approx(first / 10 ** (number + 1))
@@ -413,6 +425,7 @@ def test_the_short_flagfile_is_a_sixteenth_of_the_paper_s_in_one_cycle(at_root):
     differing = {k for k in FIELDS if getattr(short, k) != getattr(paper, k)}
     assert differing == {
         "budget",
+        "hint_steps",
         "schedule",
         "learning_rate",
         "weight_decay",
@@ -511,8 +524,133 @@ def test_the_rows_of_fast_optimization_have_the_published_iterations(name, at_ro
         "config": config.as_dict(),
         "teacher": {"depth": config.teacher_depth},
     }
-    assert {row: said.iterations for row, said in published(setting).items()} == FAST[name]
+    said = {row: said.iterations for row, said in published(setting).items() if said.iterations}
+    assert said == FAST[name]
     assert set(FAST[name]) | {"baseline_long"} == set(config.methods)
+
+
+READINGS = {
+    "section_flows", "dense_flows", "flow_weights", "crop", "mirror", "width", "temperature",
+    "learning_rate", "transfer_learning_rate", "hint_learning_rate", "hint_reduction",
+    "transfer_batch_norm", "transfer_boundaries", "schedule", "weight_decay", "batch_size",
+    "teacher_steps", "transfer_steps", "hint_steps", "task_steps",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*PAPER, *FAST])
+def test_the_flagfiles_of_the_slides_name_every_reading(name):
+    lines = (ROOT / f"flags/{name}.flags").read_text().splitlines()
+    named = {line[2:].partition("=")[0].removeprefix("no") for line in lines if line[0] == "-"}
+    assert named >= READINGS
+
+
+def test_the_quarter_is_the_sixteenth_with_four_times_the_budget(at_root):
+    quarter, short = (
+        parse(f"--flagfile=flags/cifar10_{name}.flags", "--hint_steps=35000")
+        for name in ("quarter", "short")
+    )
+    assert quarter.iterations["task"] == 16_000
+    differing = {k for k in FIELDS if getattr(quarter, k) != getattr(short, k)}
+    assert differing == {"budget", "output_dir"}
+
+
+@pytest.mark.parametrize(
+    ("given", "steps", "falls"),
+    [("1/2,3/4", 32_000, (16_000, 24_000)), ("0.5,.75", 32_000, (16_000, 24_000)),
+     ("2/4", 7, (4,)), ("1/10,2/10,3/10", 100, (10, 20, 30))],
+)  # fmt: skip
+def test_transfer_stages_step_their_rate_where_they_are_asked_to(given, steps, falls):
+    config = parse(f"--transfer_boundaries={given}")
+    for method in ("fsp", "skt", "skt_bottom_up", "hint"):
+        *stages, task = config.stages(method)
+        for stage in stages:
+            assert (config.boundaries(stage) is not None) == (method != "hint")
+        assert config.boundaries(task) is None
+    boundaries = config.boundaries(config.stages("fsp")[0])
+    rate = learning_rate("steps", "transfer", 0.1, steps, boundaries)
+    for number, fall in enumerate(falls):
+        assert float(rate(fall - 1)) == pytest.approx(0.1 / 10**number)
+        assert float(rate(fall)) == pytest.approx(0.1 / 10 ** (number + 1))
+
+
+def test_shares_are_equal_however_they_are_written():
+    one = parse("--transfer_boundaries=1/2,3/4").as_dict()
+    assert one == parse("--transfer_boundaries=0.5, 6/8").as_dict()
+    assert one["transfer_boundaries"] == ["1/2", "3/4"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "0,1/2", "1/2,1", "3/4,1/2", "1/2,1/2", "2", "half", "1/2,", "1/0", "-1/2", "nan",
+     "1e-1", "1e999999999", "1/2/3", "0.5;0.75", "¹/2"],
+)  # fmt: skip
+def test_boundaries_that_cannot_be_are_refused(given):
+    with pytest.raises(UserError, match=f"^--transfer_boundaries={re.escape(given)}") as refusal:
+        parse(f"--transfer_boundaries={given}")
+    assert is_one_sentence(str(refusal.value))
+
+
+def test_first_layers_of_sections_cannot_be_had_where_points_are_named():
+    for side in ("teacher", "student"):
+        names = f"--{side}_points=p0,m1,p1,m2,p2,m3,p3"
+        with pytest.raises(UserError, match=f"^--section_flows=within .*--{side}_points"):
+            parse("--section_flows=within", f"--{side}=n.keras", names)
+
+
+@pytest.mark.parametrize("method", ONE_START)
+def test_controls_of_fast_optimization_are_refused_elsewhere(method):
+    assert parse("--experiment=fast_optimization", f"--methods=fsp,{method}")
+    for job in ("experiment", "tune"):
+        with pytest.raises(UserError, match=rf"^--methods={method}.*fast_optimization") as refusal:
+            parse(f"--job={job}", f"--methods={method}")
+        assert is_one_sentence(str(refusal.value))
+
+
+def test_the_default_rows_have_the_control_of_each_method_that_has_one_of_its_own():
+    for rows in EXPERIMENTS.values():
+        assert "skt_kd" not in rows or "kd_long" in rows
+
+
+def recorded(*arguments):
+    return json.loads(json.dumps(parse(*arguments).as_dict()))
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        ((), ("--mirror", "--transfer_learning_rate=0.1")),
+        (("--flow_weights=equal",), ("--flow_weights=equal", "--transfer_learning_rate=0.001")),
+        (("--dataset=digits",), ("--dataset=digits", "--nomirror")),
+        (("--teacher=a.keras",), ("--teacher=./a.keras",)),
+        (("--transfer_boundaries=1/2",), ("--transfer_boundaries=0.5",)),
+    ],
+)
+def test_the_same_in_other_words_is_the_same_experiment(there, here):
+    assert differing(recorded(*there), recorded(*here)) == {}
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "names"),
+    [
+        ((), ("--nomirror",), {"mirror"}),
+        ((), ("--crop=none",), {"crop"}),
+        ((), ("--section_flows=within",), {"section_flows"}),
+        ((), ("--transfer_boundaries=1/2,3/4",), {"transfer_boundaries"}),
+        ((), ("--transfer_learning_rate=0.01",), {"transfer_learning_rate"}),
+        ((), ("--teacher=a.keras",), {"teacher"}),
+        (("--flow_weights=equal",), (), {"flow_weights", "transfer_learning_rate"}),
+    ],
+)
+def test_another_value_is_another_experiment(there, here, names):
+    assert differing(recorded(*there), recorded(*here)).keys() == names
+
+
+@pytest.mark.parametrize("name", ["crop", "section_flows", "transfer_boundaries", "precision"])
+def test_a_flag_that_an_older_record_lacks_has_its_default(name):
+    older = recorded()
+    del older[name]
+    assert differing(older, recorded()) == {}
+    assert differing({**recorded(), "of_tomorrow": 1}, recorded()) == {"of_tomorrow": (1, None)}
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -526,8 +664,8 @@ def test_short_tasks_step_down_from_11000_and_16000_on_and_teachers_do_not(name,
     }.items():
         plan = config.stages(method)
         steps = stage_steps(plan, config.iterations)[-1]
-        objective, short = plan[-1].objective, config.short(plan[-1])
-        rate = learning_rate(config.schedule, objective, 0.1, steps, short)
+        objective, boundaries = plan[-1].objective, config.boundaries(plan[-1])
+        rate = learning_rate(config.schedule, objective, 0.1, steps, boundaries)
         for number, fall in enumerate(falls):
             assert float(rate(fall - 1)) == pytest.approx(0.1 / 10**number)
             assert float(rate(fall)) == pytest.approx(0.1 / 10 ** (number + 1))

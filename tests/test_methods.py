@@ -1,5 +1,6 @@
 """The methods as data: stages, their flows and what they spend."""
 
+import dataclasses
 import subprocess
 import sys
 from fractions import Fraction
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skt_tf.errors import UserError
-from skt_tf.methods import METHOD_NAMES, TEACHER, stage_steps, stages
+from skt_tf.methods import METHOD_NAMES, ONE_START, TEACHER, stage_steps, stages
 
 DISJOINT = (("p0", "p1"), ("p1", "p2"), ("p2", "p3"))
 SPAN = (*DISJOINT, ("p0", "p2"), ("p1", "p3"))
@@ -26,10 +27,14 @@ def test_the_methods_are_those_of_the_papers_and_the_control():
         "teachers",
         "baseline",
         "baseline_long",
+        "teacher_copied",
         "kd",
+        "kd_long",
         "hint",
         "fsp",
+        "fsp_shared",
         "skt",
+        "skt_shared",
         "skt_kd",
         "skt_bottom_up",
     )
@@ -41,6 +46,8 @@ def test_the_methods_are_those_of_the_papers_and_the_control():
         ("baseline", [("task", "task", ())]),
         ("baseline_long", [("task", "task", ())]),
         ("kd", [("task", "soft_task", ())]),
+        ("kd_long", [("task", "soft_task", ())]),
+        ("teacher_copied", [("task", "task", ())]),
         ("hint", [("hint", "hint", ()), ("task", "soft_task", ())]),
         ("fsp", [("transfer", "transfer", DISJOINT), ("task", "task", ())]),
         (
@@ -90,6 +97,31 @@ def test_half_section_windows_change_the_dense_stages_alone():
     assert summary("fsp", "half") == summary("fsp", "span")
 
 
+WITHIN = (("f1", "p1"), ("f2", "p2"), ("f3", "p3"))
+
+
+@pytest.mark.parametrize(("overlap", "overlapping"), [("span", SPAN[3:]), ("half", HALF[3:])])
+def test_flows_within_sections_change_the_disjoint_flows_alone(overlap, overlapping):
+    disjoint, dense, task = stages("skt", overlap, section_flows="within")
+    assert (disjoint.flows, dense.flows, task.flows) == (WITHIN, WITHIN + overlapping, ())
+    assert stages("fsp", section_flows="within")[0].flows == WITHIN
+    first, *_ = stages("skt_bottom_up", overlap, section_flows="within")
+    assert first.flows == WITHIN[:1]
+    with pytest.raises(UserError, match="section_flows 'inside' is unknown"):
+        stages("skt", section_flows="inside")
+
+
+def test_controls_share_their_transfer_or_begin_as_the_teacher():
+    for name in ("fsp", "skt"):
+        *transfer, task = stages(f"{name}_shared")
+        assert all(stage.shared for stage in transfer)
+        own = [dataclasses.replace(stage, shared=False) for stage in transfer]
+        assert (*own, task) == stages(name)
+    (task,) = stages("teacher_copied")
+    assert (task.start, task.iterations) == ("teacher", {"task": 1})
+    assert ONE_START == ("teacher_copied", "fsp_shared", "skt_shared")
+
+
 def test_only_the_softened_outputs_after_a_hint_fade():
     weights = {m: [stage.soft_weight for stage in stages(m)] for m in METHOD_NAMES}
     assert weights.pop("hint") == [None, (4.0, 1.0)]
@@ -102,6 +134,9 @@ def test_only_the_softened_outputs_after_a_hint_fade():
         ("baseline", [64_000]),
         ("baseline_long", [85_000]),
         ("kd", [64_000]),
+        ("kd_long", [85_000]),
+        ("teacher_copied", [64_000]),
+        ("skt_shared", [10_500, 10_500, 64_000]),
         ("hint", [35_000, 64_000]),
         ("fsp", [21_000, 64_000]),
         ("skt", [10_500, 10_500, 64_000]),
@@ -132,7 +167,7 @@ def test_stages_together_spend_exactly_the_budget(method, data):
     transfer = [n for n, stage in zip(steps, plan) if stage.objective == "transfer"]
     assert not transfer or max(transfer) - min(transfer) <= 1
     last = budget["teacher" if method == "teachers" else "task"]
-    assert steps[-1] == last + budget["transfer"] * (method == "baseline_long")
+    assert steps[-1] == last + budget["transfer"] * method.endswith("_long")
 
 
 @pytest.mark.parametrize("method", METHOD_NAMES)

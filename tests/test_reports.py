@@ -20,6 +20,7 @@ from scipy import stats
 from skt_tf import reports, tables
 from skt_tf.config import define_flags, from_flags
 from skt_tf.document import show
+from skt_tf.published import published, unpublished
 
 FLOWS = ("p0_p1", "p1_p2", "p2_p3", "p0_p2", "p1_p3")
 METRICS = """iteration,stage,step,learning_rate,loss,p0_p1,test_accuracy
@@ -134,7 +135,7 @@ def test_the_paper_s_setting_has_the_published_numbers_beside_it():
 
 
 def test_the_other_setting_of_the_paper_has_its_own_published_numbers():
-    results = paper_results(student_depth=14)
+    results = paper_results(student_depth=14, width=64, crop="none", mirror=False)
     results["dataset"] = "cifar100"
     results["teacher"]["depth"] = 32
     published = {name: row["published %"] for name, row in rows(results).items()}
@@ -149,18 +150,108 @@ def test_the_other_setting_of_the_paper_has_its_own_published_numbers():
     [
         ((), "dataset", "cifar100"),
         ((), "dataset", "digits"),
+        ((), "experiment", "fast_optimization"),
         (("teacher",), "depth", 32),
         (("config",), "student_depth", 14),
         (("config",), "width", 8),
+        (("config",), "crop", "none"),
+        (("config",), "mirror", False),
+        (("config",), "image_size", "28"),
+        (("config",), "student", "own.keras"),
     ],
 )
-def test_another_setting_has_no_published_numbers(where, name, value):
+def test_another_setting_has_no_published_numbers_and_says_why(where, name, value, tmp_path):
     results = copy.deepcopy(paper_results())
     place = results
     for key in where:
         place = place[key]
     place[name] = value
     assert "published %" not in tables.summary(results).header
+    reports.write(write_run(tmp_path, results))
+    (reason,) = re.findall("No published accuracies .*", (tmp_path / "report.md").read_text())
+    told = {"depth": "32", "student_depth": "14", "student": "own", "experiment": "fast"}
+    assert told.get(name, str(value)) in reason
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("crop", "pad"), ("mirror", True), ("width", 16), ("image_size", "64")]
+)
+def test_the_slides_cifar100_is_wide_and_without_augmentation(name, value):
+    config = {"student_depth": 14, "width": 64, "crop": "none", "mirror": False, name: value}
+    results = paper_results(**config)
+    results["dataset"], results["teacher"]["depth"] = "cifar100", 32
+    assert name in unpublished(results)
+
+
+def test_the_words_of_a_setting_do_not_matter():
+    for config in ({"mirror": None}, {"mirror": True}, {"crop": "pad"}, {"image_size": "32x32"}):
+        assert published(paper_results(**config))
+
+
+def test_the_values_of_other_papers_are_marked_as_theirs(tmp_path):
+    results = paper_results(nets=3, student_depth=26)
+    results["experiment"] = "fast_optimization"
+    results["methods"] |= {"teacher_copied": entry(0.92, 0.93, 3)}
+    results["config"]["methods"].append("teacher_copied")
+    assert rows(results)["teacher_copied"]["published %"] == "92.04 [FSP]"
+    assert rows(results)["teacher_copied"]["published ensemble %"] == "92.71 [FSP]"
+    reports.write(write_run(tmp_path, paper_results()))
+    assert "[FSP]'s own table has `baseline` 87.91, " in (tmp_path / "report.md").read_text()
+
+
+def test_more_iterations_than_the_control_are_said_beside_the_row():
+    results = paper_results()
+    results["methods"]["hint"]["stages"][0]["steps"] = 150_000
+    assert "hint †" in rows(results)
+    assert "`hint` has 214,000 iterations, 22,000 more" in tables.more(results)
+    assert not tables.more(paper_results())
+
+
+def test_softened_outputs_have_a_control_of_their_own():
+    results = paper_results(nets=2)
+    long = entry(0.88, 0.89, 2)
+    long["stages"][0]["steps"] = 192_000
+    results["methods"] |= {"kd_long": long, "skt_kd": copy.deepcopy(results["methods"]["skt"])}
+    results["methods"]["skt_kd"]["accuracies"] = [0.89, 0.9]
+    answer = tables.answer(results)
+    assert "(`kd_long`), `skt_kd` is not shown to differ: +1.50" in answer
+    # It has more iterations than `baseline`, as `baseline_long`.
+    assert "`kd_long`" not in answer.partition("(`baseline_long`)")[0]
+    table = tables.differences(results)
+    found = {row[0]: dict(zip(table.header, row)) for row in table.rows}
+    assert found["skt_kd"]["vs. kd_long"] == "+1.50"
+    assert found["skt"]["vs. kd_long"] == found["kd_long"]["vs. baseline"] == "-"
+    assert found["kd_long"]["vs. baseline_long"] == "-0.25"
+
+
+def test_nets_that_begin_alike_have_no_interval_and_a_line_says_why(tmp_path):
+    results = paper_results(nets=3)
+    results["methods"]["fsp_shared"] = {**entry(0.9, 0.91, 3), "accuracies": [0.89, 0.9, 0.91]}
+    results["config"]["methods"].append("fsp_shared")
+    table = tables.nets(results)
+    row = dict(zip(table.header, table.rows[-1]))
+    assert (row["mean %"], row["95 % interval"]) == ("90.00", "-")
+    table = tables.differences(results)
+    row = dict(zip(table.header, table.rows[-1]))
+    assert (row["vs. baseline"], row["95 % interval"]) == ("+2.50", "-")
+    assert "`fsp_shared` ends 2.50 points above" in tables.answer(results)
+    reports.write(write_run(tmp_path, results))
+    assert "not independent" in (tmp_path / "report.md").read_text()
+    assert tables.one_start(paper_results(nets=3)) is None
+
+
+def test_methods_with_other_numbers_of_nets_are_compared_where_they_are_pairs():
+    results = paper_results(nets=3)
+    results["methods"]["skt"]["accuracies"] = [0.88, 0.89]
+    results["methods"]["baseline"]["accuracies"] = [0.87, 0.87, 0.5]
+    table = tables.differences(results)
+    (row,) = (row for row in table.rows if row[0] == "skt")
+    half = stats.t.ppf(0.975, 1) * np.std([1, 2], ddof=1) / 2**0.5
+    assert row[1:3] == ("+1.50", f"{1.5 - half:+.2f} to {1.5 + half:+.2f}")
+    assert "over the nets that both have" in tables.answer(results)
+    nets = tables.nets(results)
+    cells = {row[0]: dict(zip(nets.header, row)) for row in nets.rows}
+    assert (cells["skt"]["net 2"], cells["skt"]["net 3"]) == ("89.00", "-")
 
 
 def test_several_nets_have_an_ensemble_and_one_has_none():
