@@ -29,7 +29,7 @@ from skt_tf.folding import fold_batch_norm
 from skt_tf.guard import stage_variables
 from skt_tf.locks import FolderLock
 from skt_tf.memory import check_memory
-from skt_tf.methods import TASK, stages
+from skt_tf.methods import TASK
 from skt_tf.models import resnet
 from skt_tf.points import SECTIONS
 from skt_tf.progress import Progress
@@ -125,8 +125,8 @@ class _Parts:
         self.flows = config.flows
         self.weights = normalized_flow_weights(teacher, self.flows, dataset.train_images[:512])
         frozen = fold_batch_norm(teacher, config.teacher_precision)
-        disjoint, dense, _ = stages("skt", config.dense_flows)
-        hint = stages("hint")[0]
+        disjoint, dense, _ = config.unsplit_stages("skt")
+        hint = config.stages("hint")[0]
         batch = next(iter(self._batches()))
 
         self._forward(flow_model(frozen, self.flows), batch[0])

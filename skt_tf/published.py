@@ -85,14 +85,14 @@ def published(results):
 def unpublished(results):
     """Why nothing that is published can stand beside `results`: a clause, or None."""
     config, dataset = results["config"], results["dataset"]
+    if config.get("student") or config.get("teacher_points"):
+        return "the networks of this run are the user's own"
     if setting(results) not in _TABLES:
         student = config["student_depth"]
         return (
             f"the papers have no table of {results['experiment'].replace('_', ' ')} on {dataset} "
             f"where {results['teacher']['depth']} layers teach {student}"
         )
-    if config.get("student") or config.get("teacher_points"):
-        return "the networks of this run are the user's own"
     mirror = config.get("mirror")
     here = {
         "width": config["width"],

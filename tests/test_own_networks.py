@@ -75,7 +75,8 @@ def test_a_teacher_of_other_classes_and_channels_teaches_with_projections(folder
         assert abs(np.corrcoef(kernels[first], kernels[second])[0, 1]) < 0.8
     report = (tmp_path / "run/report.md").read_text()
     assert "| teacher | - |" in report
-    assert "published" not in report
+    assert "published %" not in report
+    assert "the networks of this run are the user's own" in report
     verified = skt_tf("--job=verify", "--output_dir=run", cwd=tmp_path)
     assert verified.returncode == 0, verified.stderr
     assert "teacher" not in verified.stdout
