@@ -65,7 +65,7 @@ def table(folder):
     against = {name: controls[name]["validation_accuracies"] for name in CONTROLS}
     header = ["sequence", "held-out accuracy %", *(f"minus `{name}`" for name in CONTROLS)]
     lines = [f"| {' | '.join(header)} |", "|---" + "|---:" * (len(header) - 1) + "|"]
-    rows = [(name, shares) for name, shares in against.items()]
+    rows = list(against.items())
     for name, changes in VARIATIONS.items():
         path = root / place(name)
         if (path / "results.json").exists():
