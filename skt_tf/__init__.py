@@ -6,34 +6,32 @@ Importing it loads nothing heavy: each name below is fetched on first use.
 import importlib
 
 __version__ = "0.2.0"
-
 _HOME = {
-    "Dataset": "datasets",
-    "FSPMatrix": "flows",
-    "SequentialDistiller": "distiller",
-    "Stage": "methods",
-    "UserError": "errors",
-    "Distilled": "distilling",
-    "FSPDistillation": "fsp_distillation",
-    "dense_flows": "points",
-    "disjoint_flows": "points",
-    "distill": "distilling",
-    "export": "exporting",
-    "export_saved_model": "exporting",
-    "flow_model": "flows",
-    "fold_batch_norm": "folding",
-    "fsp_matrix": "flows",
-    "keep_targets": "targets",
-    "Layout": "points",
-    "layout": "points",
-    "load_dataset": "datasets",
-    "normalized_flow_weights": "flows",
-    "resnet": "models",
-    "stages": "methods",
-    "training_batches": "batches",
-    "with_flows": "fsp_distillation",
+    "Dataset": "data.datasets",
+    "FSPMatrix": "methods.fsp",
+    "SequentialDistiller": "training.sequential_distiller",
+    "Stage": "methods.catalogue",
+    "UserError": "utils.errors",
+    "Distilled": "training.distillation",
+    "FSPDistillation": "methods.keras_distillation",
+    "dense_flows": "models.points",
+    "disjoint_flows": "models.points",
+    "distill": "training.distill",
+    "export": "exporting.export",
+    "export_saved_model": "exporting.export",
+    "flow_model": "methods.fsp",
+    "fold_batch_norm": "models.batch_norm",
+    "fsp_matrix": "methods.fsp",
+    "keep_targets": "training.kept_targets",
+    "Layout": "models.points",
+    "layout": "models.points",
+    "load_dataset": "data.datasets",
+    "normalized_flow_weights": "methods.flow_weights",
+    "resnet": "models.resnet",
+    "stages": "methods.catalogue",
+    "training_batches": "data.batches",
+    "with_flows": "methods.keras_distillation",
 }
-
 __all__ = sorted(_HOME)
 
 

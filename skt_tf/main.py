@@ -12,22 +12,23 @@ import tempfile
 
 from absl import app, flags, logging
 
-from skt_tf import config as configuration
-from skt_tf.errors import UserError, one_line
-from skt_tf.files import DRAFT
-from skt_tf.startup import load_tensorflow
-from skt_tf.stopping import Stopped, listen
+from skt_tf import flags as project_flags
+from skt_tf.utils.errors import UserError, named_as_flags, one_line
+from skt_tf.utils.files import DRAFT
+from skt_tf.utils.quiet import load_tensorflow
+from skt_tf.utils.signals import Stopped, listen
 
-_MODULES = {
+# Each job is `run(config)` of a module of its name.
+_ROOMS = {
     "experiment": "experiments",
-    "report": "reports",
     "tune": "tuning",
     "export": "exporting",
-    "benchmark": "benchmark",
-    "verify": "verification",
+    "benchmark": "benchmarks",
+    "verify": "reports",
+    "report": "reports",
 }
 
-configuration.define_flags()
+project_flags.define_flags()
 
 
 def _refuse(error):
@@ -78,13 +79,15 @@ def main(argv):
     config = None
     try:
         listen()
-        config = configuration.from_flags()
+        config = project_flags.from_flags()
         # TensorFlow takes seconds to load: only for a configuration that holds.
         if config.job != "report":
             load_tensorflow(config.distribution, config.deterministic)
-        outcome = importlib.import_module(f"skt_tf.{_MODULES[config.job]}").run(config)
+        job = importlib.import_module(f"skt_tf.{_ROOMS[config.job]}.{config.job}")
+        with named_as_flags():
+            outcome = job.run(config)
         if config.job == "experiment":
-            from skt_tf.results import failures  # Loads NumPy.
+            from skt_tf.reports.results import failures  # Loads NumPy.
 
             if failures(outcome):
                 sys.exit(3)
@@ -120,7 +123,7 @@ def console():
     sys.stdout.reconfigure(errors="replace")
     sys.stderr.reconfigure(errors="replace")
     # --help lists the flags of the program, whose name differs between python -m and skt-tf.
-    for flag in flags.FLAGS.get_key_flags_for_module(configuration.__name__):
+    for flag in flags.FLAGS.get_key_flags_for_module(project_flags.__name__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(main, flags_parser=_parse)
 

@@ -136,7 +136,7 @@ def _command(arguments, cwd, outputs, prelude, environment):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.chdir(cwd)
     sys.path.insert(0, str(ROOT))
-    from skt_tf.startup import filtered_stderr
+    from skt_tf.utils.quiet import filtered_stderr
 
     # Where it is loaded, absl would look for GPUs before the command's own code can filter.
     with filtered_stderr():

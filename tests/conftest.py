@@ -30,7 +30,7 @@ def pytest_unconfigure(config):
 
 def _network(seed, *, depth=8, width=2, classes=4, shape=(8, 8, 1)):
     """A network whose every variable, batch-normalisation statistics included, is unusual."""
-    from skt_tf.models import resnet
+    from skt_tf.models.resnet import resnet
 
     network = resnet(depth, classes, shape, width, seed=seed)
     random = np.random.default_rng(seed)
@@ -70,7 +70,7 @@ def batch():
 @pytest.fixture(scope="session")
 def digits():
     """scikit-learn's digits as a dataset."""
-    from skt_tf.datasets import load_dataset
+    from skt_tf.data.datasets import load_dataset
 
     return load_dataset("digits")
 

@@ -12,7 +12,7 @@ from commands import SLOW
 from tensorflow.python.framework import kernels
 
 import skt_tf
-from skt_tf.methods import TASK, stages
+from skt_tf.methods.catalogue import TASK, stages
 
 KINDS = {
     "transfer": stages("skt")[1],

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from commands import attempts, check_refused, is_one_sentence
 
-from skt_tf.datasets import Dataset
-from skt_tf.errors import UserError
-from skt_tf.flows import normalized_flow_weights
-from skt_tf.points import dense_flows
+from skt_tf.data.datasets import Dataset
+from skt_tf.methods.flow_weights import normalized_flow_weights
+from skt_tf.models.points import dense_flows
+from skt_tf.utils.errors import UserError
 
 RUN = (
     "--dataset=mnist",

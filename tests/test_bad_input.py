@@ -29,10 +29,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from skt_tf import main
-from skt_tf.config import Config, define_flags, from_flags
-from skt_tf.errors import UserError
-from skt_tf.models import resnet
-from skt_tf.saving import load_network
+from skt_tf.configuration import Config
+from skt_tf.flags import define_flags, from_flags
+from skt_tf.models.resnet import resnet
+from skt_tf.models.saving import load_network
+from skt_tf.utils.errors import UserError
 
 TINY = (
     "--dataset=digits",

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from commands import Attempt, attempt, check_refused, skt_tf, snapshot
 
-from skt_tf.flops import step_flops
-from skt_tf.locks import FolderLock
+from skt_tf.models.cost import step_flops
+from skt_tf.utils.locks import FolderLock
 
 NAMES = (
     "teacher_forward",

@@ -13,10 +13,10 @@ import pytest
 from commands import ROOT, is_one_sentence
 
 import skt_tf
-from skt_tf.checkpoints import Checkpoints
-from skt_tf.errors import UserError
-from skt_tf.locks import LOCK, FolderLock
-from skt_tf.progress import Progress, StageRecord
+from skt_tf.training.checkpoints import Checkpoints
+from skt_tf.training.history import Progress, StageRecord
+from skt_tf.utils.errors import UserError
+from skt_tf.utils.locks import LOCK, FolderLock
 
 RECORD = StageRecord("step1", 5, 1.5, ({"stage": "step1", "step": 5, "loss": 0.1 + 0.2},))
 
@@ -146,7 +146,7 @@ def test_every_so_many_iterations_or_seconds(place, monkeypatch):
 # Processes of their own: within one, a lock that is asked for again would be another matter.
 HOLD = """
 import sys
-from skt_tf.locks import FolderLock
+from skt_tf.utils.locks import FolderLock
 with FolderLock(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
@@ -222,9 +222,9 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 import keras
-from skt_tf.checkpoints import Checkpoints
-from skt_tf.distribution import distribution_strategy
-from skt_tf.progress import Progress
+from skt_tf.training.checkpoints import Checkpoints
+from skt_tf.utils.distribution import distribution_strategy
+from skt_tf.training.history import Progress
 
 strategy = distribution_strategy("mirrored", 2)
 with strategy.scope():

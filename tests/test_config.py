@@ -8,14 +8,15 @@ import re
 import pytest
 from absl import flags
 from commands import ROOT, is_one_sentence
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skt_tf.config import EXPERIMENTS, Config, define_flags, differing, from_flags
-from skt_tf.errors import UserError
-from skt_tf.methods import METHOD_NAMES, ONE_START, Stage, stage_steps
-from skt_tf.published import published
-from skt_tf.schedules import learning_rate
+from skt_tf.configuration import EXPERIMENTS, Config
+from skt_tf.flags import define_flags, from_flags
+from skt_tf.methods.catalogue import METHOD_NAMES, ONE_START, Stage, stage_steps
+from skt_tf.reports.published import published
+from skt_tf.training.schedules import learning_rate
+from skt_tf.utils.errors import UserError
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 WORDS = st.text("abcxyz019-_,=/", max_size=12)
@@ -114,6 +115,7 @@ def made(values):
         return None, str(error)
 
 
+@settings(deadline=None)  # Of a thousand sections, the machine decides how long they take.
 @given(few_of({name: ANY[field.type] for name, field in FIELDS.items()}))
 def test_any_values_make_a_usable_configuration_or_one_sentence(values):
     config, error = made(values)
@@ -626,7 +628,7 @@ def recorded(*arguments):
     ],
 )
 def test_the_same_in_other_words_is_the_same_experiment(there, here):
-    assert differing(recorded(*there), recorded(*here)) == {}
+    assert parse(*here).differing(recorded(*there)) == {}
 
 
 @pytest.mark.parametrize(
@@ -642,15 +644,15 @@ def test_the_same_in_other_words_is_the_same_experiment(there, here):
     ],
 )
 def test_another_value_is_another_experiment(there, here, names):
-    assert differing(recorded(*there), recorded(*here)).keys() == names
+    assert parse(*here).differing(recorded(*there)).keys() == names
 
 
 @pytest.mark.parametrize("name", ["crop", "section_flows", "transfer_boundaries", "precision"])
 def test_a_flag_that_an_older_record_lacks_has_its_default(name):
     older = recorded()
     del older[name]
-    assert differing(older, recorded()) == {}
-    assert differing({**recorded(), "of_tomorrow": 1}, recorded()) == {"of_tomorrow": (1, None)}
+    assert parse().differing(older) == {}
+    assert parse().differing({**recorded(), "of_tomorrow": 1}) == {"of_tomorrow": (1, None)}
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -9,9 +9,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skt_tf.batches import draw_moves, move, training_batches
-from skt_tf.datasets import Dataset, load_dataset
-from skt_tf.errors import UserError
+from skt_tf.data.batches import draw_moves, move, training_batches
+from skt_tf.data.datasets import Dataset, load_dataset
+from skt_tf.utils.errors import UserError
 
 
 def indexed(number):
@@ -250,7 +250,7 @@ def refusal(name, folder):
         load_dataset(name, folder)
     sentence = str(error.value)
     assert "\n" not in sentence
-    assert all(part in sentence for part in (f"'{name}'", f"tfds build {name}", "--data_dir"))
+    assert all(part in sentence for part in (f"'{name}'", f"tfds build {name}", "data_dir"))
     return sentence
 
 
@@ -364,7 +364,7 @@ def test_held_out_images_keep_each_class_s_share_and_are_not_trained_on(digits):
 
 @pytest.mark.parametrize("number", [9, 1428])
 def test_so_many_are_held_out_that_each_class_is_on_both_sides(number, digits):
-    with pytest.raises(UserError, match=f"--validation={number} .* expected 10 to 1427"):
+    with pytest.raises(UserError, match=f"validation={number} .* expected 10 to 1427"):
         digits.hold_out(number)
     for possible in (10, 1427):
         held = digits.hold_out(possible)

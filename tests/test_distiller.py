@@ -6,14 +6,14 @@ import pytest
 import tensorflow as tf
 from scipy import special
 
-from skt_tf.batches import training_batches
-from skt_tf.distiller import SequentialDistiller
-from skt_tf.errors import UserError
-from skt_tf.flows import normalized_flow_weights
-from skt_tf.methods import TASK, Stage, stages
-from skt_tf.models import resnet
-from skt_tf.points import dense_flows, disjoint_flows, flow_name
-from skt_tf.schedules import learning_rate
+from skt_tf.data.batches import training_batches
+from skt_tf.methods.catalogue import TASK, Stage, stages
+from skt_tf.methods.flow_weights import normalized_flow_weights
+from skt_tf.models.points import dense_flows, disjoint_flows, flow_name
+from skt_tf.models.resnet import resnet
+from skt_tf.training.schedules import learning_rate
+from skt_tf.training.sequential_distiller import SequentialDistiller
+from skt_tf.utils.errors import UserError
 
 POINTS = ("p0", "m1", "p1", "m2", "p2", "m3", "p3")
 KD = stages("kd")[0]

@@ -12,8 +12,8 @@ from commands import is_one_sentence
 from keras import layers
 
 import skt_tf
-from skt_tf.errors import UserError
-from skt_tf.projections import bridge
+from skt_tf.methods.projections import bridge
+from skt_tf.utils.errors import UserError
 
 SHAPE, CLASSES = (16, 16, 3), 4
 NAMES = tuple(f"c{k}" for k in range(7))
@@ -268,7 +268,7 @@ def test_any_form_of_the_same_images_trains_the_same(data):
 
 
 def test_arrays_are_shuffled_by_the_seed_alone_and_each_image_comes_once_an_epoch(data):
-    from skt_tf.streams import Stream
+    from skt_tf.data.user_data import Stream
 
     images = np.arange(96, dtype=np.float32).reshape(96, 1, 1, 1)
     stream = Stream((images, data[1]), None, 8, (1, 1, 1), CLASSES)

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from commands import is_one_sentence, skt_tf, snapshot, together
 
-from skt_tf.distribution import distribution_strategy
+from skt_tf.utils.distribution import distribution_strategy
 
 # In a process of its own: devices and clusters are set before TensorFlow starts.
 PROGRAM = """
@@ -19,7 +19,7 @@ import sys
 import keras
 import numpy as np
 import tensorflow as tf
-from skt_tf.startup import load_tensorflow
+from skt_tf.utils.quiet import load_tensorflow
 
 name, path = sys.argv[1:]
 if name == "mirrored":
@@ -29,9 +29,9 @@ if name == "mirrored":
 load_tensorflow(name)
 
 import skt_tf
-from skt_tf.distribution import distribution_strategy
-from skt_tf.methods import TASK, stages
-from skt_tf.targets import keep_targets
+from skt_tf.utils.distribution import distribution_strategy
+from skt_tf.methods.catalogue import TASK, stages
+from skt_tf.training.kept_targets import keep_targets
 
 data = skt_tf.load_dataset("digits")
 standard = data.mean, data.variance
@@ -170,13 +170,13 @@ os.replace = last
 # Is asked to end, it alone, within the baseline.
 ASKED = """
 import os, signal
-from skt_tf import startup
+from skt_tf.utils import quiet
 
-load, left = startup.load_tensorflow, [5]
+load, left = quiet.load_tensorflow, [5]
 
 def load_and_listen(*arguments):
     load(*arguments)
-    from skt_tf.guard import Guard
+    from skt_tf.training.callbacks import Guard
     save_or_stop = Guard._save_or_stop
 
     def asked(guard):
@@ -187,7 +187,7 @@ def load_and_listen(*arguments):
 
     Guard._save_or_stop = asked
 
-startup.load_tensorflow = load_and_listen
+quiet.load_tensorflow = load_and_listen
 """
 INTERRUPTIBLE = (*WORKER, "--methods=baseline", "--output_dir=run", "--checkpoint_every=1")
 
@@ -256,8 +256,8 @@ tf.config.set_logical_device_configuration(
 )
 
 import skt_tf
-from skt_tf.distribution import distribution_strategy
-from skt_tf.methods import TASK
+from skt_tf.utils.distribution import distribution_strategy
+from skt_tf.methods.catalogue import TASK
 
 keras.config.set_dtype_policy("mixed_float16")
 data = skt_tf.load_dataset("digits")

@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 from commands import is_one_sentence, skt_tf, snapshot
 
-from skt_tf.errors import Diverged
-from skt_tf.guard import Guard
-from skt_tf.methods import stages
-from skt_tf.models import resnet
-from skt_tf.progress import Progress
+from skt_tf.methods.catalogue import stages
+from skt_tf.models.resnet import resnet
+from skt_tf.training.callbacks import Guard
+from skt_tf.training.history import Progress
+from skt_tf.utils.errors import Diverged
 
 RUN = (
     "--dataset=digits",

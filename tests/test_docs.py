@@ -1,5 +1,6 @@
 """The documents do what they say: code runs, links lead somewhere, flagfiles are valid."""
 
+import dataclasses
 import pathlib
 import re
 
@@ -8,7 +9,8 @@ from absl import flags
 
 import skt_tf
 from docs import api
-from skt_tf import config
+from skt_tf import configuration
+from skt_tf import flags as project_flags
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOCUMENTS = [
@@ -20,9 +22,9 @@ DOCUMENTS = [
 
 def parse(*arguments):
     values = flags.FlagValues()
-    config.define_flags(values)
+    project_flags.define_flags(values)
     values(["main", *arguments])
-    return config.from_flags(values)
+    return project_flags.from_flags(values)
 
 
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):
@@ -51,7 +53,7 @@ def test_the_reference_names_everything_that_is_offered():
 
 
 def test_one_version_is_named_everywhere():
-    changes = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    changes = re.search(r"^## (\d\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     citation = re.search(r"^version: (\S+)", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
     assert changes[1] == citation[1] == skt_tf.__version__
 
@@ -75,7 +77,7 @@ def test_flagfiles_are_valid(path, monkeypatch):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_name_flags_that_exist(document):
-    known = {field.name for field in config.dataclasses.fields(config.Config)} | {
+    known = {field.name for field in dataclasses.fields(configuration.Config)} | {
         "flagfile",
         "help",
     }

@@ -18,11 +18,13 @@ from commands import METHODS, NETS, RUN, finished_run, is_one_sentence, skt_tf, 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from skt_tf import datasets, experiments, training
-from skt_tf.config import Config
-from skt_tf.datasets import load_dataset
-from skt_tf.folding import fold_batch_norm
-from skt_tf.training import run_stages
+from skt_tf.configuration import Config
+from skt_tf.data import datasets
+from skt_tf.data.datasets import load_dataset
+from skt_tf.experiments import experiment
+from skt_tf.models.batch_norm import fold_batch_norm
+from skt_tf.training import stage_loop
+from skt_tf.training.stage_loop import run_stages
 
 FLOWS = ("p0_p1", "p1_p2", "p2_p3", "p0_p2", "p1_p3")
 TEACHER_STEPS = 12
@@ -440,9 +442,9 @@ def test_nothing_of_the_teacher_changes_in_a_whole_run(tmp_path, monkeypatch):
         frozen.append((teacher, copy, [v.numpy() for v in copy.variables]))
         return copy
 
-    monkeypatch.setattr(experiments, "run_stages", noted)
-    monkeypatch.setattr(experiments, "fold_batch_norm", folded)
-    experiments.run(
+    monkeypatch.setattr(experiment, "run_stages", noted)
+    monkeypatch.setattr(experiment, "fold_batch_norm", folded)
+    experiment.run(
         Config(
             dataset="digits",
             methods=("kd", "hint", "skt"),
@@ -494,7 +496,7 @@ def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
         target_views=2,
         output_dir=str(tmp_path / "run"),
     )
-    results = experiments.run(config)
+    results = experiment.run(config)
     assert capsys.readouterr().out.count("keeping the teacher's targets") == 1
     assert not (tmp_path / "run" / "targets.float16").exists()
     for method in ("skt", "fsp"):
@@ -504,7 +506,7 @@ def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
 
 def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path, monkeypatch):
     read, evaluated = [], []
-    evaluate, judge = datasets.evaluation_batches, training.probabilities
+    evaluate, judge = datasets.evaluation_batches, stage_loop.probabilities
 
     def noted_evaluation(images, labels):
         evaluated.append(images)
@@ -515,7 +517,7 @@ def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path
         return judge(network, images)
 
     monkeypatch.setattr(datasets, "evaluation_batches", noted_evaluation)
-    monkeypatch.setattr(training, "probabilities", noted_judgement)
+    monkeypatch.setattr(stage_loop, "probabilities", noted_judgement)
     config = Config(
         dataset="digits",
         teacher_depth=8,
@@ -529,7 +531,7 @@ def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path
         validation=100,
         output_dir=str(tmp_path / "run"),
     )
-    results = experiments.run(config)
+    results = experiment.run(config)
     held = load_dataset("digits").hold_out(100)
     assert evaluated
     assert all(np.array_equal(images, held.validation_images) for images in evaluated)

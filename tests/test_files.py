@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from skt_tf.files import whole, write_json, write_text
+from skt_tf.utils.files import whole, write_json, write_text
 
 
 def test_a_written_file_takes_its_place_with_nothing_beside_it(tmp_path):

@@ -7,10 +7,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skt_tf.errors import UserError
-from skt_tf.flows import FSPMatrix, flow_model, fsp_matrix, normalized_flow_weights, point_output
-from skt_tf.objectives import Transfer
-from skt_tf.points import dense_flows, disjoint_flows
+from skt_tf.methods.flow_weights import normalized_flow_weights
+from skt_tf.methods.fsp import FSPMatrix, flow_model, fsp_matrix
+from skt_tf.methods.losses import Transfer
+from skt_tf.models.maps import point_output
+from skt_tf.models.points import dense_flows, disjoint_flows
+from skt_tf.utils.errors import UserError
 
 EQUAL = ((5, 5), (5, 5))
 DIVISIBLE = ((8, 6), (4, 3))

@@ -8,9 +8,9 @@ import pytest
 from commands import is_one_sentence, skt_tf
 from PIL import Image
 
-from skt_tf import reading
-from skt_tf.datasets import load_dataset
-from skt_tf.errors import UserError
+from skt_tf.data import images
+from skt_tf.data.datasets import load_dataset
+from skt_tf.utils.errors import UserError
 
 SIZES = ((20, 28), (20, 28), (25, 31), (40, 22))  # (height, width)
 
@@ -61,14 +61,14 @@ def test_grey_images_of_varied_sizes_are_brought_to_one(varied):
 def test_half_of_an_image_is_the_mean_of_its_pixels_nearly():
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     flat = np.repeat(np.repeat(pixels[:4, :4], 8, 0), 8, 1)
-    small = reading.resized(flat, (4, 4))
+    small = images.resized(flat, (4, 4))
     # Only the border of two colours is mixed.
     assert np.abs(small.astype(int) - pixels[:4, :4]).mean() < 25
-    assert reading.resized(np.full((9, 7, 1), 77, np.uint8), (5, 5)).tolist() == [[[77]] * 5] * 5
+    assert images.resized(np.full((9, 7, 1), 77, np.uint8), (5, 5)).tolist() == [[[77]] * 5] * 5
 
 
 def test_without_a_size_varied_images_are_refused_with_two_of_them(varied):
-    with pytest.raises(UserError, match=r"\(20, 28, 1\) and \(25, 31, 1\): give --image_size"):
+    with pytest.raises(UserError, match=r"\(20, 28, 1\) and \(25, 31, 1\): give image_size"):
         load_dataset("folder", varied)
 
 
@@ -139,7 +139,7 @@ BROKEN = {
     ),
     "other sizes in the test": (
         lambda f: [Image.fromarray(draw(9, 9, 1)).save(p) for p in (f / "test").rglob("*.jpg")],
-        "(8, 8, 1) and (9, 9, 1): give --image_size",
+        "(8, 8, 1) and (9, 9, 1): give image_size",
     ),
 }
 
@@ -156,12 +156,12 @@ def test_a_folder_that_cannot_be_used_is_refused_in_a_sentence(case, tmp_path):
 
 
 def test_a_folder_must_be_named():
-    with pytest.raises(UserError, match="--dataset=folder needs --data_dir"):
+    with pytest.raises(UserError, match="the dataset 'folder' needs data_dir"):
         load_dataset("folder")
 
 
 def test_more_images_than_memory_holds_are_refused_before_they_are_read(varied):
-    with pytest.raises(UserError, match=r"32 images of shape .* GB.*smaller --image_size"):
+    with pytest.raises(UserError, match=r"32 images of shape .* GB.*smaller image_size"):
         load_dataset("folder", varied, (8192 * 16, 8192 * 8))
 
 

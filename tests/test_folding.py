@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from skt_tf.flows import flow_model
-from skt_tf.folding import fold_batch_norm
-from skt_tf.points import dense_flows
+from skt_tf.methods.fsp import flow_model
+from skt_tf.models.batch_norm import fold_batch_norm
+from skt_tf.models.points import dense_flows
 
 
 def randomized(model, seed=0):

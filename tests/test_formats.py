@@ -12,9 +12,10 @@ from ai_edge_litert.interpreter import Interpreter
 from commands import is_one_sentence, snapshot
 
 import skt_tf
-from skt_tf import comparison, formats, runtimes
-from skt_tf.models import resnet
-from skt_tf.silence import silence
+from skt_tf.exporting import comparison, runtimes
+from skt_tf.models.checks import check_student
+from skt_tf.models.resnet import resnet
+from skt_tf.utils.quiet import silence
 
 FLOAT = ("saved_model", "litert", "onnx")
 
@@ -241,7 +242,7 @@ def test_what_classifies_no_images_is_refused():
         ),
     ):
         with pytest.raises(skt_tf.UserError, match="expected") as caught:
-            formats.check_student(network)
+            check_student(network)
         assert is_one_sentence(str(caught.value))
 
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from skt_tf.fusing import FusedBatchNormalization, fuse_batch_norm
+from skt_tf.models.batch_norm import FusedBatchNormalization, fuse_batch_norm
 
 OPTIONS = [{}, {"scale": False}, {"center": False}, {"epsilon": 0.1, "momentum": 0.7}]
 

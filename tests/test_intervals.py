@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from skt_tf.intervals import mean, paired_difference
+from skt_tf.reports.confidence import mean, paired_difference
 
 SHARES = st.floats(0, 100)
 

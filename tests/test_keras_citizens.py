@@ -11,8 +11,8 @@ import tensorflow as tf
 from commands import ROOT
 
 import skt_tf
-from skt_tf.errors import UserError
-from skt_tf.methods import METHOD_NAMES, Stage
+from skt_tf.methods.catalogue import METHOD_NAMES, Stage
+from skt_tf.utils.errors import UserError
 
 FLOWS = skt_tf.dense_flows()
 

@@ -15,8 +15,8 @@ from commands import (
     skt_tf,
 )
 
-from skt_tf.config import Config
-from skt_tf.models import resnet
+from skt_tf.configuration import Config
+from skt_tf.models.resnet import resnet
 
 # Small enough that a mistake which is not noticed ends soon, too.
 TINY = (

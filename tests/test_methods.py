@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skt_tf.errors import UserError
-from skt_tf.methods import METHOD_NAMES, ONE_START, TEACHER, stage_steps, stages
+from skt_tf.methods.catalogue import METHOD_NAMES, ONE_START, TEACHER, stage_steps, stages
+from skt_tf.utils.errors import UserError
 
 DISJOINT = (("p0", "p1"), ("p1", "p2"), ("p2", "p3"))
 SPAN = (*DISJOINT, ("p0", "p2"), ("p1", "p3"))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from skt_tf.errors import UserError
-from skt_tf.models import resnet
+from skt_tf.models.resnet import resnet
+from skt_tf.utils.errors import UserError
 
 POINTS = ("p0", "m1", "p1", "m2", "p2", "m3", "p3")
 DEPTHS = (8, 14, 20, 26, 32)

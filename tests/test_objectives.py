@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from scipy import special
 
-from skt_tf.errors import UserError
-from skt_tf.methods import stages
-from skt_tf.objectives import Hint, SoftTask, Task, Transfer, objective
-from skt_tf.points import dense_flows, disjoint_flows
+from skt_tf.methods.catalogue import stages
+from skt_tf.methods.losses import Hint, SoftTask, Task, Transfer, objective
+from skt_tf.models.points import dense_flows, disjoint_flows
+from skt_tf.utils.errors import UserError
 
 LABELS = np.array([0, 2, 1, 2], np.int32)
 

@@ -9,8 +9,9 @@ import pytest
 from commands import Attempt, attempts, check_refused, skt_tf, snapshot
 from keras import layers
 
-from skt_tf.config import Config
-from skt_tf.networks import draw_weights, new_student
+from skt_tf.configuration import Config
+from skt_tf.experiments.nets import new_student
+from skt_tf.models.initialization import draw_weights
 
 NAMES = [f"c{k}" for k in range(7)]
 POINTS = ",".join(NAMES)
@@ -143,7 +144,7 @@ REFUSED = {
     "points without a network": (("--student=",), ["--student is empty"]),
     "weights": (("--student_weights=kept",), ["drawn, saved"]),
     "a student that is no file": (("--student=none.keras",), ["none.keras does not exist"]),
-    "another job": (("--job=benchmark",), ["--student is for --job=experiment"]),
+    "another job": (("--job=benchmark",), ["--teacher is for --job=experiment"]),
 }  # fmt: skip
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from skt_tf.errors import UserError
-from skt_tf.methods import stages
-from skt_tf.points import Layout, layout
+from skt_tf.methods.catalogue import stages
+from skt_tf.models.points import Layout, layout
+from skt_tf.utils.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,11 @@ def test_a_wheel_brings_the_package_and_the_command(tmp_path):
         archive.extractall(tmp_path / "site")
     folder = f"skt_tf-{skt_tf.__version__}.dist-info"
     assert {path.name for path in (tmp_path / "site").iterdir()} == {"skt_tf", folder}
-    ours = {path.name for path in (clone / "skt_tf").glob("*.*")}
-    assert {path.name for path in (tmp_path / "site/skt_tf").iterdir()} == ours
+    ours, theirs = (
+        {path.relative_to(folder) for path in (folder / "skt_tf").rglob("*.*")}
+        for folder in (clone, tmp_path / "site")
+    )
+    assert theirs == ours
     entries = (tmp_path / "site" / folder / "entry_points.txt").read_text()
     assert "skt-tf = skt_tf.main:console" in entries
     metadata = (tmp_path / "site" / folder / "METADATA").read_text()

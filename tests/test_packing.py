@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from skt_tf.packing import pack, unpack
+from skt_tf.utils.records import pack, unpack
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from skt_tf.errors import UserError
-from skt_tf.points import check_depth, dense_flows, disjoint_flows, flow_name, flows_up_to
+from skt_tf.models.points import check_depth, dense_flows, disjoint_flows, flow_name, flows_up_to
+from skt_tf.utils.errors import UserError
 
 
 def test_disjoint_flows_are_one_a_section_from_the_input_upwards():

@@ -8,9 +8,10 @@ import pytest
 from commands import finished_run, is_one_sentence, skt_tf, snapshot
 from scipy import stats
 
-from skt_tf import pooling, tables
-from skt_tf.errors import UserError
-from skt_tf.metrics import read_metrics
+from skt_tf.configuration import Config
+from skt_tf.reports import pooled_runs, tables
+from skt_tf.training.history import read_metrics
+from skt_tf.utils.errors import UserError
 
 
 def changed(folder, **config):
@@ -34,7 +35,7 @@ def runs(tmp_path):
 
 
 def test_nets_are_pooled_and_their_statistics_are_scipy_s(runs):
-    pool = pooling.read(folder for folder, _ in runs)
+    pool = pooled_runs.read([folder for folder, _ in runs], Config())
     all_nets = {
         name: np.concatenate([results["methods"][name]["accuracies"] for _, results in runs])
         for name in runs[0][1]["methods"]
@@ -55,7 +56,7 @@ def test_nets_are_pooled_and_their_statistics_are_scipy_s(runs):
 
 
 def test_work_is_added_and_ensembles_are_averaged(runs):
-    pooled = pooling.read(folder for folder, _ in runs).results["methods"]["skt"]
+    pooled = pooled_runs.read([folder for folder, _ in runs], Config()).results["methods"]["skt"]
     entries = [results["methods"]["skt"] for _, results in runs]
     assert pooled["iterations"] == sum(entry["iterations"] for entry in entries)
     assert pooled["seconds"] == pytest.approx(sum(entry["seconds"] for entry in entries))
@@ -70,7 +71,7 @@ def test_runs_of_one_net_have_no_ensemble_together(tmp_path):
             entry["ensemble"] = entry["mean"]
         (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
         folders.append(folder)
-    pooled = pooling.read(folders).results
+    pooled = pooled_runs.read(folders, Config()).results
     assert [entry["ensemble"] for entry in pooled["methods"].values()] == [None] * 7
     table = tables.nets(pooled)
     assert {row[table.header.index("ensemble %")] for row in table.rows} == {"-"}
@@ -80,11 +81,11 @@ def test_runs_of_other_images_are_refused(runs, tmp_path):
     other, results = changed(tmp_path / "other", seed=50)
     (other / "results.json").write_text(json.dumps({**results, "data": "another"}), "utf-8")
     with pytest.raises(UserError, match=r"they differ in the images or labels of 'digits'$"):
-        pooling.read([runs[0][0], other])
+        pooled_runs.read([runs[0][0], other], Config())
 
 
 def test_curves_are_means_over_all_nets(runs):
-    pool = pooling.read(folder for folder, _ in runs)
+    pool = pooled_runs.read([folder for folder, _ in runs], Config())
     nets = [
         read_metrics(folder / "kd" / f"net{net}" / "metrics.csv")
         for folder, _ in runs
@@ -96,27 +97,27 @@ def test_curves_are_means_over_all_nets(runs):
 
 def test_one_run_is_itself(runs):
     folder, results = runs[0]
-    assert pooling.read([folder]).results == results
+    assert pooled_runs.read([folder]).results == results
 
 
 def test_runs_of_another_configuration_are_refused_with_what_differs(runs, tmp_path):
     other, _ = changed(tmp_path / "other", seed=50, width=8, temperature=2.0)
     with pytest.raises(UserError, match=r"temperature \(3.0 and 2.0\), width \(4 and 8\)$"):
-        pooling.read([runs[0][0], other])
+        pooled_runs.read([runs[0][0], other], Config())
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_nets_of_one_seed_are_not_counted_twice(seed, runs, tmp_path):
     other, _ = changed(tmp_path / "other", seed=seed)
     with pytest.raises(UserError, match="nets of the same seed"):
-        pooling.read([runs[0][0], other])
+        pooled_runs.read([runs[0][0], other], Config())
 
 
 def test_seeds_that_lie_too_close_are_refused_with_how_far_they_must_lie(runs, tmp_path):
     other, _ = changed(tmp_path / "other", seed=7, nets=5)
     for pair in ([runs[1][0], other], [other, runs[1][0]]):
         with pytest.raises(UserError, match=r"differ by 5 or more, as many as .*other has nets$"):
-            pooling.read(pair)
+            pooled_runs.read(pair, Config())
 
 
 @pytest.mark.parametrize(

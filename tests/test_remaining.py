@@ -2,8 +2,8 @@
 
 import pytest
 
-from skt_tf.methods import TASK, stages
-from skt_tf.remaining import Remaining, duration
+from skt_tf.experiments.time_left import Remaining, duration
+from skt_tf.methods.catalogue import TASK, stages
 
 
 def test_stages_of_a_kind_take_what_they_took():

@@ -17,10 +17,11 @@ from absl import flags
 from commands import ROOT, finished_run, is_one_sentence, skt_tf
 from scipy import stats
 
-from skt_tf import reports, tables
-from skt_tf.config import define_flags, from_flags
-from skt_tf.document import show
-from skt_tf.published import published, unpublished
+from skt_tf.configuration import Config
+from skt_tf.flags import define_flags, from_flags
+from skt_tf.reports import report, tables
+from skt_tf.reports.published import published, unpublished
+from skt_tf.utils.document import show
 
 FLOWS = ("p0_p1", "p1_p2", "p2_p3", "p0_p2", "p1_p3")
 METRICS = """iteration,stage,step,learning_rate,loss,p0_p1,test_accuracy
@@ -167,7 +168,7 @@ def test_another_setting_has_no_published_numbers_and_says_why(where, name, valu
         place = place[key]
     place[name] = value
     assert "published %" not in tables.summary(results).header
-    reports.write(write_run(tmp_path, results))
+    report.write(write_run(tmp_path, results), Config())
     (reason,) = re.findall("No published accuracies .*", (tmp_path / "report.md").read_text())
     told = {"depth": "32", "student_depth": "14", "student": "own", "experiment": "fast"}
     assert told.get(name, str(value)) in reason
@@ -195,7 +196,7 @@ def test_the_values_of_other_papers_are_marked_as_theirs(tmp_path):
     results["config"]["methods"].append("teacher_copied")
     assert rows(results)["teacher_copied"]["published %"] == "92.04 [FSP]"
     assert rows(results)["teacher_copied"]["published ensemble %"] == "92.71 [FSP]"
-    reports.write(write_run(tmp_path, paper_results()))
+    report.write(write_run(tmp_path, paper_results()), Config())
     assert "[FSP]'s own table has `baseline` 87.91, " in (tmp_path / "report.md").read_text()
 
 
@@ -235,7 +236,7 @@ def test_nets_that_begin_alike_have_no_interval_and_a_line_says_why(tmp_path):
     row = dict(zip(table.header, table.rows[-1]))
     assert (row["vs. baseline"], row["95 % interval"]) == ("+2.50", "-")
     assert "`fsp_shared` ends 2.50 points above" in tables.answer(results)
-    reports.write(write_run(tmp_path, results))
+    report.write(write_run(tmp_path, results), Config())
     assert "not independent" in (tmp_path / "report.md").read_text()
     assert tables.one_start(paper_results(nets=3)) is None
 
@@ -263,29 +264,29 @@ def test_several_nets_have_an_ensemble_and_one_has_none():
 
 @pytest.mark.parametrize(("nets", "noted"), [(1, True), (2, False)])
 def test_the_report_of_one_net_says_that_differences_may_be_chance(nets, noted, tmp_path):
-    reports.write(write_run(tmp_path, paper_results(nets=nets)))
-    report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert ("One net a method, so no interval can be given" in report) == noted
+    report.write(write_run(tmp_path, paper_results(nets=nets)), Config())
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert ("One net a method, so no interval can be given" in text) == noted
 
 
 def test_the_report_holds_table_curves_stages_weights_and_configuration(tmp_path):
-    reports.write(write_run(tmp_path, paper_results(budget=0.0625)))
-    report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "| skt | 88.75 | +1.25 | 192,000 | 12,346 | 88.96 | -0.21 |" in report
-    assert "| skt, step2 | 64,000 | 0.125 |" in report
-    assert "| p0_p1 | 0.5 |" in report
-    assert "- `student_depth`: 8" in report
-    assert "- python: 3.11" in report
-    assert "0.0625" in report
+    report.write(write_run(tmp_path, paper_results(budget=0.0625)), Config())
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| skt | 88.75 | +1.25 | 192,000 | 12,346 | 88.96 | -0.21 |" in text
+    assert "| skt, step2 | 64,000 | 0.125 |" in text
+    assert "| p0_p1 | 0.5 |" in text
+    assert "- `student_depth`: 8" in text
+    assert "- python: 3.11" in text
+    assert "0.0625" in text
     for name in ("accuracy.png", "flows.png"):
-        assert f"]({name})" in report
+        assert f"]({name})" in text
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_run_without_transfer_has_no_curves_of_flows(tmp_path):
     results = paper_results()
     results["flow_weights"] = None
-    reports.write(write_run(tmp_path, results))
+    report.write(write_run(tmp_path, results), Config())
     assert not (tmp_path / "flows.png").exists()
     assert "flows.png" not in (tmp_path / "report.md").read_text(encoding="utf-8")
 
@@ -308,7 +309,7 @@ def test_a_report_is_made_again_byte_by_byte_from_the_folder(tmp_path):
 def test_the_printed_table_is_whole_where_the_output_is_no_terminal(tmp_path, capsys):
     results = paper_results(nets=3)
     results["methods"]["skt_bottom_up"] = entry(0.8875, 0.9, 3)
-    reports.write(write_run(tmp_path, results))
+    report.write(write_run(tmp_path, results), Config())
     printed = capsys.readouterr().out
     table = tables.summary(results)
     for cell in [*table.header, *(cell for row in table.rows for cell in row)]:
@@ -331,7 +332,7 @@ def test_no_number_is_cut_on_a_narrow_terminal(columns, monkeypatch, capsys):
 def test_a_run_ends_well_where_the_output_cannot_hold_every_sign(encoding, tmp_path, monkeypatch):
     output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", output)
-    reports.write(write_run(tmp_path, paper_results()))
+    report.write(write_run(tmp_path, paper_results()), Config())
     output.flush()
     assert b"88.75" in output.buffer.getvalue()
 
@@ -525,7 +526,7 @@ def test_the_command_of_the_report_makes_the_same_configuration():
 def test_the_committed_reports_are_those_of_their_files(name, tmp_path):
     committed = ROOT / "docs/results" / name
     folder = shutil.copytree(committed, tmp_path / name)
-    reports.write(folder)
+    report.write(folder, Config())
     # Pictures are drawn by a library whose versions differ in their bytes.
     for file in ("report.md", "report.html"):
         one, other = (
@@ -541,9 +542,9 @@ def test_the_iteration_at_which_the_baseline_is_reached(tmp_path):
     (folder / "hint/net0/metrics.csv").write_text(slow)
     late = METRICS.replace("0.25\n", "0.6\n")
     (folder / "skt/net0/metrics.csv").write_text(late)
-    reports.write(folder)
-    report = (folder / "report.md").read_text(encoding="utf-8")
-    assert "| baseline | 4 | 4 |" in report
-    assert "| hint | not reached | 4 |" in report
-    assert "| skt | 3 | 4 |" in report
-    assert "50.00 %" in report
+    report.write(folder, Config())
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert "| baseline | 4 | 4 |" in text
+    assert "| hint | not reached | 4 |" in text
+    assert "| skt | 3 | 4 |" in text
+    assert "50.00 %" in text

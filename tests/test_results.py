@@ -7,9 +7,10 @@ import shutil
 import pytest
 from commands import finished_run, is_one_sentence, skt_tf, snapshot
 
-from skt_tf.config import Config
-from skt_tf.errors import UserError
-from skt_tf.results import finished, resume
+from skt_tf.configuration import Config
+from skt_tf.experiments.run_folder import resume
+from skt_tf.reports.results import finished
+from skt_tf.utils.errors import UserError
 
 GONE = object()
 DAMAGES = {

@@ -14,7 +14,7 @@ import time
 import pytest
 from commands import copied, is_one_sentence, running, skt_tf, snapshot, without_times
 
-from skt_tf.models import resnet
+from skt_tf.models.resnet import resnet
 
 KILLS = int(os.environ.get("SKT_TF_KILLS", "10"))
 TINY = (

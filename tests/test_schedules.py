@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skt_tf.schedules import learning_rate
+from skt_tf.training.schedules import learning_rate
 
 OBJECTIVES = ("task", "soft_task", "transfer", "hint")
 # The papers' iterations at which the rate falls, and of how many.

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from skt_tf.batches import training_batches
-from skt_tf.datasets import Dataset
-from skt_tf.errors import UserError
-from skt_tf.flows import flow_model
-from skt_tf.points import dense_flows, disjoint_flows
-from skt_tf.targets import keep_targets
+from skt_tf.data.batches import training_batches
+from skt_tf.data.datasets import Dataset
+from skt_tf.methods.fsp import flow_model
+from skt_tf.models.points import dense_flows, disjoint_flows
+from skt_tf.training.kept_targets import keep_targets
+from skt_tf.utils.errors import UserError
 
 FLOWS = dense_flows()
 
@@ -73,7 +73,7 @@ def test_targets_are_those_of_the_teacher_that_is_given_and_not_what_lies_there(
 
 
 def test_a_further_worker_finds_targets_and_writes_none(keep):
-    with pytest.raises(UserError, match="share one --output_dir"):
+    with pytest.raises(UserError, match="share one output_dir"):
         keep(write=False)
     kept = keep()
     kept.path.write_bytes(b"\0" * kept.size)
@@ -88,7 +88,7 @@ def test_the_size_is_said_before_the_file_is_made(keep, capsys):
 
 def test_targets_that_the_disk_cannot_hold_are_refused(keep, monkeypatch, tmp_path):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10}))
-    with pytest.raises(UserError, match=r"--target_views=2 need .* give fewer"):
+    with pytest.raises(UserError, match=r"targets of 2 views need .* give fewer"):
         keep()
     assert not list((tmp_path / "new").iterdir())
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from commands import attempts, check_refused, copied, skt_tf, together
 
-from skt_tf import trials as report
-from skt_tf import tuning
-from skt_tf.config import Config
-from skt_tf.datasets import load_dataset
-from skt_tf.points import dense_flows
-from skt_tf.space import configured, hyperparameters, searchable
+from skt_tf.configuration import Config
+from skt_tf.data.datasets import load_dataset
+from skt_tf.models.points import dense_flows
+from skt_tf.tuning import search_report as report
+from skt_tf.tuning import tune
+from skt_tf.tuning.search_space import configured, hyperparameters, searchable
 
 SMALL = (
     "--job=tune", "--dataset=digits", "--teacher_depth=8", "--width=2", "--batch_size=32",
@@ -74,13 +74,13 @@ def test_the_test_images_are_not_read(monkeypatch, tmp_path, capsys):
     )
     found = []
     for number, dataset in enumerate((real, blind)):
-        monkeypatch.setattr(tuning, "load_dataset", lambda *_, dataset=dataset: dataset)
+        monkeypatch.setattr(tune, "load_dataset", lambda *_, dataset=dataset: dataset)
         folder = tmp_path / str(number)
         config = Config(
             job="tune", dataset="digits", methods=("baseline",), width=2, batch_size=32, trials=2,
             task_steps=30, evaluations=2, tuner="random", output_dir=str(folder),
         )  # fmt: skip
-        found.append(tuning.run(config))
+        found.append(tune.run(config))
     assert found[0] == found[1]
     assert len({trial["accuracy"] for trial in found[0]}) > 1
     assert "the test images: not read" in (tmp_path / "0/report.md").read_text()
@@ -170,7 +170,7 @@ def test_hyperband_gives_most_trials_a_share_of_the_iterations(tmp_path):
         job="tune", dataset="digits", methods=("baseline",), width=2, batch_size=32, trials=10,
         task_steps=9, evaluations=1, tuner="hyperband", output_dir=str(tmp_path / "search"),
     )  # fmt: skip
-    tuning.run(config)
+    tune.run(config)
     found = trials(tmp_path)
     assert len(found) == 10
     assert {round(trial["share"] * 9) for trial in found} >= {1, 3}

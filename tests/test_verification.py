@@ -6,10 +6,10 @@ import shutil
 import pytest
 from commands import METHODS, NETS, finished_run, is_one_sentence, skt_tf, snapshot
 
-from skt_tf import verification
-from skt_tf.config import Config
-from skt_tf.environment import environment
-from skt_tf.errors import UserError
+from skt_tf.configuration import Config
+from skt_tf.reports import verify as job
+from skt_tf.utils.environment import environment
+from skt_tf.utils.errors import UserError
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def change(folder, edit):
 
 
 def verify(folder):
-    return verification.run(Config(job="verify", output_dir=str(folder)))
+    return job.run(Config(job="verify", output_dir=str(folder)))
 
 
 def test_the_command_confirms_every_network_and_changes_nothing(run):
@@ -73,7 +73,7 @@ def test_what_is_taken_over_all_nets_is_verified_too(name, run, capsys):
 
 def test_on_another_machine_one_image_in_a_thousand_may_differ(run, monkeypatch, capsys):
     here = environment()
-    monkeypatch.setattr(verification, "environment", lambda: {**here, "processor": "another"})
+    monkeypatch.setattr(job, "environment", lambda: {**here, "processor": "another"})
 
     def nudge(by):
         def edit(results):

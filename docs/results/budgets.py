@@ -13,10 +13,10 @@ import sys
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from skt_tf.figures import COLOURS
-from skt_tf.intervals import paired_difference
-from skt_tf.published import setting
-from skt_tf.results import finished
+from skt_tf.reports.confidence import paired_difference
+from skt_tf.reports.figures import COLOURS
+from skt_tf.reports.published import setting
+from skt_tf.reports.results import finished
 
 HERE = pathlib.Path(__file__).parent
 CONTROL = "baseline_long"

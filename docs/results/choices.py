@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 import skt_tf
-from skt_tf.environment import environment
-from skt_tf.methods import TASK
-from skt_tf.schedules import OneCycle, learning_rate
-from skt_tf.training import probabilities
+from skt_tf.methods.catalogue import TASK
+from skt_tf.models.evaluation import probabilities
+from skt_tf.training.schedules import OneCycle, learning_rate
+from skt_tf.utils.environment import environment
 
 TRANSFER_STEPS, TASK_STEPS, BATCH, SEED = 300, 500, 128, 1
 

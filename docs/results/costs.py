@@ -19,10 +19,10 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 import skt_tf
-from skt_tf import reports
-from skt_tf.environment import environment
-from skt_tf.flops import step_flops
-from skt_tf.methods import Stage
+from skt_tf.methods.catalogue import Stage
+from skt_tf.models.cost import step_flops
+from skt_tf.reports import figures
+from skt_tf.utils.environment import environment
 
 HERE = pathlib.Path(__file__).parent
 BASE = {"batch": 128, "teacher": 26, "student": 8, "width": 16}
@@ -115,7 +115,7 @@ def main():
     }
     check = Step("transfer", **CHECK)
     # Over several devices, batch normalisation is synchronised and not fused.
-    with mock.patch("skt_tf.distiller.fuse_batch_norm", lambda model: model):
+    with mock.patch("skt_tf.training.sequential_distiller.fuse_batch_norm", lambda model: model):
         shared = Step("transfer", **CHECK)
     steps = [step for curve in curves.values() for step in curve] + [check]
     for turn in range(ROUNDS):
@@ -201,14 +201,14 @@ def draw(curves):
         axis.plot(
             values,
             [s.milliseconds for s in curve],
-            color=reports.COLOURS[7],
+            color=figures.COLOURS[7],
             marker="o",
             label="measured",
         )
         axis.plot(
             values,
             [base.milliseconds * s.flops / base.flops for s in curve],
-            color=reports.COLOURS[2],
+            color=figures.COLOURS[2],
             linestyle="--",
             label="in proportion to FLOPs (computed)",
         )

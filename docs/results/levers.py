@@ -20,11 +20,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import skt_tf
-from skt_tf import reports
-from skt_tf.config import Config
-from skt_tf.environment import environment
-from skt_tf.targets import keep_targets
-from skt_tf.training import probabilities, run_stages
+from skt_tf.configuration import Config
+from skt_tf.models.evaluation import probabilities
+from skt_tf.reports import figures
+from skt_tf.training.kept_targets import keep_targets
+from skt_tf.training.stage_loop import run_stages
+from skt_tf.utils.environment import environment
 
 HERE = pathlib.Path(__file__).parent
 COMMON = {"weight_decay": 0.0005, "schedule": "onecycle", "learning_rate": 0.3, "evaluations": 20}
@@ -42,7 +43,7 @@ def train(data, teacher, weights, config, seed, kept=None, jolt=0.0):
         variable.assign(variable * (1 + jolt))
     settings = {"seed": seed, "flow_weights": weights, "kept": kept}
     records = run_stages(PLAN[:2], student, teacher, data, config, **settings)
-    stage = skt_tf.objectives.objective(PLAN[1], flow_weights=weights)
+    stage = skt_tf.methods.losses.objective(PLAN[1], flow_weights=weights)
     views = stage.views(teacher, student)
     losses = []
     for start in range(0, 5000, 500):
@@ -60,7 +61,9 @@ def compare(data, teacher, weights):
     config = Config(**COMMON, **SPEED)
     folded = skt_tf.fold_batch_norm(teacher)
     half = skt_tf.fold_batch_norm(teacher, "bfloat16")
-    unfused = mock.patch("skt_tf.distiller.fuse_batch_norm", lambda model: model)
+    unfused = mock.patch(
+        "skt_tf.training.sequential_distiller.fuse_batch_norm", lambda model: model
+    )
     for name, network, patch, jolt in (
         ("all levers", folded, contextlib.nullcontext(), 0.0),
         ("all, weights changed by 10⁻⁶", folded, contextlib.nullcontext(), 1e-6),
@@ -119,7 +122,7 @@ def main(what, path):
             before += record.steps
         axes[seed - 1].plot(
             *zip(*points),
-            color=reports.COLOURS[2 + names.index(name)],
+            color=figures.COLOURS[2 + names.index(name)],
             linestyle=("-", "--", ":", "-.", (0, (1, 3)))[names.index(name)],
             label=name,
         )

@@ -11,9 +11,9 @@ images are held out: the teacher has not seen them either, and the test images c
 import pathlib
 import sys
 
-from skt_tf.config import Config
-from skt_tf.intervals import mean, paired_difference
-from skt_tf.results import finished
+from skt_tf.configuration import Config
+from skt_tf.reports.confidence import mean, paired_difference
+from skt_tf.reports.results import finished
 
 HERE = pathlib.Path(__file__).parent
 ITERATIONS = Config().transfer_steps + Config().task_steps

@@ -1,0 +1,146 @@
+"""`--job=benchmark`: what each part of a stage costs, all measured in one run.
+
+Machines are shared and noisy: the parts take turns, round by round, so that ratios of their
+medians hold where their seconds would not.
+"""
+
+import contextlib
+import json
+import pathlib
+import resource
+import sys
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from skt_tf.benchmarks.step_costs import STEPS, WARM_UP, Parts, timed
+from skt_tf.data.datasets import load_dataset
+from skt_tf.models.cost import check_memory
+from skt_tf.utils.environment import environment
+from skt_tf.utils.errors import UserError
+from skt_tf.utils.files import DRAFT, remove_drafts, write_json
+from skt_tf.utils.locks import FolderLock
+
+ROUNDS = 5
+
+
+def run(config):
+    """Measures all parts for the networks, batch and precision of `config`.
+
+    Args:
+        config: a `skt_tf.configuration.Config`.
+
+    Returns:
+        What is written to benchmark.json in the output folder.
+    """
+    folder = pathlib.Path(config.output_dir)
+    other = _read(config.compare) if config.compare else None
+    keras.config.set_dtype_policy(config.precision)
+    keras.utils.set_random_seed(config.seed)
+    dataset = load_dataset(*config.images)
+    check_memory(config, dataset.image_shape)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(FolderLock(folder))
+        remove_drafts(folder)  # Of a benchmark that was killed.
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=DRAFT, dir=folder))
+        parts = Parts(config, dataset, pathlib.Path(scratch))
+        peak = _matmul_peak()
+        seconds = {name: [] for name in parts.calls}
+        for name, call in parts.calls.items():
+            print(f"warming up: {name}", flush=True)
+            call(WARM_UP)
+        for turn in range(ROUNDS):
+            print(f"round {turn + 1} of {ROUNDS}", flush=True)
+            for name, call in parts.calls.items():
+                seconds[name] += call(STEPS)
+    results = {
+        "environment": environment(),
+        "config": config.as_dict(),
+        "peak_flops_per_second": peak,
+        "stages": {
+            name: _row(
+                float(np.median(times)),
+                None if name == "checkpoint" else config.batch_size,
+                parts.flops.get(name),
+                peak,
+            )
+            for name, times in seconds.items()
+        },
+        "peak_memory_bytes": _peak_memory(),
+    }
+    write_json(folder / "benchmark.json", results)
+    _print(results, other)
+    print(f"benchmark: {folder / 'benchmark.json'}")
+    return results
+
+
+def _row(seconds, batch_size, flops, peak):
+    return {
+        "images_per_second": batch_size and batch_size / seconds,
+        "milliseconds": 1000 * seconds,
+        "flops_per_image": flops and flops / batch_size,
+        "share_of_peak": flops and flops / seconds / peak,
+    }
+
+
+def _matmul_peak(size=2048, times=12):
+    """FLOP/s of the fastest of several matrix products in the policy's dtype."""
+    matrix = tf.random.normal([size, size])
+    matrix = tf.cast(matrix, keras.config.dtype_policy().compute_dtype)
+    product = tf.function(lambda: tf.reduce_sum(matrix @ matrix))
+    timed(product, 2)
+    return 2 * size**3 / min(timed(product, times))
+
+
+def _peak_memory():
+    """Bytes of the largest resident set so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _read(path):
+    try:
+        other = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        milliseconds = {name: float(row["milliseconds"]) for name, row in other["stages"].items()}
+        return milliseconds, {**other["config"], **other["environment"]}
+    except OSError as error:
+        raise UserError(
+            f"--compare={path} cannot be read ({error.strerror}): expected a benchmark.json"
+        ) from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"--compare={path} is not a benchmark.json of this project") from None
+
+
+def _print(results, other):
+    from rich import console, table
+
+    header = ["part", "images/s", "ms", "GFLOP/step", "% of peak"]
+    header += ["times other's ms"] if other else []
+    milliseconds, settings = other or ({}, {})
+    shown = table.Table(box=None, title="one step of each part, median")
+    for k, name in enumerate(header):
+        shown.add_column(name, justify="right" if k else "left")
+    for name, row in results["stages"].items():
+        flops = row["flops_per_image"]
+        speed = row["images_per_second"]
+        cells = [name, f"{speed:,.0f}" if speed else "-", f"{row['milliseconds']:.1f}"]
+        cells += [f"{flops * results['config']['batch_size'] / 1e9:.1f}" if flops else "-"]
+        cells += [f"{row['share_of_peak']:.0%}" if flops else "-"]
+        if other:
+            known = milliseconds.get(name)
+            cells += [f"{row['milliseconds'] / known:.2f}" if known else "-"]
+        shown.add_row(*cells)
+    print()
+    console.Console(width=None if sys.stdout.isatty() else 200).print(shown)
+    print(
+        f"matrix products: {results['peak_flops_per_second'] / 1e9:,.0f} GFLOP/s in "
+        f"{keras.config.dtype_policy().compute_dtype}"
+    )
+    share = results["stages"]["checkpoint"]["milliseconds"] / 60_000
+    print(f"a checkpoint a minute, the default: {share:.3%} of a stage")
+    print(f"peak memory: {results['peak_memory_bytes'] / 1e6:,.0f} MB")
+    for name, value in {**results["config"], **results["environment"]}.items():
+        if other and settings.get(name) != value:
+            print(f"the other's {name}: {settings.get(name)}, here {value}")

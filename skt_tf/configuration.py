@@ -1,0 +1,279 @@
+"""What one command does: the settings of its trainings, and all that a command adds to them.
+
+Nothing here loads TensorFlow, so that `--help` and a mistyped flag answer at once.
+"""
+
+import contextlib
+import dataclasses
+import math
+import os
+from fractions import Fraction
+
+from skt_tf.configuration_checks import check, check_values
+from skt_tf.data.images import CROPS, MIRRORED, image_size
+from skt_tf.exporting.formats import FORMATS
+from skt_tf.methods.catalogue import DENSE, METHOD_NAMES, TEACHERS
+from skt_tf.training.settings import Settings
+from skt_tf.tuning.search_space import TUNABLE, searchable
+from skt_tf.utils.errors import UserError, named_as_flags
+from skt_tf.utils.fields import COUNT, NATURAL, POSITIVE, between, setting
+
+JOBS = ("experiment", "tune", "export", "benchmark", "verify", "report")
+# The rows of each experiment's table.
+EXPERIMENTS = {
+    "minimization": ("baseline", "baseline_long", "kd", "hint", "fsp", "skt", "skt_bottom_up"),
+    "fast_optimization": (TEACHERS, "baseline", "baseline_long", "hint", "fsp", "skt"),
+}
+# Where the rate falls in tasks of 21k iterations, after which the papers compare fast optimization.
+SHORT_TASK = (Fraction(11, 21), Fraction(16, 21))
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# The deepest that has been published.
+DEPTH = between(8, 1202)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Settings):
+    """What one command does; each field is the flag of the same name.
+
+    Raises:
+        ValueError: a value that is not possible, in one sentence.
+    """
+
+    job: str = setting("experiment", "What to do", JOBS)
+    experiment: str = setting(
+        "minimization", "Which experiment of the paper to run", tuple(EXPERIMENTS)
+    )
+    dataset: str = setting(
+        "cifar10",
+        "Images to train and test on: digits (built in); folder, for train/<class>/*.png|jpg and "
+        "test/<class>/… in --data_dir; or a name of TensorFlow Datasets, such as cifar10",
+    )
+    data_dir: str | None = setting(
+        None, "Folder of the images, or of TensorFlow Datasets; its own default if not given"
+    )
+    image_size: str | None = setting(
+        None,
+        "Size that all images are brought to, such as 32, or 32x48 for height and width; theirs, "
+        "which must be one, if not given",
+    )
+    mirror: bool | None = setting(
+        None, "Mirror training images at random; for CIFAR alone if not given"
+    )
+    crop: str = setting(
+        "pad",
+        "Training images padded by an eighth of their size and cropped at random, or as they are",
+        CROPS,
+    )
+    methods: tuple[str, ...] | None = setting(
+        None,
+        "Methods to compare, comma-separated; those of the experiment's table if not given",
+        METHOD_NAMES,
+    )
+    teacher_depth: int = setting(26, "Layers of the teacher, 6n+2", limits=DEPTH)
+    student_depth: int | None = setting(
+        None,
+        "Layers of the student, 6n+2; if not given, 8, and in fast_optimization the teacher's",
+        limits=DEPTH,
+    )
+    width: int = setting(
+        16, "Channels of the first section, in both networks", limits=between(1, 4096)
+    )
+    nets: int = setting(
+        1, "Students trained per method, each with its own seed", limits=between(1, 10_000)
+    )
+    teacher_steps: int = setting(64_000, "Iterations of the teacher's training", limits=COUNT)
+    budget: float = setting(1.0, "Factor on every number of iterations", limits=POSITIVE)
+    target_views: int = setting(
+        0,
+        "Views of each training image whose FSP matrices of the teacher are computed once and "
+        "kept in a file; 0 recomputes them for new crops in every iteration",
+        limits=NATURAL,
+    )
+    precision: str = setting(
+        "float32", "Keras' dtype policy of networks that are built", PRECISIONS
+    )
+    distribution: str = setting(
+        "auto",
+        "Devices that share each batch: one; all GPUs of this machine, or its logical CPUs; one of "
+        "each worker in TF_CONFIG; or all GPUs where there are several, else one device",
+        ("none", "mirrored", "multi_worker", "auto"),
+    )
+    deterministic: bool = setting(
+        True, "The same command gives the same bytes on one machine; may cost speed on GPUs"
+    )
+    validation: int = setting(
+        0,
+        "Training images, of each class its share, that are held out for choosing by: curves show "
+        "them instead of the test images",
+        limits=NATURAL,
+    )
+    fresh: bool = setting(
+        False,
+        "Start over where --output_dir holds a run, and keep that one beside it",
+        jobs=("experiment", "tune"),
+    )
+    tensorboard: bool = setting(
+        False, "Also write TensorBoard's logs of each stage, into tensorboard/ of --output_dir"
+    )
+    teacher: str | None = setting(
+        None,
+        "Path of a saved teacher (.keras) instead of training one",
+        jobs=("experiment", "tune"),
+    )
+    student: str | None = setting(
+        None,
+        "Path of a saved student (.keras): the network to train, or the one to export",
+        jobs=("experiment", "export", "tune"),
+    )
+    student_weights: str = setting(
+        "drawn",
+        "What the nets of --student begin with: weights drawn anew by each net's seed, or those "
+        "that were saved",
+        ("drawn", "saved"),
+    )
+    export: tuple[str, ...] | None = setting(
+        None,
+        "What export writes, comma-separated, litert also with int8 weights and activations; "
+        "saved_model if not given",
+        FORMATS,
+        jobs=("export",),
+    )
+    tuner: str = setting(
+        "bayesian",
+        "How tune searches: with a Gaussian process, by Hyperband's rounds of a ninth, a third and "
+        "all of the iterations, or at random",
+        ("bayesian", "hyperband", "random"),
+    )
+    trials: int = setting(30, "Trials of a search", limits=COUNT)
+    tune: tuple[str, ...] | None = setting(
+        None,
+        "Flags that tune searches, comma-separated; all that the method uses if not given",
+        TUNABLE,
+        jobs=("tune",),
+    )
+    compare: str | None = setting(
+        None, "A benchmark.json to compare a benchmark with", jobs=("benchmark",)
+    )
+    runs: tuple[str, ...] | None = setting(
+        None,
+        "Folders of finished runs that differ in their seeds alone, comma-separated, whose nets "
+        "--job=report takes together",
+        jobs=("report",),
+    )
+    output_dir: str | None = setting(
+        None, "Folder for everything the job writes; runs/<experiment>_<dataset> if not given"
+    )
+
+    FREE = (
+        *Settings.FREE, "job", "data_dir", "output_dir", "export", "tuner", "trials", "tune",
+        "compare", "runs", "tensorboard", "distribution", "fresh",
+    )  # fmt: skip
+
+    def __post_init__(self):
+        with named_as_flags():
+            self._resolve()
+            check_values(self)
+            super().__post_init__()
+            check(self)
+        if self.job == "tune" and self.tune is None:
+            object.__setattr__(self, "tune", searchable(self))
+
+    def _resolve(self):
+        """Gives what was not given the value that it stands for."""
+        resolved = {}
+        if self.student_depth is None:
+            same = self.experiment == "fast_optimization"
+            resolved["student_depth"] = self.teacher_depth if same else 8
+        if self.methods is None:
+            resolved["methods"] = self._rows()
+        if self.export is None and self.job == "export":
+            resolved["export"] = FORMATS[:1]
+        for name in ("data_dir", "teacher", "student", "compare", "output_dir"):
+            if getattr(self, name) is not None:
+                resolved[name] = _path(name, getattr(self, name))
+        if self.runs is not None:
+            resolved["runs"] = tuple(_path("runs", path) for path in self.runs or ("",))
+        if self.output_dir is None and (self.runs or self.job not in ("verify", "report")):
+            defaults = {"tune": f"tune_{self.dataset}"}
+            defaults["experiment"] = f"{self.experiment}_{self.dataset}"
+            resolved["output_dir"] = f"runs/{defaults.get(self.job, self.job)}"
+        for name, value in resolved.items():
+            object.__setattr__(self, name, value)
+
+    def _rows(self):
+        """The methods of a table, as far as this configuration can train them."""
+        rows = EXPERIMENTS.get(self.experiment, ()) if self.job != "tune" else ("skt",)
+        # A teacher that is given was not trained here, nor are others like it.
+        rows = tuple(row for row in rows if row != TEACHERS or not self.teacher)
+        # Without the middles of sections there are no dense flows.
+        with contextlib.suppress(UserError):
+            if not self.layout.middles:
+                rows = tuple(row for row in rows if row not in DENSE)
+        return rows
+
+    @property
+    def iterations(self):
+        """{kind: iterations} after the budget's factor."""
+        kinds = ("teacher", "transfer", "hint", "task")
+        # Half up, and never none: a tiny budget still runs every stage it can.
+        return {
+            kind: max(1, math.floor(getattr(self, f"{kind}_steps") * self.budget + 0.5))
+            for kind in kinds
+        }
+
+    @property
+    def size(self):
+        """(height, width) of --image_size, or None."""
+        return image_size(self.image_size)
+
+    @property
+    def images(self):
+        """What `load_dataset` is to load."""
+        return self.dataset, self.data_dir, self.size, self.mirror, self.crop
+
+    def depth(self, method):
+        """The layers of the networks that `method` trains."""
+        return self.teacher_depth if method == TEACHERS else self.student_depth
+
+    def boundaries(self, stage):
+        if self.experiment == "fast_optimization" and "task" in stage.iterations:
+            return SHORT_TASK
+        return super().boundaries(stage)
+
+    @classmethod
+    def settled(cls, values):
+        values = super().settled(values)
+        if values["mirror"] is None:
+            values["mirror"] = values["dataset"] in MIRRORED
+        for name in ("teacher", "student"):  # Known by their content, which is compared elsewhere.
+            values[name] = "given" if values[name] else None
+        return values
+
+    @classmethod
+    def as_flags(cls, values):
+        """Flags, a list of `--name=value`, of a configuration as `as_dict` gives it.
+
+        Those of the fields' own defaults are left out.
+        """
+        words = []
+        for field in dataclasses.fields(cls):
+            value = values.get(field.name)
+            if value is None or value == field.default:
+                continue
+            if isinstance(value, bool):
+                words.append(f"--{'' if value else 'no'}{field.name}")
+            else:
+                text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+                words.append(f"--{field.name}={text}")
+        return words
+
+
+def _path(name, path):
+    """The value of a flag that is a path, checked, with its tilde resolved."""
+    if not path.strip() or "\0" in path:
+        raise UserError(f"--{name} is empty: expected a path")
+    try:
+        path.encode("utf-8")  # As it is written into results.json.
+    except UnicodeEncodeError:
+        raise UserError(f"--{name}={path!a} is not UTF-8: expected a path that is") from None
+    return os.path.expanduser(path)

@@ -1,0 +1,158 @@
+"""What a command must be, beyond the settings of its trainings: what may stand together.
+
+Each refusal is one sentence that names the flag.
+"""
+
+import dataclasses
+import os
+import re
+
+from skt_tf.methods.catalogue import ONE_START, TEACHERS
+from skt_tf.models.points import SECTIONS, check_depth
+from skt_tf.tuning.search_space import searchable
+from skt_tf.utils.errors import UserError
+from skt_tf.utils.fields import check_fields
+
+
+def check_values(config):
+    """Raises a ValueError where a flag has a value that is never possible, or lacks another."""
+    check_fields(config)
+    for kind, number in config.iterations.items():
+        if number >= 2**30:
+            raise UserError(
+                f"--{kind}_steps={getattr(config, kind + '_steps')} with "
+                f"--budget={config.budget:g} makes {number} iterations: expected fewer than 2³⁰"
+            )
+    for side in ("teacher", "student"):
+        if (
+            getattr(config, f"{side}_points")
+            and not getattr(config, side)
+            and config.job != "report"
+        ):
+            raise UserError(
+                f"--{side}_points names layers of the network that --{side} gives: give both"
+            )
+
+
+def check(config):
+    """Raises a ValueError where the flags of a `Config` do not go together."""
+    _check_images(config)
+    _check_networks(config)
+    _check_methods(config)
+    _check_job(config)
+    _check_fresh(config)
+
+
+def _check_images(config):
+    # A name of TensorFlow Datasets, with a configuration or a version.
+    if not re.fullmatch(r"\w[\w./:-]{0,199}", config.dataset):
+        raise UserError(
+            f"--dataset={config.dataset} is not understood: expected digits, folder, or a name of "
+            "TensorFlow Datasets, such as cifar10"
+        )
+    if config.image_size is not None and not (
+        re.fullmatch(r"[1-9][0-9]{0,4}(x[1-9][0-9]{0,4})?", config.image_size)
+        and min(config.size) >= 4
+        and max(config.size) <= 8192
+    ):
+        raise UserError(
+            f"--image_size={config.image_size} is not understood: expected pixels from 4 to 8192, "
+            "such as 32, or 32x48 for height and width"
+        )
+
+
+def _check_networks(config):
+    for name in ("teacher_depth", "student_depth"):
+        try:
+            check_depth(getattr(config, name))
+        except UserError as error:
+            raise UserError(f"--{name}: {error}") from None
+    same = config.student_depth == config.teacher_depth or config.student
+    if config.experiment == "fast_optimization" and not same:
+        raise UserError(
+            f"--student_depth={config.student_depth} differs from "
+            f"--teacher_depth={config.teacher_depth}: in fast_optimization the student is as "
+            "deep as the teacher, so leave it out"
+        )
+    # Networks that are given are looked at before training, whatever was named.
+    if not config.student and config.job != "report" and config.layout.sections > SECTIONS:
+        raise UserError(
+            f"--teacher_points, --student_points, --sections: {config.layout.sections} sections, "
+            f"and networks that are built here have {SECTIONS}: expected no more, or a --student "
+            "of your own"
+        )
+    if config.student_weights == "saved" and not config.student:
+        raise UserError("--student_weights=saved needs --student, the path of the saved network")
+
+
+def _check_methods(config):
+    controls = [method for method in config.methods if method in ONE_START]
+    if controls and (config.experiment != "fast_optimization" or config.job == "tune"):
+        raise UserError(
+            f"--methods={','.join(config.methods)}: the nets of {', '.join(controls)} begin their "
+            "task with the same weights, as a control of fast optimization: give "
+            "--experiment=fast_optimization, or other methods"
+        )
+    if config.teacher and TEACHERS in config.methods:
+        raise UserError(
+            f"--methods={','.join(config.methods)} trains teachers beside "
+            f"--teacher={config.teacher}: leave out one of them"
+        )
+
+
+def _check_job(config):
+    if config.job == "export" and not config.student:
+        raise UserError("--job=export needs --student, the path of a saved student (.keras)")
+    if config.export and len(set(config.export)) < len(config.export):
+        raise UserError(f"--export={','.join(config.export)} names a format twice")
+    if config.job in ("verify", "report") and not (config.output_dir or config.runs):
+        raise UserError(f"--job={config.job} needs --output_dir, the folder of a finished run")
+    for field in dataclasses.fields(config):
+        jobs = field.metadata["jobs"]
+        if jobs and getattr(config, field.name) and config.job not in jobs:
+            raise UserError(
+                f"--{field.name} is for --job={' or '.join(jobs)}: leave it out of "
+                f"--job={config.job}"
+            )
+    if config.job != "experiment" and config.distribution in ("mirrored", "multi_worker"):
+        raise UserError(
+            f"--job={config.job} uses one device: leave out --distribution={config.distribution}"
+        )
+    if config.job == "tune":
+        _check_search(config)
+
+
+def _check_search(config):
+    if len(config.methods) != 1:
+        raise UserError(
+            f"--methods={','.join(config.methods)}: expected one method for --job=tune to search "
+            "the values of"
+        )
+    possible = searchable(config)
+    if config.target_views:
+        raise UserError("--target_views keeps a file for one run: leave it out of --job=tune")
+    if config.experiment != "minimization":
+        raise UserError(
+            f"--experiment={config.experiment} is a table of methods: leave it out of --job=tune, "
+            "which trains one"
+        )
+    for name in config.tune if config.tune is not None else possible:
+        if name not in possible:
+            raise UserError(
+                f"--tune={name} is nothing that {config.methods[0]} uses: expected some of "
+                f"{', '.join(possible)}"
+            )
+    if config.tune == ():
+        raise UserError(f"--tune is empty: expected some of {', '.join(possible)}")
+
+
+def _check_fresh(config):
+    """Raises a ValueError where --fresh would move away what the new run is to read."""
+    output = os.path.realpath(config.output_dir)
+    for name in ("teacher", "student", "data_dir") if config.fresh else ():
+        path = getattr(config, name)
+        if path and os.path.commonpath([output, os.path.realpath(path)]) == output:
+            raise UserError(
+                f"--{name}={path} lies in --output_dir={config.output_dir}, which --fresh gives "
+                "another name: give another --output_dir"
+            )

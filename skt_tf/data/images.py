@@ -1,0 +1,79 @@
+"""What all sources of images share: size, memory, and one array of many images.
+
+NumPy is loaded by what needs it: the command line reads this module.
+"""
+
+import math
+import os
+
+from skt_tf.utils.errors import UserError, option
+
+# Mirrored digits are other signs, or none.
+MIRRORED = ("cifar10", "cifar100")
+CROPS = ("pad", "none")
+
+
+def image_size(text):
+    """`"32"` → (32, 32), `"32x48"` → (32, 48), None → None."""
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
+
+
+def resized(image, size):
+    """An image [height, width, channels] of uint8, brought to `size` (height, width).
+
+    The whole image is squeezed into the new size, by Pillow's bilinear filter, which averages
+    over the pixels that fall together.
+    """
+    import numpy as np
+    from PIL import Image
+
+    if image.shape[:2] == tuple(size):
+        return image
+    channels = [
+        Image.fromarray(image[..., k]).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        for k in range(image.shape[2])
+    ]
+    return np.stack([np.asarray(channel) for channel in channels], axis=-1)
+
+
+def gather(images, number, size, where):
+    """One array [number, height, width, channels] of images read one after the other.
+
+    Args:
+        images: an iterable of `number` arrays [height, width, channels], uint8.
+        number: how many there are.
+        size: (height, width) to bring them to; None where all have one size.
+        where: what errors call them.
+
+    Raises:
+        ValueError: images of several sizes and no `size`, or more than memory holds.
+    """
+    import numpy as np
+
+    found = None
+    for k, image in enumerate(images):
+        if found is None:
+            shape = (*(size or image.shape[:2]), image.shape[2])
+            _check_memory(number, shape, where)
+            found = np.empty((number, *shape), np.uint8)
+        image = image if size is None else resized(image, size)
+        if image.shape != found.shape[1:]:
+            raise UserError(
+                f"{where} has images of shapes {found.shape[1:]} and {image.shape}: give "
+                f"{option('image_size')}, such as 32 or 32x48, to bring all to one"
+            )
+        found[k] = image
+    return found
+
+
+def _check_memory(number, shape, where):
+    needed = number * math.prod(shape)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there / 2:  # Beside them lie the copy that batches are taken from, and networks.
+        raise UserError(
+            f"{where} has {number:,} images of shape {shape}, {needed / 1e9:,.0f} GB, and this "
+            f"machine has {there / 1e9:,.0f} GB of memory: give a smaller " + option("image_size")
+        )

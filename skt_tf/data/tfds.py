@@ -1,0 +1,133 @@
+"""Datasets of TensorFlow Datasets: those that have an image and a label."""
+
+import difflib
+import socket
+import urllib.request
+
+import numpy as np
+
+from skt_tf.data.images import gather
+from skt_tf.utils.errors import UserError, one_line, option
+
+# Where TensorFlow Datasets downloads from; of others, the host of its own files.
+_HOSTS = {
+    "cifar10": "www.cs.toronto.edu",
+    "cifar100": "www.cs.toronto.edu",
+    "svhn_cropped": "ufldl.stanford.edu",
+}
+_OWN_HOST = "storage.googleapis.com"
+
+
+def read(name, data_dir=None, image_size=None):
+    """((images, labels), (images, labels), class names) of the train and the test split.
+
+    Where there is no test split, the validation split takes its place.
+
+    Args:
+        name: of TensorFlow Datasets, such as `"cifar10"` or `"beans"`.
+        data_dir: its folder, or None for its default.
+        image_size: (height, width) to bring all images to; None where they have one size.
+
+    Raises:
+        ValueError: no such dataset, one of another kind, or one that cannot be read.
+    """
+    import tensorflow_datasets as tfds
+
+    place = data_dir or "the default folder of TensorFlow Datasets"
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.registered.DatasetNotFoundError:
+        known = ["digits", "folder", *tfds.list_builders(with_community_datasets=False)]
+        close = difflib.get_close_matches(name.split("/")[0], known, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see `tfds.list_builders()`"
+        raise UserError(
+            f"dataset '{name}' is neither digits nor folder, nor known to TensorFlow Datasets, nor "
+            f"in {place}: {hint}"
+        ) from None
+    except Exception as error:
+        raise _unreadable(name, place, error) from error
+    try:
+        place = builder.data_dir
+        if not builder.is_prepared():
+            _check_reachable(_HOSTS.get(name.split("/")[0], _OWN_HOST))
+            builder.download_and_prepare()
+        _check_features(builder, name)
+        splits = _splits(builder, name)
+        found = [_read(builder, split, image_size) for split in splits]
+    except UserError:
+        raise
+    # TFDS passes on whatever its downloader, its file reader or TensorFlow raises.
+    except Exception as error:
+        raise _unreadable(name, place, error) from error
+    return *found, builder.info.features["label"].names
+
+
+def _unreadable(name, place, error):
+    return UserError(
+        f"dataset '{name}' cannot be read from {place} ({one_line(error)}): prepare "
+        f"it with `tfds build {name}` on a machine with a network and give its folder as "
+        + option("data_dir")
+    )
+
+
+def _check_features(builder, name):
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    has = features.keys() if isinstance(features, tfds.features.FeaturesDict) else ()
+    if not all(key in has and isinstance(features[key], kind) for key, kind in kinds.items()):
+        raise UserError(
+            f"dataset '{name}' has the features {', '.join(sorted(has)) or 'of one tensor'}: "
+            "expected an image and a label, for image classification"
+        )
+
+
+def _splits(builder, name):
+    there = list(builder.info.splits)
+    test = next((split for split in ("test", "validation") if split in there), None)
+    if "train" not in there or test is None:
+        raise UserError(
+            f"dataset '{name}' has the splits {', '.join(there)}: expected train, and test or "
+            "validation"
+        )
+    if test != "test":
+        print(f"{name} has no test split: its {test} split takes the place")
+    return "train", test
+
+
+def _read(builder, split, size):
+    """(images, labels) of all examples, as NumPy arrays, in the order of the files."""
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    if features["image"].np_dtype != np.uint8:
+        raise UserError(
+            f"dataset '{builder.name}' has images of {np.dtype(features['image'].np_dtype)}: "
+            "expected uint8, grey levels 0…255"
+        )
+    examples = builder.as_dataset(
+        split=split, decoders=tfds.decode.PartialDecoding({"image": True, "label": True})
+    )
+    # Images of one size come fast in batches; a batch of others would be filled up with black.
+    several = None not in features["image"].shape
+    labels = []
+
+    def images():
+        for example in tfds.as_numpy(examples.batch(1000) if several else examples):
+            labels.append(np.atleast_1d(example["label"]))
+            yield from example["image"] if several else example["image"][None]
+
+    number = builder.info.splits[split].num_examples
+    gathered = gather(images(), number, size, f"dataset '{builder.name}'")
+    return gathered, np.concatenate(labels)
+
+
+def _check_reachable(host):
+    """Raises where there is no network: TFDS would try again for three minutes."""
+    if urllib.request.getproxies():
+        return  # The proxy resolves names.
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError as error:
+        raise ConnectionError(f"it is not there, and {host} cannot be reached") from error

@@ -1,0 +1,1 @@
+"""The papers' experiments: a teacher, students by every method, one folder."""

@@ -1,0 +1,192 @@
+"""`--job=experiment`: the papers' experiments, a teacher and students by every method.
+
+A run is its folder. results.json is written anew after each trained network; the same command
+finds it and goes on with what is missing.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import json
+import os
+import pathlib
+
+import keras
+import tensorflow as tf
+
+from skt_tf.data.datasets import load_dataset
+from skt_tf.experiments.ending import complete, needed
+from skt_tf.experiments.nets import Nets, copy_weights, new_student, stages_of
+from skt_tf.experiments.run_folder import (
+    RunFolder,
+    check_networks,
+    check_student,
+    check_teacher,
+    refuse_strangers,
+)
+from skt_tf.experiments.teacher import (
+    check_room_for_targets,
+    fail_transfers,
+    flow_weights_of,
+    kept_targets_of,
+    load_teacher,
+    teacher_of,
+)
+from skt_tf.experiments.time_left import Remaining
+from skt_tf.models.batch_norm import fold_batch_norm
+from skt_tf.models.cost import check_memory
+from skt_tf.models.resnet import resnet_for
+from skt_tf.models.saving import load_network
+from skt_tf.reports.results import check_data, has_failed
+from skt_tf.training.sequential_distiller import check_pair
+from skt_tf.utils.distribution import (
+    all_agree,
+    distribution_strategy,
+    is_chief,
+    wait_for_the_last,
+)
+from skt_tf.utils.errors import UnfitTeacher, UserError
+from skt_tf.utils.files import remove_drafts
+from skt_tf.utils.locks import FolderLock
+
+
+def run(config):
+    """Runs, or goes on with, the experiment that `config` describes.
+
+    Args:
+        config: a `skt_tf.configuration.Config`.
+
+    Returns:
+        The results, as written to results.json. Where a method or the teacher has a `failed`
+        that is not None, its training was stopped at a loss that is not finite.
+
+    Raises:
+        ValueError: what the configuration alone could not tell: data, teacher or
+            output folder do not fit, in one sentence.
+    """
+    strategy = distribution_strategy(config.distribution, config.batch_size)
+    if config.jit_compile and strategy.num_replicas_in_sync > 1:
+        raise UserError(
+            "--jit_compile cannot compile a step of several devices: leave it out, or give "
+            "--distribution=none"
+        )
+    with contextlib.ExitStack() as stack:
+        refuse_strangers(pathlib.Path(config.output_dir))
+        lock = None
+        if is_chief(strategy):
+            lock = stack.enter_context(FolderLock(config.output_dir))
+        else:
+            silence = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(silence))
+        try:
+            with strategy.scope():
+                experiment = _Experiment(config, strategy, lock)
+                experiment.train()
+            # Out of the scope, in which every new variable waits for all workers to make it.
+            if is_chief(strategy):
+                complete(experiment.run, experiment.dataset)
+            wait_for_the_last(strategy)
+        except (tf.errors.UnavailableError, tf.errors.AbortedError):
+            raise UserError(
+                "a worker of the cluster is gone: see what it printed, and start all of them again "
+                "with the same commands, which go on with what is missing"
+            ) from None
+        except tf.errors.ResourceExhaustedError as error:
+            # TensorFlow's word for a full disk too, which TensorBoard's logs may meet.
+            for number in (errno.ENOSPC, errno.EDQUOT):
+                if os.strerror(number) in str(error):
+                    raise OSError(number, os.strerror(number), config.output_dir) from None
+            raise UserError(
+                f"a device has not enough memory for --batch_size={config.batch_size} and "
+                f"--width={config.width}: give less"
+            ) from None
+    return experiment.run.results
+
+
+class _Experiment:
+    """One run: first all checks, then what is missing, in order."""
+
+    def __init__(self, config, strategy, lock):
+        self.config, self.strategy, self.lock = config, strategy, lock
+        self.remaining = Remaining(config.teacher_depth)
+        self.run = run = RunFolder(config, is_chief(strategy))
+        known = [run.results[name] for name in ("config", "teacher", "flow_weights", "methods")]
+        known += [config.methods, config.nets]
+        if not all_agree(strategy, json.dumps(known, sort_keys=True)):
+            raise UserError(
+                "the workers differ in their flags, or in what they see in --output_dir: expected "
+                "the same flags and one folder for all"
+            )
+        keras.config.set_dtype_policy(config.precision)
+        self.dataset = load_dataset(*config.images)
+        check_data(run.results, self.dataset)
+        check_student(run.results, config.student)
+        check_teacher(run.results, run.folder, config.teacher)
+        check_networks(run.results, run.folder, needed(run))
+        run.results["data"] = self.dataset.digest
+        if config.validation:
+            self.dataset = self.dataset.hold_out(config.validation)
+        check_memory(config, self.dataset.image_shape)
+        if run.writes:
+            remove_drafts(run.folder)
+        self.given = None
+        if config.teacher and not run.results["teacher"]:
+            self.given = load_teacher(config, self.dataset)
+        if config.teacher or config.student:
+            self._check_networks()
+        # By all workers: a network of the strategy is made by all or by none.
+        check_room_for_targets(run, self._some_teacher, self.dataset)
+
+    def _some_teacher(self):
+        """A network of the teacher's layers."""
+        config = self.config
+        return self.given or resnet_for(self.dataset, config.teacher_depth, config.width, seed=0)
+
+    def _check_networks(self):
+        """Whether the networks that are given fit together, before hours of training."""
+        config, run = self.config, self.run
+        given = {"teacher": config.teacher, "student": config.student}
+        names = " and ".join(f"--{name}={path}" for name, path in given.items() if path)
+        new = [method for method in config.methods if method not in run.results["methods"]]
+        if not new:
+            return
+        if run.results["teacher"] and not run.results["teacher"]["failed"]:
+            teacher = load_network(run.path("teacher", 0))
+        else:
+            teacher = self._some_teacher()
+        for method in new:
+            student = new_student(config, self.dataset, method, 0)
+            try:
+                check_pair(teacher, student, dataclasses.replace(config, methods=(method,)))
+                if config.stages(method)[0].start == "teacher":
+                    copy_weights(teacher, student)
+            except UserError as error:
+                raise UserError(f"{names} cannot be used for {method}: {error}") from None
+
+    def train(self):
+        """Trains the teacher and all nets that are missing."""
+        run, dataset = self.run, self.dataset
+        run.prepare(self.lock)
+        run.record()
+        guidance = dict.fromkeys(("teacher", "flow_weights", "kept"))
+        if run.missing() or not run.results["teacher"]:
+            self.remaining.later = stages_of(run.missing(), self.config)
+            teacher = teacher_of(run, dataset, self.given, self.remaining)
+            if teacher is not None:
+                guidance |= self._guidance(teacher)
+        nets = Nets(run, dataset, self.remaining, guidance)
+        for method, net in run.missing():
+            if not has_failed(run.results, method):
+                nets.train(method, net)
+
+    def _guidance(self, teacher):
+        """What the stages take of the teacher."""
+        run, dataset = self.run, self.dataset
+        frozen = fold_batch_norm(teacher, self.config.teacher_precision)
+        found = {"teacher": frozen}
+        try:
+            found["flow_weights"] = flow_weights_of(run, teacher, dataset)
+            found["kept"] = kept_targets_of(run, frozen, dataset, self.strategy)
+        except UnfitTeacher as error:
+            fail_transfers(run, error)
+        return found

@@ -1,0 +1,170 @@
+"""The teacher of an experiment or a search, given or trained, and what it teaches by."""
+
+from skt_tf.methods.catalogue import TEACHER, transfers
+from skt_tf.methods.flow_weights import flow_weights
+from skt_tf.models.checks import check_images, classifies
+from skt_tf.models.evaluation import accuracies
+from skt_tf.models.points import flow_name
+from skt_tf.models.resnet import resnet_for, weighted_layers
+from skt_tf.models.saving import load_network
+from skt_tf.reports.results import add_work, has_failed, method_entry, teacher_entry
+from skt_tf.training.kept_targets import check_room, keep_targets
+from skt_tf.training.stage_loop import run_stages
+from skt_tf.utils.distribution import all_agree
+from skt_tf.utils.errors import Diverged, UserError
+
+
+def load_teacher(config, dataset):
+    """The network of --teacher.
+
+    Raises:
+        ValueError: it does not fit to the images.
+    """
+    teacher = load_network(config.teacher)
+    check_images(teacher, dataset, f"--teacher={config.teacher}")
+    if len(teacher.output_shape) != 2:
+        raise UserError(
+            f"--teacher={config.teacher} has outputs of shape {teacher.output_shape[1:]}: expected "
+            "logits, one number for each class"
+        )
+    return teacher
+
+
+def train_teacher(config, dataset, checkpoints, **options):
+    """A teacher that is trained now, or goes on from its checkpoints.
+
+    Args:
+        config: a `Config`.
+        dataset: a `Dataset`.
+        checkpoints: the teacher's `Checkpoints`.
+        **options: of `run_stages`.
+
+    Returns:
+        The teacher and its `StageRecord`s.
+
+    Raises:
+        Diverged: its loss is no longer a finite number.
+    """
+    teacher = resnet_for(dataset, config.teacher_depth, config.width, config.seed)
+    options = {"title": f"teacher, {config.teacher_depth} layers", **options}
+    records = run_stages(
+        (TEACHER,),
+        teacher,
+        None,
+        dataset,
+        config,
+        seed=config.seed,
+        checkpoints=checkpoints,
+        **options,
+    )
+    return teacher, records
+
+
+def teacher_of(run, dataset, given, remaining):
+    """The teacher of a run: given, trained before, or trained now; None if its training failed.
+
+    Args:
+        run: the `RunFolder`.
+        dataset: the `Dataset`.
+        given: the network of --teacher, or None.
+        remaining: the experiment's `Remaining`.
+    """
+    config, known, path = run.config, run.results["teacher"], run.path("teacher", 0)
+    if known is not None:
+        return None if known["failed"] else load_network(path)
+    teacher, records = given, []
+    checkpoints = run.checkpoints(path)
+    depth = weighted_layers(teacher) if teacher else config.teacher_depth
+    entry = teacher_entry(depth, config.teacher)
+    remaining.teacher_depth = depth
+    if teacher is None:
+        try:
+            teacher, records = train_teacher(
+                config, dataset, checkpoints, remaining=remaining, logs=run.logs(path)
+            )
+        except Diverged as error:
+            run.results["teacher"] = entry
+            run.fail(error, path, entry)
+            return None
+    entry["weights"] = run.save(path, teacher, records)
+    add_work(entry, records)
+    run.results["teacher"] = {
+        **entry,
+        **(accuracies(teacher, dataset) if classifies(teacher, dataset) else {}),
+        "parameters": teacher.count_params(),
+        "final_loss": records[-1].final_loss if records else None,
+    }
+    run.record()
+    checkpoints.clear()
+    if classifies(teacher, dataset):
+        print(f"teacher: {run.results['teacher']['accuracy']:.2%} of the test images")
+    else:
+        print(
+            f"teacher: {teacher.output_shape[-1]} classes, where {dataset.name} has "
+            f"{dataset.num_classes}: it teaches by its flows alone"
+        )
+    return teacher
+
+
+def flow_weights_of(run, teacher, dataset):
+    """λ of every flow of a run, measured where they are not known: the same for all its nets."""
+    config, known = run.config, run.results["flow_weights"]
+    if not config.transfers(config.methods):
+        return None
+    if known is not None:
+        return {flow: known[flow_name(flow)] for flow in config.flows}
+    weights = flow_weights(config, teacher, dataset)
+    run.results["flow_weights"] = {flow_name(flow): λ for flow, λ in weights.items()}
+    run.record()
+    return weights
+
+
+def check_room_for_targets(run, teacher, dataset):
+    """Raises a ValueError where targets are to be kept, and there is no room for them."""
+    config = run.config
+    if _keeps_targets(run):
+        views, points = config.target_views, config.points[0]
+        try:
+            check_room(teacher(), config.flows, dataset, views, run.targets, points)
+        except UserError as error:
+            raise UserError(f"--target_views={views} cannot be kept: {error}") from None
+
+
+def kept_targets_of(run, teacher, dataset, strategy):
+    """The targets of all flows, if they are to be kept and a net still needs them."""
+    config = run.config
+    if not _keeps_targets(run):
+        return None
+    if not run.writes:
+        all_agree(strategy)  # The chief writes them, the others find them.
+    kept = keep_targets(
+        teacher,
+        config.flows,
+        dataset,
+        config.target_views,
+        config.seed,
+        run.targets,
+        config.batch_size,
+        write=run.writes,
+        points=config.points[0],
+    )
+    if run.writes:
+        all_agree(strategy)
+    return kept
+
+
+def _keeps_targets(run):
+    waiting = {method for method, _ in run.missing()}
+    return run.config.target_views and run.config.transfers(waiting)
+
+
+def fail_transfers(run, error):
+    """Notes that the methods with transfer cannot be trained: those without it can."""
+    config = run.config
+    for method in config.methods:
+        plan = config.stages(method)
+        if not transfers(plan) or has_failed(run.results, method):
+            continue
+        entry = run.results["methods"].setdefault(method, method_entry(plan, config.iterations, 0))
+        stage = next(stage for stage in plan if stage.flows)
+        run.fail(Diverged(f"{method}: {error}", stage.name), run.path(method, 0), entry)

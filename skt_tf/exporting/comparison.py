@@ -1,0 +1,107 @@
+"""Exported files beside the Keras student: what they answer, their size, their speed."""
+
+import pathlib
+import re
+import statistics
+import time
+
+import numpy as np
+
+from skt_tf.data.batches import EVALUATION_BATCH
+from skt_tf.exporting.runtimes import load, run_student
+from skt_tf.utils.document import Table, percent
+from skt_tf.utils.errors import UserError, one_line
+
+# Calls of one image each that are timed, and the seconds after which there are enough.
+_CALLS, _SECONDS = 200, 2
+
+
+def compare(student, path, files, dataset):
+    """Runs the student and what it was exported to on the test images.
+
+    Args:
+        student: the `keras.Model`.
+        path: its .keras file.
+        files: {format: path} of what was exported.
+        dataset: a `Dataset`.
+
+    Returns:
+        {"keras" or format: {"runtime": name and version; "file": its name; "bytes": its size;
+        "accuracy": share of images whose most probable class is their label; "agreement": share
+        whose most probable class is the student's; "largest_difference" of two probabilities;
+        "milliseconds": median of calls with one image each}}.
+    """
+    import keras
+
+    images, labels = dataset.test_images, dataset.test_labels
+    call = run_student(student)
+    said = _outputs(call, images)
+    rows = {"keras": _row(call, f"keras {keras.__version__}", path, said, said, images, labels)}
+    for kind, file in files.items():
+        try:
+            call, name = load(kind, file)
+            rows[kind] = _row(call, name, file, _outputs(call, images), said, images, labels)
+        # The runtimes raise errors of their own kinds.
+        except Exception as error:
+            reason = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", one_line(error))
+            raise UserError(
+                f"the student as {kind} does not run in its runtime ({reason}): leave {kind} out"
+            ) from error
+    return rows
+
+
+def _row(call, name, path, outputs, said, images, labels):
+    classes, expected = outputs.argmax(1), said.argmax(1)
+    return {
+        "runtime": name,
+        "file": pathlib.Path(path).name,
+        "bytes": size(path),
+        "accuracy": float(np.mean(classes == labels)),
+        "agreement": float(np.mean(classes == expected)),
+        "largest_difference": float(np.abs(outputs - said).max()),
+        "milliseconds": 1000 * _seconds(call, images[:1].astype(np.float32)),
+    }
+
+
+def _outputs(call, images):
+    batches = np.split(images, range(EVALUATION_BATCH, len(images), EVALUATION_BATCH))
+    return np.concatenate([call(batch.astype(np.float32)) for batch in batches])
+
+
+def _seconds(call, image):
+    for _ in range(3):  # Other sizes of the batch came before: memory is laid out anew.
+        call(image)
+    seconds, end = [], time.monotonic() + _SECONDS
+    while not seconds or (len(seconds) < _CALLS and time.monotonic() < end):
+        began = time.perf_counter()
+        call(image)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def size(path):
+    """Bytes of a file, or of all files of a folder."""
+    path = pathlib.Path(path)
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def table(rows):
+    """What `compare` returns, as a table of texts."""
+    header = ("format", "runtime", "kB", "accuracy %", "agreement %")
+    header += ("largest difference", "ms/image")
+    return Table(
+        header,
+        tuple(
+            (
+                kind,
+                row["runtime"],
+                f"{row['bytes'] / 1000:,.0f}",
+                percent(row["accuracy"]),
+                percent(row["agreement"]),
+                f"{row['largest_difference']:.1g}" if kind != "keras" else "-",
+                f"{row['milliseconds']:.2f}",
+            )
+            for kind, row in rows.items()
+        ),
+    )

@@ -1,0 +1,106 @@
+"""Exported files in the runtimes that are made for them."""
+
+import importlib.metadata
+
+import numpy as np
+import tensorflow as tf
+
+from skt_tf.utils.environment import cores
+from skt_tf.utils.errors import UserError, one_line
+from skt_tf.utils.quiet import silence
+
+_ONNX_CONVERTER, _ONNX_RUNTIME = ("onnx", "tf2onnx"), ("onnxruntime",)
+
+
+def check_installed(kinds, running=True):
+    """Refuses formats whose optional packages are missing.
+
+    Args:
+        kinds: keys of `formats.FILES`.
+        running: whether the files will be run, too, or written alone.
+    """
+    if "onnx" in kinds:
+        for name in (*_ONNX_CONVERTER, *(_ONNX_RUNTIME if running else ())):
+            _check_import(name, "onnx", "onnx onnxruntime tf2onnx")
+    if running and any(kind.startswith("litert") for kind in kinds) and not _interpreter():
+        _check_import("ai_edge_litert.interpreter", "litert", "ai-edge-litert")
+
+
+def _check_import(name, kind, packages):
+    with silence():
+        try:
+            importlib.import_module(name)
+        # An installation of other versions may raise anything.
+        except Exception as error:
+            raise UserError(
+                f"the format {kind} needs {name}, which cannot be imported ({one_line(error)}): "
+                f"python -m pip install {packages}"
+            ) from None
+
+
+def run_student(student):
+    """The Keras student as `load` gives an exported file."""
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def outputs(batch):
+        return tf.nn.softmax(tf.cast(student(batch, training=False), tf.float32))
+
+    return lambda images: outputs(images).numpy()
+
+
+def load(kind, path):
+    """Loads an exported file into its own runtime.
+
+    Args:
+        kind: a key of `formats.FILES`.
+        path: the file, or a SavedModel's folder.
+
+    Returns:
+        (call, name): `call` maps images [batch, height, width, channels], float32, grey
+        levels 0…255, to probabilities [batch, classes], float32; `name` is the runtime's,
+        with its version.
+    """
+    if kind == "saved_model":
+        return _saved_model(path), f"tensorflow {tf.__version__}"
+    if kind == "onnx":
+        return _onnx(path), f"onnxruntime {importlib.metadata.version('onnxruntime')}"
+    return _litert(path)
+
+
+def _saved_model(path):
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    return lambda images: serve(images=tf.constant(images))["probabilities"].numpy()
+
+
+def _litert(path):
+    interpreter = _interpreter()
+    with silence():  # It greets, and tells of its delegate.
+        loaded = interpreter(str(path), num_threads=cores())
+        run = loaded.get_signature_runner("serving_default")
+        # The delegate is told of at the first call.
+        image = loaded.get_input_details()[0]["shape_signature"][1:]
+        run(images=np.zeros([1, *image], np.float32))
+    name = f"tf.lite {tf.__version__}"
+    if interpreter.__module__.startswith("ai_edge_litert"):
+        name = f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
+    return (lambda images: run(images=images)["probabilities"]), name
+
+
+def _interpreter():
+    """LiteRT's interpreter; TensorFlow's own, the same code of older days, where it is missing."""
+    try:
+        return importlib.import_module("ai_edge_litert.interpreter").Interpreter
+    except Exception:  # As above.
+        return getattr(tf.lite, "Interpreter", None)
+
+
+def _onnx(path):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    with silence():
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    return lambda images: session.run(["probabilities"], {"images": images})[0]

@@ -1,0 +1,176 @@
+"""A student's forward pass, raw images to class probabilities, in each file format."""
+
+import pathlib
+import re
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from skt_tf.models.batch_norm import fold_batch_norm
+from skt_tf.utils.errors import UserError, one_line
+from skt_tf.utils.quiet import silence
+
+
+# The file or folder of each format.
+def check_calibration(student, images):
+    """Refuses calibration images that are not the student's."""
+    if np.ndim(images) != 4 or np.shape(images)[1:] != student.input_shape[1:] or not len(images):
+        raise UserError(
+            f"calibration_images have shape {np.shape(images)}: expected one image or more of "
+            f"shape {student.input_shape[1:]}, as the student takes them"
+        )
+
+
+def write(student, kind, path, calibration_images=None):
+    """Writes `student`, a `keras.Model` from raw images to logits, to `path`.
+
+    Args:
+        student: the network.
+        kind: one of `FORMATS`.
+        path: where to write; nothing is there.
+        calibration_images: for `litert_int8`, images [number, height, width, channels].
+
+    Raises:
+        ValueError: what the format's converter cannot express, in one sentence.
+    """
+    with silence():
+        try:
+            _WRITERS[kind](student, pathlib.Path(path), calibration_images)
+        except (OSError, MemoryError):
+            raise
+        # The converters raise whatever their parts do.
+        except Exception as error:
+            raise UserError(
+                f"the student '{student.name}' cannot be written as {kind} ({_reason(error)}): "
+                f"leave {kind} out, or build the student of other layers"
+            ) from error
+
+
+class _Classifier(tf.Module):
+    def __init__(self, student):
+        super().__init__()
+        self.student = student
+        # TensorFlow does not find the seeds of layers that augment by itself.
+        self.variables_of_all_layers = [variable.value for variable in student.variables]
+
+    @tf.function(autograph=False)
+    def __call__(self, images):
+        logits = self.student(tf.cast(images, tf.float32), training=False)
+        return tf.nn.softmax(tf.cast(logits, tf.float32))
+
+    @tf.function(autograph=False)
+    def serve(self, images):
+        return {"probabilities": self(images)}
+
+
+def _images(student, dtype=tf.float32):
+    return tf.TensorSpec([None, *student.input_shape[1:]], dtype, name="images")
+
+
+def _saved_model(student, path, calibration_images):
+    del calibration_images
+    module = _Classifier(student)
+    signatures = {
+        "serving_default": module.serve.get_concrete_function(_images(student)),
+        "serving_uint8": module.serve.get_concrete_function(_images(student, tf.uint8)),
+    }
+    _save(module, path, signatures)
+
+
+def _litert(student, path, calibration_images):
+    del calibration_images
+    path.write_bytes(_converted(student, lambda converter: None))
+
+
+def _litert_int8(student, path, calibration_images):
+    images = np.asarray(calibration_images, np.float32)
+
+    def quantize(converter):
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ({"images": one[None]} for one in images)
+        # What has no int8 kernel stays in float32.
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+            tf.lite.OpsSet.TFLITE_BUILTINS,
+        ]
+
+    path.write_bytes(_converted(student, quantize))
+
+
+def _converted(student, configure):
+    frozen = _frozen(student)
+    module = tf.Module()
+    module.serve = tf.function(
+        lambda images: {"probabilities": frozen(images)[0]},
+        input_signature=[_images(student)],
+        autograph=False,
+    )
+    # By way of a SavedModel, whose signature gives input and output their names.
+    with tempfile.TemporaryDirectory() as folder:
+        _save(module, folder, module.serve)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        configure(converter)
+        return converter.convert()
+
+
+def _onnx(student, path, calibration_images):
+    del calibration_images
+    import onnx
+    import tf2onnx
+
+    frozen = _frozen(student)
+    (images,), (probabilities,) = frozen.inputs, frozen.outputs
+    model, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(),
+        name=student.name,
+        input_names=[images.name],
+        output_names=[probabilities.name],
+        custom_op_handlers={"Erfc": (_erfc, [])},
+        tensors_to_rename={images.name: "images", probabilities.name: "probabilities"},
+    )
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    # tf2onnx keeps operations that ONNX does not have, and goes on.
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _erfc(graph, node, name, arguments):
+    """erfc(x) = 1 − erf(x), for tf2onnx, which knows erf alone: GELU is written with erfc."""
+    del name, arguments
+    node.type = "Erf"
+    one = graph.make_const(f"{node.name}_one", np.float32(1))
+    inputs = [one.output[0], node.output[0]]
+    graph.insert_new_node_on_output("Sub", node.output[0], f"{node.name}_complement", inputs)
+
+
+def _frozen(student):
+    """A graph from images to probabilities, all in float32, whose weights are constants."""
+    halves = ("bfloat16", "float16")
+    if any(getattr(part, "compute_dtype", "") in halves for part in student._flatten_layers()):
+        student = fold_batch_norm(student, "float32")  # The runtimes have few half kernels.
+    module = _Classifier(student)
+    return convert_variables_to_constants_v2(module.serve.get_concrete_function(_images(student)))
+
+
+def _save(module, folder, signatures):
+    try:
+        tf.saved_model.save(module, str(folder), signatures)
+    except tf.errors.OpError as error:
+        raise OSError(0, one_line(error), str(folder)) from None
+
+
+def _reason(error):
+    missing = r"'tf\.(\w+)' op is neither|No Op registered for (\w+)"
+    names = sorted({a or b for a, b in re.findall(missing, str(error))})
+    return f"it has no operation {', '.join(names)}" if names else one_line(error)
+
+
+_WRITERS = {
+    "saved_model": _saved_model,
+    "litert": _litert,
+    "litert_int8": _litert_int8,
+    "onnx": _onnx,
+}

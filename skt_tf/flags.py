@@ -1,0 +1,59 @@
+"""The command line's flags: one for each field of `Config`."""
+
+import contextlib
+import dataclasses
+
+from absl import flags
+
+from skt_tf.configuration import Config
+from skt_tf.utils.errors import UserError
+
+_DEFINE = {
+    str: flags.DEFINE_string,
+    str | None: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    int | None: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    float | None: flags.DEFINE_float,
+    tuple[str, ...] | None: flags.DEFINE_list,
+    tuple[float, ...] | None: flags.DEFINE_list,
+    str | tuple[float, ...]: flags.DEFINE_string,
+    bool: flags.DEFINE_boolean,
+    bool | None: flags.DEFINE_boolean,
+}
+
+
+def define_flags(flag_values=flags.FLAGS):
+    """Defines one absl flag for each field of `Config`, which become key flags of this module."""
+    for field in dataclasses.fields(Config):
+        default, choices = field.default, field.metadata["choices"]
+        text = field.metadata["help"] + (f": {', '.join(choices)}." if choices else ".")
+        _DEFINE[field.type](
+            field.name,
+            default,
+            text,
+            flag_values=flag_values,
+        )
+    flag_values.set_gnu_getopt(True)
+
+
+def from_flags(flag_values=flags.FLAGS):
+    """The `Config` that the parsed flags say; raises a ValueError of one sentence."""
+    values = {field.name: flag_values[field.name].value for field in dataclasses.fields(Config)}
+    for name in (
+        "methods", "runs", "export", "tune", "teacher_points", "student_points",
+        "transfer_boundaries",
+    ):  # fmt: skip
+        if values[name] is not None:
+            values[name] = tuple(values[name])
+    if values["transfer_split"] is not None:
+        try:
+            values["transfer_split"] = tuple(float(part) for part in values["transfer_split"])
+        except ValueError:
+            raise UserError(
+                f"--transfer_split={','.join(values['transfer_split'])} is not understood: "
+                "expected numbers, such as 1,3"
+            ) from None
+    with contextlib.suppress(ValueError):  # A word: the configuration knows which ones there are.
+        values["flow_weights"] = tuple(float(part) for part in values["flow_weights"].split(","))
+    return Config(**values)

@@ -1,0 +1,189 @@
+"""Each paper's method, written as data: a tuple of stages.
+
+Pure Python, without TensorFlow: the command line checks its flags against it.
+A new method is a new tuple here; no loop changes.
+"""
+
+import dataclasses
+from fractions import Fraction
+
+from skt_tf.models.points import RESNET, dense_flows, disjoint_flows, flows_up_to
+from skt_tf.utils.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One optimisation with a fresh optimizer, from the last stage's weights.
+
+    Attributes:
+        name: its name in logs and results.
+        objective: `"transfer"`, `"hint"`, `"task"` or `"soft_task"`.
+        iterations: which budgets it spends and what share of each, as
+            {"transfer" | "hint" | "task" | "teacher": share}.
+        flows: the active flows of a transfer stage; all others are masked out,
+            which here means that they are not computed.
+        soft_weight: weight of the softened outputs at the first and at the last
+            iteration of a soft task, linear in between; None stands for τ², which
+            keeps the two gradients of one size whatever the temperature [KD, section 2].
+        point: the point of a hint stage, in both networks.
+        shared: whether it is trained once, and all nets of a method go on from its weights.
+        start: `"teacher"` where a first stage begins with the teacher's weights; None: with
+            the student's own.
+    """
+
+    name: str
+    objective: str
+    iterations: dict
+    flows: tuple = ()
+    soft_weight: tuple | None = None
+    point: str | None = None
+    shared: bool = False
+    start: str | None = None
+
+    def as_dict(self):
+        """Plain JSON values, from which `from_dict` makes the stage again."""
+        shares = {kind: str(share) for kind, share in self.iterations.items()}
+        return {**dataclasses.asdict(self), "iterations": shares}
+
+    @classmethod
+    def from_dict(cls, values):
+        """The stage that `as_dict` was asked of."""
+        values = dict(values)
+        values["iterations"] = {k: Fraction(share) for k, share in values["iterations"].items()}
+        values["flows"] = tuple(tuple(flow) for flow in values["flows"])
+        if values["soft_weight"] is not None:
+            values["soft_weight"] = tuple(values["soft_weight"])
+        return cls(**values)
+
+
+def stage_steps(stages, budget):
+    """The iterations of each stage: its shares of the `budget` {kind: iterations}.
+
+    Rounded so that the stages together spend exactly what their shares add up to.
+    """
+    spent = dict.fromkeys(budget, Fraction(0))
+    steps = []
+    for stage in stages:
+        before = dict(spent)
+        for kind, share in stage.iterations.items():
+            spent[kind] += share
+        steps.append(sum(int(budget[k] * spent[k]) - int(budget[k] * before[k]) for k in budget))
+    return steps
+
+
+def transfers(plan):
+    """Whether a stage of `plan` transfers flows."""
+    return any(stage.flows for stage in plan)
+
+
+def needs_teacher(plan):
+    """Whether a stage of `plan` looks at the teacher, or begins with its weights."""
+    return any(stage.objective != "task" or stage.start for stage in plan)
+
+
+TASK = Stage("task", "task", {"task": Fraction(1)})
+TEACHER = Stage("teacher", "task", {"teacher": Fraction(1)})
+# The row of networks trained like the teacher, of which the teacher is the first.
+TEACHERS = "teachers"
+
+
+def stages(method, overlap="span", split=None, layout=RESNET, section_flows="ends"):
+    """The stages of a method, in order.
+
+    Args:
+        method: one of `METHOD_NAMES`.
+        overlap: which flows are dense, as in `dense_flows`.
+        split: parts of the transfer iterations for the transfer stages, in order, as a
+            tuple of numbers whose sum stands for the whole; None shares them evenly. A
+            method with one transfer stage has all of them.
+        layout: the `Layout` of the networks' points.
+        section_flows: which flow a section has, as in `disjoint_flows`.
+
+    Raises:
+        ValueError: an unknown method, another number of transfer stages, or points without
+            middles for a method of dense flows.
+    """
+    if method not in METHOD_NAMES:
+        raise UserError(f"method '{method}' is unknown: expected one of {', '.join(METHOD_NAMES)}")
+    if method in DENSE and not layout.middles:
+        n = layout.sections
+        raise UserError(
+            f"'{method}' transfers dense flows, which need the middles of sections beside their "
+            f"ends, and {n + 1} points were named: name {2 * n + 1} points, or take the method "
+            "'fsp', whose flows need ends alone"
+        )
+    plan = _catalogue(overlap, layout, section_flows)[method]
+    number = sum(bool(stage.flows) for stage in plan)
+    if split is None or number < 2:
+        return plan
+    if len(split) != number:
+        raise UserError(f"{len(split)} parts for the {number} transfer stages of {method}")
+    parts = [Fraction(str(part)) for part in split]
+    shares = iter([part / sum(parts) for part in parts])
+    return tuple(
+        dataclasses.replace(stage, iterations={"transfer": next(shares)}) if stage.flows else stage
+        for stage in plan
+    )
+
+
+def _catalogue(overlap="span", layout=RESNET, section_flows="ends"):
+    sections = layout.sections
+    disjoint = disjoint_flows(sections, section_flows)
+    dense = dense_flows(overlap, sections, section_flows)
+    whole, half = Fraction(1), Fraction(1, 2)
+
+    def transfer(name, flows, share):
+        return Stage(name, "transfer", {"transfer": share}, flows)
+
+    def shared(*stages):
+        return tuple(dataclasses.replace(stage, shared=True) for stage in stages)
+
+    fsp = (transfer("transfer", disjoint, whole),)
+    skt = transfer("step1", disjoint, half), transfer("step2", dense, half)
+    soft_task = Stage("task", "soft_task", {"task": whole})
+    long = {"task": whole, "transfer": whole}
+    return {
+        # Networks of the teacher's depth and iterations, alone.
+        TEACHERS: (TEACHER,),
+        # The student alone.
+        "baseline": (TASK,),
+        # The control at equal iterations: what the transfer spends goes to the task.
+        "baseline_long": (Stage("task", "task", long),),
+        # [FSP] "Teacher‡", a control of fast optimization: the teacher, trained further.
+        "teacher_copied": (dataclasses.replace(TASK, start="teacher"),),
+        # [KD] softened teacher outputs beside the labels.
+        "kd": (soft_task,),
+        # The control of `skt_kd` at equal iterations.
+        "kd_long": (Stage("task", "soft_task", long),),
+        # [FitNets] a hint to the middle layer, then softened outputs that fade.
+        "hint": (
+            Stage("hint", "hint", {"hint": whole}, point=layout.hint_point),
+            Stage("task", "soft_task", {"task": whole}, soft_weight=(4.0, 1.0)),
+        ),
+        # [FSP] the disjoint flows at once.
+        "fsp": (*fsp, TASK),
+        # [FSP] the same, whose transfer all nets of fast optimization share.
+        "fsp_shared": (*shared(*fsp), TASK),
+        # [SKT] disjoint flows, then dense ones, then the task.
+        "skt": (*skt, TASK),
+        "skt_shared": (*shared(*skt), TASK),
+        # An ablation: skt with softened outputs in its last step.
+        "skt_kd": (*skt, soft_task),
+        # [TIP] the dense flows, section after section from the input upwards.
+        "skt_bottom_up": (
+            *(
+                transfer(f"section{k}", flows_up_to(dense, k), whole / sections)
+                for k in range(1, sections + 1)
+            ),
+            TASK,
+        ),
+    }
+
+
+METHOD_NAMES = tuple(_catalogue())
+# Of these methods dense flows are a part.
+DENSE = ("skt", "skt_shared", "skt_kd", "skt_bottom_up")
+# All nets of these begin their task with the same weights: controls of fast optimization.
+ONE_START = tuple(
+    name for name, plan in _catalogue().items() if any(s.shared or s.start for s in plan)
+)

@@ -1,0 +1,84 @@
+"""λ, the weights of the flows: measured on a teacher, or given."""
+
+import numpy as np
+import tensorflow as tf
+
+from skt_tf.methods.fsp import flow_model
+from skt_tf.models.points import flow_name
+from skt_tf.utils.errors import UnfitTeacher, UserError
+
+
+def normalized_flow_weights(teacher, flows, images, batch_size=128, points=None):
+    """λᵢ = 1 / mean over images of ‖Gᵢᵀ‖²: each flow's loss becomes a relative error.
+
+    This project's reading, not the paper's: see docs/method.md, *Scale*.
+
+    Args:
+        teacher: a functional `keras.Model` with a layer for each point.
+        flows: tuple of (point, point).
+        images: training images [number, height, width, channels], one or more, as `teacher`
+            takes them; or an iterable of batches of them.
+        batch_size: images a forward pass.
+        points: {point: layer name} of `teacher`; None where layers have the points' names.
+
+    Returns:
+        A dict of flow to λ, floats, in the order of `flows`.
+
+    Raises:
+        ValueError: no images, images of another shape, or matrices that are zero or not finite.
+    """
+    model = flow_model(teacher, flows, points)
+    batches = images
+    if hasattr(images, "shape"):
+        batches = (images[k : k + batch_size] for k in range(0, len(images), batch_size))
+
+    # A graph, since outside of one Keras holds the maps of all layers until the last is done.
+    @tf.function(autograph=False, reduce_retracing=True)
+    def matrices(batch):
+        return model(batch, training=False)
+
+    total, number = np.zeros(len(flows)), 0
+    for batch in batches:
+        given, taken = tuple(batch.shape)[1:], model.input_shape[1:]
+        if len(given) != len(taken) or any(t not in (None, g) for g, t in zip(given, taken)):
+            raise UserError(
+                f"images of shape {given} were given to normalise the flows on: expected those "
+                f"that the teacher takes, {taken}"
+            )
+        total += [np.sum(np.square(matrix, dtype=np.float64)) for matrix in matrices(batch)]
+        number += len(batch)
+    if not number:
+        raise UserError("no images were given to normalise the flows on: expected at least one")
+    dead = [flow_name(flow) for flow, value in zip(flows, total) if not 0 < value < np.inf]
+    if dead:
+        raise UnfitTeacher(
+            f"the teacher's FSP matrices of {', '.join(dead)} are zero on every image, or not "
+            "finite, so these flows cannot be normalised: give a teacher that is trained, and "
+            "images without NaN"
+        )
+    return {flow: float(number / value) for flow, value in zip(flows, total)}
+
+
+# Enough for a mean within one percent, and ten seconds instead of a minute.
+WEIGHT_IMAGES = 10_000
+
+
+def flow_weights(config, teacher, dataset):
+    """λ of every flow, as --flow_weights says: the same for every net and stage of a run.
+
+    Args:
+        config: the run's `Config`.
+        teacher: the teacher.
+        dataset: a `Dataset` or a `Stream` of the training images, of which at most
+            `WEIGHT_IMAGES` are looked at.
+
+    Returns:
+        {flow: λ}.
+    """
+    flows = config.flows
+    if config.flow_weights == "normalized":
+        images = dataset.sample(WEIGHT_IMAGES)
+        return normalized_flow_weights(teacher, flows, images, points=config.points[0])
+    if config.flow_weights == "equal":
+        return dict.fromkeys(flows, 1.0)
+    return dict(zip(flows, config.flow_weights, strict=True))

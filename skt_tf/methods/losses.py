@@ -1,0 +1,214 @@
+"""What a stage minimises.
+
+An objective says which part of each network it looks at (its *views*, Keras models
+that share the networks' layers) and compares their outputs. Views are asked for with both
+networks' {point: layer name}, or None where layers have the points' names, and with the
+{point: layer} of projections on the student's side. It knows no optimizer, no files and no
+flags. Its `names` are the parts of its loss that logs show beside the sum.
+"""
+
+import keras
+import tensorflow as tf
+
+from skt_tf.methods.fsp import flow_model, max_pool_to
+from skt_tf.models.checks import check_logits
+from skt_tf.models.maps import point_output
+from skt_tf.models.points import RESNET, flow_name
+from skt_tf.utils.errors import UserError
+
+
+class Transfer:
+    """Equations (1) and (2) of [SKT]: Σᵢ λᵢ ‖Gᵢᵀ(x) − Gᵢˢ(x)‖²₂ over the active flows.
+
+    The squared error is summed over the entries of a matrix and averaged over the batch.
+
+    Args:
+        flows: the active flows, a tuple of (point, point).
+        weights: {flow: λ}; None stands for λ = 1.
+    """
+
+    has_logits = False
+
+    def __init__(self, flows, weights=None):
+        weights = weights or dict.fromkeys(flows, 1.0)
+        missing = [flow_name(flow) for flow in flows if flow not in weights]
+        if missing:
+            raise UserError(f"flow_weights has no λ for the flows {', '.join(missing)}")
+        self.flows, self.weights = flows, weights
+        self.names = [flow_name(flow) for flow in flows]
+
+    def views(self, teacher, student, points=(None, None), projections=None):
+        views = (
+            flow_model(teacher, self.flows, points[0]),
+            flow_model(student, self.flows, points[1], projections),
+        )
+        differing = [
+            f"{flow_name(flow)} ({'×'.join(map(str, t.shape[1:]))} and "
+            f"{'×'.join(map(str, s.shape[1:]))})"
+            for flow, t, s in zip(self.flows, views[0].outputs, views[1].outputs)
+            if t.shape != s.shape
+        ]
+        if differing:
+            raise UserError(
+                "the teacher's and the student's FSP matrices differ in shape: "
+                + ", ".join(differing)
+                + "; flows need the same channels in both networks, or projections on the "
+                "student's side (project)"
+            )
+        return views
+
+    def losses(self, labels, targets, outputs, progress):
+        del labels, progress  # What flows is compared, not what comes out.
+        return {
+            name: self.weights[flow]
+            * tf.reduce_mean(tf.reduce_sum(tf.square(target - output), axis=[1, 2]))
+            for name, flow, target, output in zip(self.names, self.flows, targets, outputs)
+        }
+
+
+class Hint:
+    """½ ‖r(guided) − hint‖² between the middle layers, equation (3) of [FitNets].
+
+    r is a 1×1 convolution where the channels differ, else the identity. It belongs
+    to the student's view alone: the student itself never holds it. Of maps of different
+    sizes the larger is max-pooled to the smaller, as for FSP matrices.
+
+    Args:
+        reduction: `"sum"` over a map's entries, or their `"mean"`; the batch is averaged.
+        point: the point of the hint and of the guided layer.
+    """
+
+    has_logits = False
+    names = ()
+
+    def __init__(self, reduction="sum", point=RESNET.hint_point):
+        if reduction not in ("sum", "mean"):
+            raise UserError(f"hint_reduction '{reduction}' is unknown: expected sum or mean")
+        self.reduce = tf.reduce_sum if reduction == "sum" else tf.reduce_mean
+        self.point = point
+
+    def views(self, teacher, student, points=(None, None), projections=None):
+        del projections  # The regressor does what they do.
+        hint = point_output(teacher, self.point, points[0])
+        guided = point_output(student, self.point, points[1])
+        hint, guided = _same_size(hint, guided)
+        if hint.shape[-1] != guided.shape[-1]:
+            # Seeded, for the same run twice must give the same bytes.
+            start = keras.initializers.HeNormal(seed=0)
+            guided = keras.layers.Conv2D(
+                hint.shape[-1], 1, kernel_initializer=start, name="regressor"
+            )(guided)
+        return keras.Model(teacher.inputs[0], hint), keras.Model(student.inputs[0], guided)
+
+    def losses(self, labels, targets, outputs, progress):
+        del labels, progress
+        error = tf.square(tf.cast(outputs, tf.float32) - tf.cast(targets, tf.float32))
+        return {"hint": 0.5 * tf.reduce_mean(self.reduce(error, axis=[1, 2, 3]))}
+
+
+def _same_size(*maps):
+    """Both maps, the larger max-pooled to the smaller."""
+    sizes = [tuple(each.shape[1:3]) for each in maps]
+    smaller = tuple(map(min, zip(*sizes)))
+    if smaller not in sizes:
+        raise UserError(
+            f"the hint's maps have sizes {sizes[0]} in the teacher and {sizes[1]} in the student: "
+            "one must be at most as large as the other in both directions"
+        )
+    return [
+        each if size == smaller else _MaxPoolTo(smaller)(each) for each, size in zip(maps, sizes)
+    ]
+
+
+@keras.saving.register_keras_serializable(package="skt_tf")
+class _MaxPoolTo(keras.layers.Layer):
+    """Max-pools maps down to `size` (height, width)."""
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = tuple(size)
+
+    def call(self, maps):
+        return max_pool_to(maps, self.size)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self.size, input_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
+
+
+class Task:
+    """Softmax cross-entropy with the labels."""
+
+    has_logits = True
+    names = ()
+
+    def views(self, teacher, student, points=(None, None), projections=None):
+        del teacher, points, projections
+        check_logits(student, "student")
+        return None, student
+
+    def losses(self, labels, targets, outputs, progress):
+        del targets, progress
+        outputs = tf.cast(outputs, tf.float32)
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=outputs)
+        return {"cross_entropy": tf.reduce_mean(entropy)}
+
+
+class SoftTask(Task):
+    """Task plus a weight times KL(teacher ‖ student) of outputs softened by τ [KD], [FitNets].
+
+    The divergence differs from [KD]'s cross-entropy by the teacher's entropy alone, so
+    the gradients are the same, and a perfect student has loss zero.
+
+    Args:
+        temperature: τ.
+        weight: (first, last), linear over the stage; None stands for τ² [KD, section 2].
+    """
+
+    names = ("cross_entropy", "softened")
+
+    def __init__(self, temperature=3.0, weight=None):
+        self.temperature = temperature
+        self.weight = weight or (temperature**2, temperature**2)
+
+    def views(self, teacher, student, points=(None, None), projections=None):
+        del points, projections
+        classes = [network.outputs[0].shape[-1] for network in (teacher, student)]
+        if classes[0] != classes[1]:
+            raise UserError(
+                f"the teacher has {classes[0]} classes and the student {classes[1]}: softened "
+                "outputs need the same"
+            )
+        check_logits(teacher, "teacher")
+        check_logits(student, "student")
+        return teacher, student
+
+    def losses(self, labels, targets, outputs, progress):
+        first, last = self.weight
+        targets, outputs = tf.cast(targets, tf.float32), tf.cast(outputs, tf.float32)
+        soft = tf.nn.softmax(targets / self.temperature)
+        log_ratio = tf.nn.log_softmax(targets / self.temperature) - tf.nn.log_softmax(
+            outputs / self.temperature
+        )
+        divergence = tf.reduce_mean(tf.reduce_sum(soft * log_ratio, axis=1))
+        weight = first + (last - first) * progress
+        return {**super().losses(labels, None, outputs, None), "softened": weight * divergence}
+
+
+def objective(stage, *, flow_weights=None, temperature=3.0, hint_reduction="sum"):
+    """The objective that `stage` names, with the settings of a run."""
+    match stage.objective:
+        case "transfer":
+            return Transfer(stage.flows, flow_weights)
+        case "hint":
+            return Hint(hint_reduction, stage.point or RESNET.hint_point)
+        case "task":
+            return Task()
+        case "soft_task":
+            return SoftTask(temperature, stage.soft_weight)
+    raise UserError(
+        f"stage '{stage.name}' has the unknown objective '{stage.objective}': "
+        "expected transfer, hint, task or soft_task"
+    )

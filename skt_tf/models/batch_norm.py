@@ -1,0 +1,182 @@
+"""Batch normalisation that costs less: fused in training, folded in a frozen teacher.
+
+The teacher of a transfer is frozen and in inference mode, so its batch normalisation is an
+affine map of each channel, and the convolution in front of it can do that itself.
+"""
+
+import collections
+import itertools
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+
+class FusedBatchNormalization(layers.Layer):
+    """Does what `normalization`, a layer that it holds, does, with TensorFlow's fused kernel.
+
+    Args:
+        normalization: a built `keras.layers.BatchNormalization` over the last axis of maps.
+    """
+
+    def __init__(self, normalization, **kwargs):
+        # Inputs come as they are, in half precision too; the variables stay in float32.
+        super().__init__(name=f"{normalization.name}_fused", dtype="float32", autocast=False)
+        self.normalization = normalization
+        self.built = True
+
+    def call(self, inputs, training=False, mask=None):
+        layer = self.normalization
+        if not training or not layer.trainable:
+            return layer(inputs, training=False)
+        channels = inputs.shape[-1]
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            tf.convert_to_tensor(layer.gamma) if layer.scale else tf.ones([channels]),
+            tf.convert_to_tensor(layer.beta) if layer.center else tf.zeros([channels]),
+            epsilon=layer.epsilon,
+            is_training=True,
+        )
+        # The kernel's running variance is the unbiased one, Keras' is not.
+        number = tf.cast(tf.size(inputs) // channels, tf.float32)
+        variance *= (number - 1) / number
+        for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+            moving.assign(moving * layer.momentum + now * (1 - layer.momentum))
+        return outputs
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def fuse_batch_norm(model):
+    """A view of `model`, with the same layers and variables, whose training is fused.
+
+    Over several replicas the statistics of a batch are synchronised, which the kernel
+    cannot do: there, `model` itself is returned.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        return model
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+    def fused(layer):
+        fits = type(layer) is layers.BatchNormalization and layer.axis in (-1, 3)
+        fits = fits and len(layer.input.shape) == 4 and layer.dtype_policy.name != "float64"
+        # The kernel knows no renormalisation, and no smaller ε.
+        fits = fits and not getattr(layer, "renorm", False) and layer.epsilon >= 1e-5
+        return FusedBatchNormalization(layer) if fits else layer
+
+    return keras.models.clone_model(model, model.input, clone_function=fused)
+
+
+# Their results feed comparisons or come before any convolution: grey levels need more than
+# bfloat16's 8 bits, and so do logits.
+_FLOAT32 = (layers.Normalization, layers.Rescaling, layers.Dense, layers.Softmax)
+
+
+def fold_batch_norm(model, precision="float32"):
+    """A copy of `model` in inference mode with batch normalisation folded into convolutions.
+
+    Layers keep their names, and what they put out is the same to rounding. A batch
+    normalisation stays as it is where the convolution before it has an activation, or
+    others read its output too.
+
+    Args:
+        model: a functional `keras.Model`.
+        precision: `"float32"`, `"bfloat16"` or `"float16"`, what the convolutions and all
+            between them compute in; the input's standardisation and the dense layers stay
+            in float32. As `"auto"`, bfloat16 where this machine computes in it.
+
+    Returns:
+        A `keras.Model` whose variables are its own and not trainable.
+    """
+    if precision == "auto":
+        precision = "bfloat16" if has_bfloat16() else "float32"
+    # A graph of its own: layers may have been called in others too.
+    ends = model.outputs[0] if len(model.outputs) == 1 else model.outputs
+    model = keras.Model(model.inputs[0], ends, name=model.name)
+    pairs = _foldable(model)
+    normalizations = {after: before for before, after in pairs.items()}
+
+    def copy(layer):
+        # Operations such as x + 1, and functions, have no weights and follow their inputs' dtype.
+        if not isinstance(layer, layers.Layer) or isinstance(layer, layers.Lambda):
+            return layer
+        if layer.name in normalizations:
+            return layers.Identity(name=layer.name, dtype=precision)
+        config = layer.get_config()
+        if layer.name in pairs:
+            config["use_bias"] = True
+        if not isinstance(layer, (layers.InputLayer, *_FLOAT32)):
+            config["dtype"] = precision
+        return type(layer).from_config(config)
+
+    def call(layer, *arguments, **options):
+        # The options were a batch normalisation's.
+        return layer(*arguments, **({} if isinstance(layer, layers.Identity) else options))
+
+    result = keras.models.clone_model(model, clone_function=copy, call_function=call)
+    for layer in model.layers:
+        if layer.name in pairs:
+            weights = _fold(layer, model.get_layer(pairs[layer.name]))
+        elif getattr(layer, "weights", None) and layer.name not in normalizations:
+            weights = layer.get_weights()
+        else:
+            continue
+        copied = result.get_layer(layer.name)
+        copied.set_weights(weights)
+        for part in copied._flatten_layers():
+            if isinstance(part, layers.Normalization):
+                part.finalize_state()  # Its weights alone do not say what it subtracts.
+    result.trainable = False
+    return result
+
+
+def _foldable(model):
+    """{name of a convolution: name of the batch normalisation to fold into it}."""
+    readers, calls = collections.defaultdict(list), collections.Counter()
+    for node in itertools.chain(*model._nodes_by_depth.values()):
+        calls[node.operation] += 1
+        for tensor in node.input_tensors:
+            readers[id(tensor)].append(node.operation)
+    for tensor in model.outputs:
+        readers[id(tensor)].append(None)
+    return {
+        layer.name: readers[id(layer.output)][0].name
+        for layer in model.layers
+        if type(layer) is layers.Conv2D
+        and calls[layer] == 1
+        and layer.activation is keras.activations.linear
+        and layer.data_format == "channels_last"
+        and [type(reader) for reader in readers[id(layer.output)]] == [layers.BatchNormalization]
+        and calls[readers[id(layer.output)][0]] == 1
+        and readers[id(layer.output)][0].axis in (-1, 3)
+    }
+
+
+def _fold(convolution, normalization):
+    """[kernel, bias] that do both: γ (W·x + b − μ) / √(σ² + ε) + β."""
+    mean, variance = normalization.moving_mean.numpy(), normalization.moving_variance.numpy()
+    factor = 1 / np.sqrt(variance + normalization.epsilon)
+    if normalization.scale:
+        factor = factor * normalization.gamma.numpy()
+    bias = -mean if convolution.bias is None else convolution.bias.numpy() - mean
+    bias = bias * factor
+    if normalization.center:
+        bias = bias + normalization.beta.numpy()
+    return [convolution.kernel.numpy() * factor, bias]
+
+
+def has_bfloat16():
+    """Whether this machine multiplies in bfloat16: on its GPUs, or on its processor."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        return all(gpu.get("compute_capability", (0, 0)) >= (8, 0) for gpu in details)
+    try:
+        processor = pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False  # Not Linux.
+    return "avx512_bf16" in processor or "amx_bf16" in processor

@@ -1,0 +1,144 @@
+"""What a network costs: parameters, FLOPs, images a second, and the memory it needs."""
+
+import math
+import os
+import statistics
+import time
+
+import tensorflow as tf
+
+from skt_tf.utils.errors import UserError, option
+
+# Passes that are timed: at least so many, then as many as fit into these seconds, up to so many.
+_LEAST, _SECONDS, _MOST = 10, 0.3, 100
+
+
+def describe(networks, images):
+    """Size and speed of networks; their forward passes are measured in inference mode.
+
+    Args:
+        networks: {name: `keras.Model`}.
+        images: one batch, as all of them take it.
+
+    Returns:
+        {name: {"parameters": their number;
+        "flops_per_image": of convolutions and matrix products, a multiply-add being two;
+        "images_per_second": by the median of some passes}}.
+    """
+    images = tf.constant(images)
+    passes = {name: _inference(network, images) for name, network in networks.items()}
+    seconds = {name: [] for name in passes}
+    # In turns, since the machine may do other work at times, and warm up.
+    end = time.monotonic() + _SECONDS
+    for repetition in range(1 + _MOST):
+        if repetition > _LEAST and time.monotonic() > end:
+            break
+        for name, forward in passes.items():
+            began = time.monotonic()
+            forward().numpy()
+            if repetition:  # The first pass allocates.
+                seconds[name].append(time.monotonic() - began)
+    return {
+        name: {
+            "parameters": network.count_params(),
+            "flops_per_image": step_flops(passes[name].get_concrete_function().graph) / len(images),
+            "images_per_second": len(images) / statistics.median(seconds[name]),
+        }
+        for name, network in networks.items()
+    }
+
+
+def _inference(network, images):
+    return tf.function(lambda: network(images, training=False), autograph=False)
+
+
+def step_flops(graph):
+    """FLOPs of the convolutions and matrix products in `graph`; a multiply-add is two.
+
+    What else a step does (normalisation, activations, updates) is bound by memory and
+    is not counted, as is usual.
+
+    Args:
+        graph: that of a concrete `tf.function`, whose tensors have fixed shapes.
+
+    Returns:
+        An integer.
+    """
+    ends = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
+    return sum(_COUNT[op.type](op) for op in _leading_to(ends) if op.type in _COUNT)
+
+
+def _leading_to(ends):
+    """The operations that `ends` need; TensorFlow runs no others."""
+    found, waiting = set(), list(ends)
+    while waiting:
+        op = waiting.pop()
+        if op not in found:
+            found.add(op)
+            waiting += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
+    return found
+
+
+def _size(shape):
+    return math.prod(shape.as_list())
+
+
+def _forward(op):
+    height, width, channels, _ = op.inputs[1].shape.as_list()
+    return 2 * _size(op.outputs[0].shape) * height * width * channels
+
+
+def _backward_images(op):
+    # As many as forward: the gradient comes in where the result went out.
+    gradient, kernel = op.inputs[2].shape, op.inputs[1].shape.as_list()
+    return 2 * _size(gradient) * math.prod(kernel[:3])
+
+
+def _backward_kernel(op):
+    gradient, kernel = op.inputs[2].shape, op.outputs[0].shape.as_list()
+    return 2 * _size(gradient) * math.prod(kernel[:3])
+
+
+def _product(op):
+    transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
+    inner = op.inputs[0].shape[-2 if transposed else -1]
+    return 2 * _size(op.outputs[0].shape) * inner
+
+
+_COUNT = {
+    "Conv2D": _forward,
+    "Conv2DBackpropInput": _backward_images,
+    "Conv2DBackpropFilter": _backward_kernel,
+    "MatMul": _product,
+    "BatchMatMulV2": _product,
+}
+_FLOAT = 4
+
+
+def check_memory(config, image_shape):
+    """Raises a ValueError where training cannot fit into this machine's memory.
+
+    A lower bound, from the convolutions alone: gradients need their inputs and outputs, and
+    each weight has a gradient and a momentum. A GPU's memory is its own and is not looked at,
+    nor are networks that are given.
+    """
+    depths = [config.teacher_depth] * (not config.teacher)
+    depths += [config.student_depth] * (not config.student)
+    if tf.config.list_physical_devices("GPU") or not depths:
+        return
+    height, width, _ = image_shape
+    blocks = (max(depths) - 2) // 6
+    pixels, weights = height * width * config.width, 0
+    for section in range(3):
+        channels = config.width * 2**section
+        maps = math.ceil(height / 2**section) * math.ceil(width / 2**section) * channels
+        pixels += 2 * blocks * maps
+        weights += 2 * blocks * 9 * channels**2
+    needed = _FLOAT * (2 * config.batch_size * pixels + 3 * weights)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UserError(
+            f"{option('batch_size')}={config.batch_size} and {option('width')}={config.width} need "
+            f"{needed / 1e9:,.0f} GB of memory or more, and this machine has "
+            f"{there / 1e9:,.0f}: give less"
+        )

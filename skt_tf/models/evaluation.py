@@ -1,0 +1,62 @@
+"""Softmax outputs and accuracies of networks, and of several together."""
+
+import numpy as np
+import tensorflow as tf
+
+from skt_tf.data.batches import EVALUATION_BATCH
+
+
+def probabilities(network, images):
+    """Softmax outputs of `network` for images: [number, classes], float32, NumPy."""
+
+    outputs = _softmax(network)
+    batches = np.split(images, range(EVALUATION_BATCH, len(images), EVALUATION_BATCH))
+    return np.concatenate([outputs(batch) for batch in batches])
+
+
+def _softmax(network):
+    # A graph, since outside of one Keras holds the maps of all layers until the last is done.
+    # And not that of `predict`, whose copies of the images would take as much again.
+    @tf.function(autograph=False, reduce_retracing=True)
+    def outputs(batch):
+        return tf.nn.softmax(tf.cast(network(batch, training=False), tf.float32))
+
+    return outputs
+
+
+def accuracy_over(network, batches):
+    """The share of images whose most probable class is their label.
+
+    Args:
+        network: a `keras.Model`.
+        batches: an iterable of (images, labels).
+    """
+    outputs, hits, number = _softmax(network), 0, 0
+    for images, labels in batches:
+        hits += int(np.sum(np.argmax(outputs(images), axis=1) == np.ravel(labels)))
+        number += len(images)
+    return hits / number
+
+
+def accuracy(network, images, labels):
+    """The share of images whose most probable class is their label."""
+    return ensemble_accuracy([probabilities(network, images)], labels)
+
+
+def ensemble_accuracy(outputs, labels):
+    """The share of images whose most probable class is their label, by several nets together.
+
+    Args:
+        outputs: softmax outputs of each net, [number, classes] each; their mean decides.
+        labels: integers [number].
+    """
+    return float(np.mean(np.mean(outputs, axis=0).argmax(1) == labels))
+
+
+def accuracies(network, dataset):
+    """Shares of images that are classified rightly, those of the test set read only here."""
+    found = {"accuracy": accuracy(network, dataset.test_images, dataset.test_labels)}
+    if dataset.validation_images is not None:
+        images, labels = dataset.validation_images, dataset.validation_labels
+        found["validation_accuracy"] = accuracy(network, images, labels)
+    return found

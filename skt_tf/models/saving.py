@@ -1,0 +1,136 @@
+"""Networks to and from .keras files."""
+
+import io
+import json
+import pathlib
+import tempfile
+import zipfile
+import zlib
+
+import h5py
+import keras
+import numpy as np
+
+from skt_tf.models.checks import check_network
+from skt_tf.utils.errors import UserError, one_line
+from skt_tf.utils.files import whole
+
+
+def load_network(path):
+    """Loads a saved Keras model, running no code of the file's.
+
+    Keras' safe mode keeps it from unpacking functions; a model that holds one is refused.
+
+    Raises:
+        ValueError: what is no such file, is damaged, or holds code, in one sentence.
+    """
+    if not pathlib.Path(path).is_file():
+        what = "is a folder" if pathlib.Path(path).is_dir() else "does not exist"
+        raise UserError(f"{path} {what}: expected a network saved by Keras (.keras)")
+    # Keras would say of such a file that it is not found, and would read old HDF5 files.
+    if not zipfile.is_zipfile(path):
+        raise UserError(
+            f"{path} is cut short, or another kind of file: expected a network saved by Keras "
+            "(.keras)"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+            if isinstance(config, dict):
+                config.pop("compile_config", None)  # How it was trained; nothing of it is loaded.
+            _refuse_code(config, path)
+        network = keras.models.load_model(path, compile=False, safe_mode=True)
+    except UserError:
+        raise
+    # Keras passes on what zipfile, h5py, json and its own deserialisers raise.
+    except Exception as error:
+        raise UserError(
+            f"{path} cannot be loaded as a Keras model ({one_line(error)}): expected a network "
+            "of Keras' own layers, saved by Keras (.keras)"
+        ) from error
+    try:
+        check_network(network)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    if not all(np.isfinite(variable.numpy()).all() for variable in network.variables):
+        raise UserError(
+            f"{path} holds weights that are NaN or infinite: expected a trained network"
+        )
+    return network
+
+
+def weights_digest(path):
+    """A number that a saved network (.keras) with other weights would hardly have.
+
+    It depends on the weights alone: not on dates, and not on how the file is packed.
+
+    Raises:
+        ValueError: what is no such file, or is damaged.
+    """
+    total, weights = 0, {}
+
+    def note(name, part):
+        if isinstance(part, h5py.Dataset):
+            weights[name] = part[()]
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            stored = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(stored, "r") as file:
+            file.visititems(note)
+    # zipfile and h5py raise one or another kind, by what was cut or changed.
+    except Exception as error:
+        raise UserError(
+            f"{path} cannot be read as a saved network ({one_line(error)}): expected a .keras file "
+            "that is whole"
+        ) from error
+    for name in sorted(weights):
+        total = zlib.crc32(f"{name} {weights[name].shape}".encode(), total)
+        total = zlib.crc32(np.ascontiguousarray(weights[name]), total)
+    return f"{total:08x}"
+
+
+def _refuse_code(config, path):
+    """Looks for what Keras saves as Python's bytecode, at any depth of a model's config."""
+    if isinstance(config, dict):
+        # Functions as arguments of a layer are saved as `__lambda__`.
+        if config.get("class_name") in ("Lambda", "__lambda__"):
+            raise UserError(
+                f"{path} carries a Lambda layer, whose Python code could do anything when it is "
+                "loaded: expected a network of Keras' own layers"
+            )
+        config = config.values()
+    if not isinstance(config, str | int | float | None):
+        for part in config:
+            _refuse_code(part, path)
+
+
+def save_network(network, path):
+    """Writes `network` to `path`, whole or not at all; equal networks give equal bytes."""
+    with tempfile.TemporaryDirectory() as folder, whole(path) as draft:
+        network.save(f"{folder}/model.keras")
+        # Again, without what differs each time: dates, and objects numbered by their addresses.
+        with (
+            zipfile.ZipFile(f"{folder}/model.keras") as saved,
+            zipfile.ZipFile(draft, "w") as archive,
+        ):
+            for name in saved.namelist():
+                content = saved.read(name)
+                if name.endswith(".json"):
+                    content = json.dumps(_lasting(json.loads(content), {}))
+                archive.writestr(zipfile.ZipInfo(name), content)
+
+
+def _lasting(config, numbers):
+    """`config` with a fixed date, and its shared objects numbered in the order they come in."""
+    if isinstance(config, list):
+        return [_lasting(part, numbers) for part in config]
+    if not isinstance(config, dict):
+        return config
+    config = {name: _lasting(part, numbers) for name, part in config.items()}
+    if "date_saved" in config:
+        config["date_saved"] = "1980-01-01@00:00:00"
+    if "shared_object_id" in config:
+        number = config["shared_object_id"]
+        config["shared_object_id"] = numbers.setdefault(number, len(numbers) + 1)
+    return config

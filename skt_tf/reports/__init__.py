@@ -1,0 +1,1 @@
+"""results.json and all that is made of a finished run; trains nothing."""

@@ -1,0 +1,217 @@
+"""results.json: how it begins, what it says of each network, and who may go on with it."""
+
+import statistics
+
+from skt_tf.methods.catalogue import TEACHERS, stage_steps
+from skt_tf.models.points import flow_name, layout
+from skt_tf.utils.errors import UserError
+from skt_tf.utils.files import read_json
+from skt_tf.utils.records import unpack
+
+RESULTS = "results.json"
+SHARED = "shared"
+
+
+def check_data(results, dataset):
+    """Raises a ValueError where a run was begun with other images or labels than `dataset` has."""
+    if results.get("data") not in (None, dataset.digest):
+        raise UserError(
+            f"the images or labels of '{dataset.name}' are others than this run was begun with: "
+            "give those, or start over with --fresh"
+        )
+
+
+def finished(folder):
+    """The results of a run in which every net is trained, or has failed.
+
+    Raises:
+        ValueError: `folder` holds none.
+    """
+    path = folder / RESULTS
+    if not path.exists():
+        raise UserError(f"{path} does not exist: expected the folder of a finished run")
+    results = read_results(path)
+    methods = results["config"].get("methods", ())
+    missing = [
+        method
+        for method in methods
+        if not has_failed(results, method) and not _is_whole(results["methods"].get(method))
+    ]
+    if results["teacher"] is None:
+        missing = methods
+    if missing:
+        raise UserError(
+            f"{path} is that of an unfinished run, without all nets of {', '.join(missing)}: "
+            "expected a finished one"
+        )
+    return results
+
+
+def read_results(path):
+    """The results in a file; a ValueError if a part of them is missing or of another kind."""
+    try:
+        results = read_json(path)
+        teachers = [results["teacher"]] if results["teacher"] is not None else []
+        weights = results["flow_weights"]
+        flows = {flow_name(flow) for flow in _flows(results["config"])}
+        sound = (
+            isinstance(results["dataset"], str)
+            and isinstance(results["config"], dict)
+            and isinstance(results["environment"], dict)
+            and all(_is_like(entry, teacher_entry(0, None)) for entry in teachers)
+            and all(
+                _is_like(entry, method_entry((), {}, 0)) for entry in results["methods"].values()
+            )
+            and (weights is None or weights.keys() == flows)
+            and all(isinstance(weight, float) for weight in (weights or {}).values())
+            and _can_be_shown(results)
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        sound = False
+    if not sound:
+        raise UserError(
+            f"{path} is not a results file of this project, or is damaged: give another "
+            "--output_dir"
+        )
+    return results
+
+
+def _flows(config):
+    """All flows of a run, from its configuration as results.json has it."""
+    points = config.get("teacher_points"), config.get("student_points")
+    return layout(*points, sections=config.get("sections")).flows(
+        config["dense_flows"], config.get("section_flows", "ends")
+    )
+
+
+def _is_whole(entry):
+    """Whether all nets of a method are there; their ensemble comes last."""
+    return bool(
+        entry
+        and entry["ensemble"] is not None
+        and len(entry["accuracies"]) == len(entry.get("weights", entry["accuracies"]))
+    )
+
+
+def network_path(folder, method, net):
+    """Where the network `net` of `method` lies; "teacher" is a method of one net.
+
+    As net `SHARED`, the one whose stages all nets of a method share lies there after them.
+    """
+    if method == "teacher" or (method == TEACHERS and net == 0):
+        return folder / "teacher" / "model.keras"  # The teacher is the first of the teachers.
+    return folder / method / (net if net == SHARED else f"net{net}") / "student.keras"
+
+
+def _can_be_shown(results):
+    """Whether the parts that only a report reads are whole; raises an error if they are not."""
+    for network in (results.get("networks") or {}).values():
+        for name in ("parameters", "flops_per_image", "images_per_second"):
+            if not isinstance(network[name], int | float):
+                return False
+    shown = results.get("shown")
+    pictures = [entry["matrices"] for entry in results["methods"].values() if "matrices" in entry]
+    if shown:
+        pictures += [shown["teacher"], shown["before"], {"image": shown["image"]}]
+    for packed in (packed for arrays in pictures for packed in arrays.values()):
+        unpack(packed)
+    return True
+
+
+def nets_done(results, method):
+    """How many nets of `method` are trained."""
+    return len(results["methods"].get(method, {}).get("accuracies", ()))
+
+
+def has_failed(results, method):
+    """Whether a net of `method` could not be trained."""
+    return bool(results["methods"].get(method, {}).get("failed"))
+
+
+def failures(results):
+    """{name: sentence} of the teacher and the methods whose training was stopped."""
+    entries = {"teacher": results["teacher"], **results["methods"]}
+    return {
+        name: entry["failed"]["message"] for name, entry in entries.items() if entry.get("failed")
+    }
+
+
+def teacher_entry(depth, source):
+    """What is said of a teacher before it is trained; `source` is its path if it was given."""
+    return {
+        "depth": depth,
+        "accuracy": None,
+        "iterations": 0,
+        "seconds": 0.0,
+        "parameters": 0,
+        "source": source,
+        "failed": None,
+    }
+
+
+def method_entry(plan, iterations, parameters):
+    """What is said of a method before its first net is trained."""
+    return {
+        "accuracies": [],
+        "mean": None,
+        "ensemble": None,
+        "iterations": 0,
+        "seconds": 0.0,
+        "parameters": parameters,
+        "stages": [
+            {"name": stage.name, "steps": steps, "final_loss": None}
+            for stage, steps in zip(plan, stage_steps(plan, iterations))
+        ],
+        "failed": None,
+    }
+
+
+def _is_like(entry, model):
+    """Whether an entry has what `model` has; a number may be missing, and a failure."""
+    for name in model.keys() - {"failed"}:
+        value, kind = entry[name], type(model[name])
+        if kind is list and not isinstance(value, list):
+            return False
+        if kind in (int, float) and not isinstance(value, int | float):
+            return False
+    shares = [entry.get("accuracy"), entry.get("mean"), entry.get("ensemble")]
+    shares += entry.get("accuracies", [])
+    return all(share is None or (isinstance(share, float) and 0 <= share <= 1) for share in shares)
+
+
+def add_net(entry, accuracies, records, weights, shared=0):
+    """Adds a net to the entry of its method.
+
+    Args:
+        entry: of the method.
+        accuracies: by name.
+        records: its `StageRecord`s.
+        weights: the digest of its weights.
+        shared: how many of the records are of stages that were counted before.
+    """
+    done = len(entry["accuracies"])
+    entry["ensemble"] = None  # Of all nets together, once they are there.
+    entry["weights"] = [*entry.get("weights", ()), weights]
+    for name, value in accuracies.items():
+        entry.setdefault(name.replace("accuracy", "accuracies"), []).append(value)
+    entry["mean"] = statistics.fmean(entry["accuracies"])
+    add_work(entry, records[shared:])
+    transfers = [record for record in records if record.matrices]
+    if transfers:
+        entry["matrices"] = transfers[-1].matrices
+    for stage, record in zip(entry["stages"], records):
+        earlier = (stage["final_loss"] or 0.0) * done
+        stage["final_loss"] = (earlier + record.final_loss) / (done + 1)
+
+
+def add_failure(entry, diverged, net=0):
+    """Notes that the training of a network was stopped by `diverged`, a `Diverged`."""
+    entry["failed"] = {"net": net, **diverged.facts}
+    entry["mean"] = None
+    add_work(entry, diverged.records)
+
+
+def add_work(entry, records):
+    """Adds the iterations and seconds of `StageRecord`s."""
+    entry["iterations"] += sum(record.steps for record in records)
+    entry["seconds"] = round(entry["seconds"] + sum(record.seconds for record in records), 1)

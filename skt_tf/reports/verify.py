@@ -1,0 +1,84 @@
+"""`--job=verify`: is what results.json says true of the networks beside it?"""
+
+import pathlib
+import statistics
+
+from skt_tf.data.datasets import load_dataset
+from skt_tf.data.images import image_size
+from skt_tf.models.evaluation import ensemble_accuracy, probabilities
+from skt_tf.models.saving import load_network
+from skt_tf.reports.results import RESULTS, check_data, finished, network_path
+from skt_tf.utils.environment import environment
+from skt_tf.utils.errors import UserError
+
+# On another machine, or with other versions, sums round otherwise, and an image on the border
+# between two classes may fall on the other side.
+_TOLERANCE = 0.001
+
+
+def run(config):
+    """Evaluates every network of the run in `config.output_dir` on the test images once more.
+
+    Returns:
+        Whether all accuracies are those of results.json: exactly so on the machine and
+        with the versions of the run, else to one image in a thousand.
+
+    Raises:
+        ValueError: a folder that holds no finished run, or a network that cannot be read.
+    """
+    folder = pathlib.Path(config.output_dir)
+    results = finished(folder)
+    dataset = load_dataset(
+        results["dataset"], config.data_dir, image_size(results["config"].get("image_size"))
+    )
+    check_data(results, dataset)
+    now = environment()
+    # On how many devices it was trained, a network does not show.
+    same = all(now.get(k) == v for k, v in results["environment"].items() if k != "replicas")
+    same = same and results["config"].get("deterministic", True)
+    allowed = 0.0 if same else _TOLERANCE
+
+    def measure(path):
+        network = load_network(path)
+        if network.input_shape[1:] != dataset.image_shape:
+            raise UserError(
+                f"{path} takes images of shape {network.input_shape[1:]}, but those of "
+                f"{dataset.name} have {dataset.image_shape}"
+            )
+        return probabilities(network, dataset.test_images)
+
+    def hits(outputs):
+        return ensemble_accuracy(outputs, dataset.test_labels)
+
+    refuted = 0
+    for name, said, found in _pairs(folder, results, measure, hits):
+        confirmed = abs(said - found) <= allowed
+        refuted += not confirmed
+        print(
+            f"{'confirmed' if confirmed else 'REFUTED':9}  {name}: {said:.2%} in results.json, "
+            f"{found:.2%} measured"
+        )
+    if not same:
+        print(
+            f"another machine or other versions, or --nodeterministic: {_TOLERANCE:.1%} is allowed"
+        )
+    print(f"{folder / RESULTS}: {f'{refuted} REFUTED' if refuted else 'all confirmed'}")
+    return not refuted
+
+
+def _pairs(folder, results, measure, hits):
+    """(name, accuracy in results.json, measured accuracy) of everything that has one."""
+    # A teacher of other classes has none.
+    if results["teacher"]["accuracy"] is not None:
+        found = hits([measure(network_path(folder, "teacher", 0))])
+        yield "teacher", results["teacher"]["accuracy"], found
+    for method, entry in results["methods"].items():
+        outputs, accuracies = [], []
+        for net, said in enumerate(entry["accuracies"]):
+            outputs.append(measure(network_path(folder, method, net)))
+            accuracies.append(hits(outputs[-1:]))
+            yield f"{method}, net {net + 1}", said, accuracies[-1]
+        if entry["mean"] is not None:
+            yield f"{method}, mean", entry["mean"], statistics.fmean(accuracies)
+        if entry["ensemble"] is not None:
+            yield f"{method}, ensemble", entry["ensemble"], hits(outputs)

@@ -1,0 +1,1 @@
+"""One net trained through its stages, resumable; knows no experiment and no flag."""

@@ -1,0 +1,144 @@
+"""Watches a stage while it is trained."""
+
+import time
+
+import keras
+import numpy as np
+
+from skt_tf.models.points import flow_name
+from skt_tf.training.checkpoints import stage_variables, student_variables
+from skt_tf.training.history import StageRecord
+from skt_tf.utils.distribution import total_over_workers
+from skt_tf.utils.errors import Diverged, option
+from skt_tf.utils.signals import asked_to_stop, stop
+
+# More than there are workers.
+_STOP = 2**20
+
+
+class Guard(keras.callbacks.Callback):
+    """Logs a stage's intervals, saves its state, and stops it at a bad loss or a signal.
+
+    Args:
+        progress: the net's `Progress`, which is brought up to date.
+        steps: iterations of the stage.
+        interval: iterations between two rows of the log.
+        rate: the stage's learning-rate schedule.
+        rate_name: name of the setting of the first or highest rate.
+        accuracy: what the log calls the accuracy that Keras measures after each interval.
+        checkpoints: the net's `Checkpoints`, or None.
+        title: what errors call the net.
+
+    Attributes:
+        matrices: what the stage's record says of the student's FSP matrices.
+    """
+
+    def __init__(
+        self, progress, steps, interval, rate, rate_name, accuracy, checkpoints=None, title=""
+    ):
+        super().__init__()
+        self.progress, self.steps, self.interval = progress, steps, interval
+        self.rate, self.rate_name, self.accuracy = rate, rate_name, accuracy
+        self.checkpoints, self.title, self.matrices = checkpoints, title, None
+        self._resumes = progress.step > 0
+        self._began = time.monotonic() - progress.seconds
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._resumes:
+            self._resumes = False
+            # Only here, since Keras has just reset the means of an interval that goes on.
+            self.checkpoints.restore(stage_variables(self.model))
+            if self.progress.step % self.interval == 0:
+                self.model.reset_metrics()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.progress.step += 1
+        if not np.isfinite(logs["loss"]).all():
+            self._diverge({name: float(np.mean(value)) for name, value in logs.items()})
+        # At the end of an interval its row belongs to what is saved.
+        if self.progress.step % self.interval and self.progress.step < self.steps:
+            self._save_or_stop()
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = self.progress.step
+        row = {"stage": self.model.stage.name, "step": step, "learning_rate": self._rate()}
+        values = {name: float(value) for name, value in logs.items() if name != "val_loss"}
+        if "val_accuracy" in values:
+            values[self.accuracy] = values.pop("val_accuracy")
+        self.progress.rows.append({**row, **values})
+        if step < self.steps:
+            self._save_or_stop()
+
+    def finish(self):
+        """Closes the stage: its record is added to the progress and saved with the student."""
+        if not self._is_finite():
+            self._diverge({"loss": float("nan")})
+        self.progress.records.append(self._record())
+        self.progress.step, self.progress.seconds, self.progress.rows = 0, 0.0, []
+        if self.checkpoints:
+            variables = student_variables(self.model.student, self.model.projections)
+            self.checkpoints.save(self.progress, variables)
+
+    def _save_or_stop(self):
+        # Asked once: a signal that comes later is answered after the next iteration, and saved.
+        asked = asked_to_stop()
+        due = asked or bool(self.checkpoints and self.checkpoints.due(self.progress))
+        # Workers save and stop together: each has a part of the metrics' values, and those that
+        # went on would wait for one that is gone. One signal outweighs all that are merely due.
+        votes = total_over_workers(self.model.distribute_strategy, due + _STOP * asked)
+        # After the update of a bad step nothing is worth saving: the next loss will tell.
+        if votes and self.checkpoints and self._is_finite():
+            self.progress.seconds = time.monotonic() - self._began
+            self.checkpoints.save(self.progress, stage_variables(self.model))
+        if votes >= _STOP:
+            stop()
+
+    def _is_finite(self):
+        return all(np.isfinite(v.numpy()).all() for v in self.model.student.variables)
+
+    def _rate(self):
+        return float(self.rate(self.progress.step - 1))
+
+    def _record(self):
+        name, seconds = self.model.stage.name, time.monotonic() - self._began
+        rows = tuple(self.progress.rows)
+        return StageRecord(name, self.progress.step, seconds, rows, self.matrices)
+
+    def _diverge(self, losses):
+        stage, step, rate = self.model.stage, self.progress.step, self._rate()
+        bad = [flow_name(f) for f in stage.flows if not np.isfinite(losses.get(flow_name(f), 0.0))]
+        flow = bad[0] if bad else None
+        raise Diverged(
+            f"{self.title or self.model.name}: {f'flow {flow}' if flow else 'the loss'} is "
+            f"{losses[flow or 'loss']} at iteration {step} of stage {stage.name}, learning rate "
+            f"{rate:g}: give a smaller {option(self.rate_name)}, or a {option('precision')} of "
+            "more digits",
+            stage.name,
+            step,
+            flow,
+            rate,
+            [*self.progress.records, self._record()],
+        )
+
+
+class OneTraining(keras.callbacks.CallbackList):
+    """Callbacks that see the several fits of a stage as one training; `finish` ends it."""
+
+    _began = False
+
+    def on_train_begin(self, logs=None):
+        if not self._began:
+            self._began = True
+            for callback in self.callbacks:
+                # Keras could not tell: it looks at the metrics of `compile` alone.
+                if getattr(callback, "mode", "") == "auto" and hasattr(callback, "monitor"):
+                    more = callback.monitor.removeprefix("val_") == "accuracy"
+                    callback.mode = "max" if more else "min"
+            super().on_train_begin(logs)
+
+    def on_train_end(self, logs=None):
+        self._last_logs = logs
+
+    def finish(self):
+        """The training is over, for all callbacks."""
+        super().on_train_end(self._last_logs)

@@ -1,0 +1,212 @@
+"""`skt_tf.distill`: a method with networks and images of your own, in one call."""
+
+import contextlib
+import dataclasses
+import difflib
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from skt_tf.data.datasets import Dataset
+from skt_tf.data.user_data import Stream
+from skt_tf.methods.catalogue import ONE_START, needs_teacher, stages
+from skt_tf.models.checks import check_network
+from skt_tf.training.distillation import Distillation
+from skt_tf.training.sequential_distiller import check_pair
+from skt_tf.training.settings import Settings
+from skt_tf.utils.errors import UserError, one_line
+from skt_tf.utils.locks import FolderLock
+
+# What else `distill` takes: the further fields of `Settings`.
+_NAMED = (
+    "methods", "transfer_steps", "task_steps", "teacher_points", "student_points", "project",
+    "batch_size", "seed",
+)  # fmt: skip
+SETTINGS = tuple(f.name for f in dataclasses.fields(Settings) if f.name not in _NAMED)
+
+
+def distill(
+    teacher,
+    student,
+    train_data,
+    validation_data=None,
+    method="skt",
+    transfer_steps=21_000,
+    task_steps=64_000,
+    teacher_points=None,
+    student_points=None,
+    project=False,
+    batch_size=128,
+    seed=0,
+    output_dir=None,
+    *,
+    callbacks=(),
+    verbose="auto",
+    **settings,
+):
+    """Trains `student` by a method with the help of `teacher`, stage by stage.
+
+    Args:
+        teacher: a functional or Sequential `keras.Model` from images to logits, already
+            trained; it is left as it is. Its classes, its maps' sizes and what it does to the
+            images first may differ from the student's: classes count where outputs are
+            softened (`kd`, `hint`, `skt_kd`) alone. None for `baseline`.
+        student: likewise; it is trained in place, from the weights that it has.
+        train_data: (images, labels), arrays of [number, height, width, channels] and integers
+            [number], which are shuffled; or a `tf.data.Dataset` of (image, label) or of batches
+            of them, repeated in its own order. Images are taken as they are: augment in the
+            `tf.data.Dataset`, or with layers of the student. Or a `skt_tf.Dataset`, whose images
+            are cropped and mirrored as in the papers.
+        validation_data: as `train_data`; watched and never trained on. Where `train_data` is a
+            `skt_tf.Dataset`, its own held-out or test images if not given.
+        method: a name of `skt_tf.methods.catalogue.METHOD_NAMES`.
+        transfer_steps: iterations of transfer, shared among the method's transfer stages.
+        task_steps: iterations of the task.
+        teacher_points: names of the teacher's layers in order of depth, 2n+1 for the ends and
+            middles of n sections (stem, middle of section 1, its end, …), or n+1 for the ends
+            alone, which `fsp` can do with. None: the seven names of `skt_tf.resnet`.
+        student_points: likewise of the student, as many.
+        project: whether a trained 1×1 convolution on the student's side bridges channels that
+            differ at a point; it is thrown away at the end.
+        batch_size: images an iteration.
+        seed: integer that fixes the order of images from arrays.
+        output_dir: a folder for `student.keras`, `metrics.csv`, and checkpoints. The same call
+            goes on from the last one, and a finished one is not run again. None: nothing is
+            written.
+        callbacks: Keras callbacks; each sees every stage as one training, and one that stops
+            training ends the stage.
+        verbose: as in `fit`: 0 prints nothing, 1 a progress bar, 2 a line an interval.
+        **settings: further fields of `skt_tf.training.settings.Settings`, which say what they
+            mean; the command line has flags of the same names.
+
+    Returns:
+        A `Distilled`.
+
+    Raises:
+        ValueError: what cannot be done with these networks and images, in one sentence.
+        Diverged: the loss of a stage is no longer a finite number; also a ValueError.
+
+    Example:
+        >>> result = skt_tf.distill(
+        ...     teacher, student, (images, labels), (test_images, test_labels),
+        ...     teacher_points=["stem", "block1a", "block1", "block2a", "block2"],
+        ...     student_points=["conv1", "conv2", "conv3", "conv4", "conv5"],
+        ...     transfer_steps=1000, task_steps=3000, project=True,
+        ... )
+        >>> result.accuracy, result.history["task"]["loss"]
+    """
+    options = {
+        "transfer_steps": transfer_steps,
+        "task_steps": task_steps,
+        "teacher_points": teacher_points,
+        "student_points": student_points,
+        "project": bool(project),
+        "batch_size": batch_size,
+        "seed": seed,
+    }
+    if output_dir is not None:
+        output_dir = pathlib.Path(output_dir).expanduser()
+    try:
+        config = _config(method, teacher, options, settings)
+        for network in (teacher, student):
+            if network is not None:
+                check_network(network)
+        data = _data(train_data, validation_data, student, batch_size)
+        check_pair(teacher, student, config)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_traced_without_notes())
+            if output_dir is not None:
+                stack.enter_context(FolderLock(output_dir))
+            return Distillation(config, teacher, student, data, output_dir).run(callbacks, verbose)
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"training stopped at what train_data or validation_data holds, or a network does with "
+            f"it: {one_line(error)}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _traced_without_notes():
+    """Every stage is a graph of its own: traced once, and meant to be."""
+    logger = tf.get_logger()
+
+    def keep(record):
+        return "retracing" not in record.getMessage()
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
+def _config(method, teacher, options, settings):
+    for name in settings:
+        if name not in SETTINGS:
+            close = difflib.get_close_matches(name, [*SETTINGS, *options], n=1)
+            hint = f"did you mean {close[0]}?" if close else f"expected {', '.join(SETTINGS)}"
+            raise UserError(f"distill has no setting '{name}': {hint}")
+    if teacher is None and needs_teacher(stages(method)):
+        raise UserError(f"the method '{method}' needs a teacher and none was given")
+    for name in ("teacher_points", "student_points"):
+        options[name] = _names(name, options[name])
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    # NumPy's numbers cannot be written into JSON.
+    options, settings = (
+        {k: v.item() if isinstance(v, np.generic) else v for k, v in given.items()}
+        for given in (options, settings)
+    )
+    for name in ("transfer_steps", "task_steps", "batch_size", "seed"):
+        if not isinstance(options[name], int):
+            raise UserError(f"{name}={options[name]} is no integer: expected one")
+    if method in ONE_START:
+        raise UserError(
+            f"the method '{method}' is a control of several nets that begin with the same weights: "
+            "distill trains one net, so give another method"
+        )
+    try:
+        return Settings(methods=(method,), **options, **settings)
+    except TypeError as error:
+        raise UserError(f"a setting is of another type than expected: {error}") from None
+
+
+def _names(option, given):
+    """A tuple of names of layers, or None."""
+    if given is None:
+        return None
+    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
+        raise UserError(f"{option}={given!r}: expected a list of names of layers")
+    return tuple(given)
+
+
+def _data(train_data, validation_data, student, batch_size):
+    classes = student.output_shape[-1]
+    if len(student.output_shape) != 2 or classes is None:
+        raise UserError(
+            f"the student has outputs of shape {student.output_shape[1:]}: expected logits, one "
+            "number for each class"
+        )
+    shape = student.input_shape[1:]
+    if len(shape) != 3:
+        raise UserError(
+            f"the student takes inputs of shape {shape}: expected images, (height, width, channels)"
+        )
+    if not isinstance(train_data, Dataset):
+        return Stream(train_data, validation_data, batch_size, shape, classes)
+    if validation_data is not None:
+        raise UserError(
+            "validation_data is given beside a skt_tf.Dataset, which has images to watch of its "
+            "own: leave it out, or give arrays as train_data"
+        )
+    if train_data.image_shape != shape and None not in shape:
+        raise UserError(
+            f"train_data has images of shape {train_data.image_shape}: expected those that the "
+            f"student takes, {shape}"
+        )
+    if train_data.num_classes > classes:
+        raise UserError(
+            f"train_data has {train_data.num_classes} classes and the student {classes}: expected "
+            "as many"
+        )
+    return train_data

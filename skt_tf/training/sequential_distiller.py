@@ -1,0 +1,292 @@
+"""The model that is trained: a frozen teacher, a student, and one stage's comparison."""
+
+import keras
+import tensorflow as tf
+
+from skt_tf.methods.catalogue import Stage
+from skt_tf.methods.losses import objective
+from skt_tf.methods.projections import bridge
+from skt_tf.models.batch_norm import fuse_batch_norm
+from skt_tf.models.checks import check_network
+from skt_tf.models.maps import check_order
+from skt_tf.utils.distribution import several_workers
+from skt_tf.utils.errors import UserError
+
+
+@keras.saving.register_keras_serializable(package="skt_tf")
+class SequentialDistiller(keras.Model):
+    """Runs one stage of a method: compile it, then `fit` it to (images, labels).
+
+    Each step is one forward pass of each network, as far as the stage looks: a
+    transfer stage ends at the deepest active flow and computes neither head nor
+    masked flows; a task stage does not run the teacher. Only the student's weights
+    (and the regressor of a hint) move. The teacher runs in inference mode and
+    nothing of it changes, batch-normalisation statistics included.
+
+    Args:
+        teacher: a functional `keras.Model` with the points of `stage` as layers, from
+            images to logits; None where the stage needs none.
+        student: likewise; it is trained in place.
+        stage: a `skt_tf.Stage`, such as `skt_tf.stages("skt")[0]`.
+        flow_weights: {flow: λ} of the transfer loss, as from
+            `normalized_flow_weights`; None stands for λ = 1, as the papers write it.
+        temperature: τ of softened outputs.
+        hint_reduction: `"sum"` or `"mean"` over the entries of the hinted map.
+        weight_decay: factor of ½‖W‖² of the trained kernels, added to the loss (so
+            it enters the momentum, as in the papers; Keras' own optimizers decay the
+            weights apart from it).
+        transfer_batch_norm: `"batch"` or `"inference"`: what the student's batch
+            normalisation uses in transfer and hint stages.
+        steps: iterations of the stage; only a fading weight needs it.
+        teacher_points: {point: layer name} of the teacher, as `skt_tf.layout(names).named(names)`
+            makes it; None where its layers have the points' names.
+        student_points: likewise of the student.
+        project: whether a trained 1×1 convolution on the student's side bridges channels that
+            differ at a point; or {point: layer}, the `projections` of an earlier stage, to go
+            on training these.
+
+    Attributes:
+        projections: {point: layer} of these convolutions, which are no part of the student.
+
+    Raises:
+        ValueError: networks that the stage cannot compare, with what differs.
+
+    Example:
+        >>> teacher, student = skt_tf.resnet(26, 10), skt_tf.resnet(8, 10)
+        >>> for stage in skt_tf.stages("skt"):
+        ...     distiller = skt_tf.SequentialDistiller(teacher, student, stage)
+        ...     distiller.compile(optimizer=keras.optimizers.SGD(0.001, momentum=0.9))
+        ...     distiller.fit(images_and_labels, epochs=10)
+    """
+
+    def __init__(
+        self,
+        teacher,
+        student,
+        stage,
+        *,
+        flow_weights=None,
+        temperature=3.0,
+        hint_reduction="sum",
+        weight_decay=0.0,
+        transfer_batch_norm="batch",
+        steps=None,
+        teacher_points=None,
+        student_points=None,
+        project=False,
+    ):
+        for network in (teacher, student):
+            if network is not None:
+                check_network(network)
+        if teacher is student:
+            raise UserError("the teacher and the student are the same model: expected two")
+        # The student's policy decides whether the loss is scaled.
+        super().__init__(name=f"{student.name}_{stage.name}", dtype=student.dtype_policy)
+        if keras.backend.backend() != "tensorflow":
+            raise UserError(
+                f"Keras runs on {keras.backend.backend()}: set KERAS_BACKEND=tensorflow"
+            )
+        if transfer_batch_norm not in ("batch", "inference"):
+            raise UserError(
+                f"transfer_batch_norm '{transfer_batch_norm}' is unknown: expected batch or "
+                "inference"
+            )
+        self.objective = objective(
+            stage,
+            flow_weights=flow_weights,
+            temperature=temperature,
+            hint_reduction=hint_reduction,
+        )
+        if teacher is None and stage.objective != "task":
+            raise UserError(f"stage '{stage.name}' needs a teacher and none was given")
+        weight = getattr(self.objective, "weight", (0, 0))
+        if weight[0] != weight[1] and not steps:
+            raise UserError(f"the weight of stage '{stage.name}' fades: give steps=…, its length")
+        self.teacher, self.student, self.stage, self.steps = teacher, student, stage, steps
+        points = teacher_points, student_points
+        self.projections = dict(project) if isinstance(project, dict) else {}
+        if project is True:
+            self.projections = bridge(teacher, student, stage.flows, points)
+        self.teacher_view, student_view = self.objective.views(
+            teacher, student, points, self.projections
+        )
+        self._settings = {
+            "temperature": temperature,
+            "hint_reduction": hint_reduction,
+            "weight_decay": weight_decay,
+            "transfer_batch_norm": transfer_batch_norm,
+            "steps": steps,
+            "teacher_points": teacher_points,
+            "student_points": student_points,
+            "project": bool(project),
+        }
+        self._flow_weights = flow_weights
+        self.student_view = fuse_batch_norm(student_view)
+        if not self.trainable_variables:
+            raise UserError(
+                f"no variable of the student '{student.name}' is trainable in stage "
+                f"'{stage.name}': set student.trainable = True"
+            )
+        self.weight_decay = weight_decay
+        self.normalizes_by_batch = self.objective.has_logits or transfer_batch_norm == "batch"
+        names = ["loss", *self.objective.names]
+        names += ["accuracy"] if self.objective.has_logits else []
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.built = True
+
+    @property
+    def metrics(self):
+        return list(self.trackers.values())
+
+    @property
+    def trainable_variables(self):
+        """The variables that this stage moves: nothing of the teacher, no head that is not run."""
+        return self.student_view.trainable_variables
+
+    def compile(self, optimizer, **kwargs):
+        """As `keras.Model.compile`; XLA is off unless asked for, for it slows CPUs down."""
+        super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
+        self.optimizer.build(self.trainable_variables)
+
+    def get_config(self):
+        """What a saved distiller is made again from; both networks are a part of it."""
+        weights = self._flow_weights
+        return {
+            "teacher": keras.saving.serialize_keras_object(self.teacher),
+            "student": keras.saving.serialize_keras_object(self.student),
+            "stage": self.stage.as_dict(),
+            # A flow is a tuple, which JSON has no keys of.
+            "flow_weights": weights and [[*flow, float(λ)] for flow, λ in weights.items()],
+            **self._settings,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in ("teacher", "student"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        config["stage"] = Stage.from_dict(config["stage"])
+        if config["flow_weights"]:
+            config["flow_weights"] = {(a, b): λ for a, b, λ in config["flow_weights"]}
+        return cls(**config)
+
+    def compile_from_config(self, config):
+        """As Keras', whose own builds the optimizer once more, which gives it new variables."""
+        config = keras.saving.deserialize_keras_object(config)
+        self.compile(config["optimizer"], jit_compile=config["jit_compile"])
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: all is built. Keras' own averages a batch over workers, which fails."""
+
+    def call(self, images, training=False):
+        """Logits of the student for images [batch, height, width, channels]."""
+        return self.student(images, training=training)
+
+    def train_step(self, data):
+        images, labels, targets = _parts(data)
+        if self.teacher_view is not None and targets is None:
+            targets = self.teacher_view(images, training=False)
+            # One network after the other: side by side, each would push the other's maps
+            # out of a CPU's caches.
+            with tf.control_dependencies(keras.tree.flatten(targets)):
+                images = tf.identity(images)
+        progress = tf.cast(self.optimizer.iterations, tf.float32) / max(1, (self.steps or 1) - 1)
+        with tf.GradientTape() as tape:
+            outputs = self.student_view(images, training=self.normalizes_by_batch)
+            losses = self.objective.losses(labels, targets, outputs, progress)
+            loss = tf.add_n(list(losses.values()))
+            # What the student's own regularisers ask for, as in any `fit`.
+            minimized = tf.add_n([loss, *self.student_view.losses])
+            if self.weight_decay:
+                kernels = [v for v in self.trainable_variables if v.name == "kernel"]
+                minimized += self.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in kernels])
+            # Replicas see equal parts of a batch and add up their gradients.
+            minimized /= tf.distribute.get_strategy().num_replicas_in_sync
+            minimized = self.optimizer.scale_loss(minimized)
+        gradients = tape.gradient(minimized, self.trainable_variables)
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            gradients = _share_overflow(gradients)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return self._track({"loss": loss, **losses}, labels, outputs)
+
+    def test_step(self, data):
+        images, labels, _ = _parts(data)
+        # As in training: a loss of half precision would be rounded.
+        logits = tf.cast(self.student(images, training=False), tf.float32)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        return self._track({"loss": loss}, labels, logits)
+
+    def _track(self, losses, labels, outputs):
+        values = dict(losses)
+        if self.objective.has_logits:
+            hits = tf.argmax(outputs, axis=1) == tf.cast(labels, tf.int64)
+            values["accuracy"] = tf.cast(hits, tf.float32)
+        for name, tracker in self.trackers.items():
+            if name in values:
+                tracker.update_state(values[name])
+        results = {name: t.result() for name, t in self.trackers.items() if name in values}
+        if several_workers(tf.distribute.get_strategy()):
+            # Keras averages them over the workers along an axis, which a scalar lacks.
+            results = {name: result[None] for name, result in results.items()}
+        return results
+
+
+def _share_overflow(gradients):
+    """Makes an overflow on one replica one on all.
+
+    The optimizer skips a step whose gradients are not finite, but looks at those of one replica
+    before they are added up.
+    """
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return gradients
+    mark = tf.add_n([tf.reduce_sum(0 * gradient) for gradient in gradients])  # 0, or not a number.
+    mark = replica.all_reduce("SUM", mark)
+    return [gradient + mark for gradient in gradients]
+
+
+def _parts(data):
+    """(images, labels, kept targets or None)."""
+    if isinstance(data, tuple) and len(data) == 2:
+        data = *data, None
+    # Weights are a tensor where kept targets are a tuple of them.
+    if not isinstance(data, tuple) or len(data) != 3 or not isinstance(data[2], tuple | type(None)):
+        raise UserError("expected batches of (images, labels), without sample or class weights")
+    images, labels, targets = data
+    if labels.shape.rank == 2 and labels.shape[1] == 1:
+        labels = tf.squeeze(labels, axis=1)  # As keras.datasets has them.
+    if labels.shape.rank != 1 or not labels.dtype.is_integer:
+        raise UserError(
+            f"labels have shape {labels.shape} and dtype {labels.dtype.name}: expected one class "
+            "number for each image, [batch], integers"
+        )
+    return images, labels, targets
+
+
+def check_pair(teacher, student, config):
+    """Builds every stage's distiller once, so that a misfit shows before hours of training.
+
+    Args:
+        teacher: a functional `keras.Model`, or None where no method of `config` needs one.
+        student: likewise.
+        config: of the methods, and of the networks' points.
+
+    Raises:
+        ValueError: networks that a stage of a method cannot compare.
+    """
+    points = config.points
+    for method in config.methods:
+        # The one of most flows first, for an error to list all that differ.
+        for stage in sorted(config.stages(method), key=lambda stage: -len(stage.flows)):
+            if stage.objective == "transfer":
+                check_order(teacher, points[0])
+                check_order(student, points[1])
+            SequentialDistiller(
+                teacher,
+                student,
+                stage,
+                steps=1,
+                teacher_points=points[0],
+                student_points=points[1],
+                project=config.project,
+            )

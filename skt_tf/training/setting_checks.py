@@ -1,0 +1,160 @@
+"""What the settings of a training must be: every refusal of a value in one sentence."""
+
+import itertools
+import re
+from fractions import Fraction
+
+from skt_tf.methods.catalogue import stage_steps
+from skt_tf.models.points import flow_name
+from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.fields import check_fields
+
+
+def check(settings):
+    """Raises a ValueError where the values of `Settings` are not possible."""
+    check_fields(settings)
+    if not re.fullmatch(r"[1-9][0-9]{0,8}s?", settings.checkpoint_every):
+        raise UserError(
+            f"{option('checkpoint_every')}={settings.checkpoint_every} is not understood: expected "
+            "a number of iterations, such as 500, or of seconds, such as 60s"
+        )
+    _check_points(settings)
+    _check_methods(settings)
+    _check_flow_weights(settings)
+
+
+def _check_points(settings):
+    named = [
+        side for side in ("teacher", "student") if getattr(settings, f"{side}_points") is not None
+    ]
+    for side in named:
+        names = getattr(settings, f"{side}_points")
+        if not names or not all(name.strip() for name in names):
+            raise UserError(
+                f"{option(side + '_points')}={','.join(names)} has an empty name: expected "
+                "names of layers in order of depth"
+            )
+    if named and settings.section_flows == "within":
+        raise UserError(
+            f"{option('section_flows')}=within begins flows at the first layer inside of each "
+            f"section, which {option(named[0] + '_points')} does not name: leave out one of them"
+        )
+    try:
+        settings.layout  # noqa: B018 – it is checked as it is made
+    except UserError as error:
+        names = ", ".join(map(option, ("teacher_points", "student_points", "sections")))
+        raise UserError(f"{names}: {error}") from None
+
+
+def _check_methods(settings):
+    methods = f"{option('methods')}={','.join(settings.methods)}"
+    if len(set(settings.methods)) < len(settings.methods):
+        raise UserError(f"{methods} names a method twice")
+    for method in settings.methods:
+        try:
+            settings.unsplit_stages(method)
+        except UserError as error:
+            raise UserError(f"{methods}: {error}") from None
+    _check_split(settings, methods)
+    _check_boundaries(settings)
+    for method in settings.methods:
+        plan = settings.stages(method)
+        for stage, steps in zip(plan, stage_steps(plan, settings.iterations)):
+            if steps < 1:
+                raise UserError(
+                    f"{_spent(settings, stage)} leaves no iteration for stage '{stage.name}' of "
+                    f"{method}: raise one of them"
+                )
+
+
+def _spent(settings, stage):
+    """What decides the iterations of a stage."""
+    name = f"{next(iter(stage.iterations))}_steps"
+    said = f"{option(name)}={getattr(settings, name)}"
+    if hasattr(settings, "budget"):
+        said += f" with {option('budget')}={settings.budget:g}"
+    split = f", {_split(settings)}" if stage.flows and settings.transfer_split else ""
+    return said + split
+
+
+def _split(settings):
+    given = ",".join(f"{part:g}" for part in settings.transfer_split)
+    return f"{option('transfer_split')}={given}"
+
+
+def _check_split(settings, methods):
+    if settings.transfer_split is None:
+        return
+    if not settings.transfer_split or not all(0 < part < 1e9 for part in settings.transfer_split):
+        raise UserError(f"{_split(settings)}: expected numbers above 0 and below 10⁹, such as 1,3")
+    plans = [settings.unsplit_stages(method) for method in settings.methods]
+    if all(sum(bool(stage.flows) for stage in plan) < 2 for plan in plans):
+        raise UserError(
+            f"{_split(settings)} has nothing to split: none of {methods} has several transfer "
+            "stages"
+        )
+    for method in settings.methods:
+        try:
+            settings.stages(method)
+        except UserError as error:
+            raise UserError(
+                f"{_split(settings)} has {error}: give as many, or other methods"
+            ) from None
+
+
+def _check_boundaries(settings):
+    given = settings.transfer_boundaries
+    if given is None:
+        return
+    shares = [Fraction(0), *map(Fraction, given), Fraction(1)]
+    if not given or any(first >= second for first, second in itertools.pairwise(shares)):
+        raise UserError(
+            f"{option('transfer_boundaries')}={','.join(given)}: expected rising shares of a "
+            "stage, above 0 and below 1, such as 1/2,3/4"
+        )
+
+
+def _check_flow_weights(settings):
+    names = [flow_name(flow) for flow in settings.flows]
+    flag = option("flow_weights")
+    if isinstance(settings.flow_weights, str):
+        if settings.flow_weights not in ("normalized", "equal"):
+            raise UserError(
+                f"{flag}={settings.flow_weights} is not understood: expected normalized, equal, or "
+                f"{len(names)} numbers for {', '.join(names)}"
+            )
+        return
+    given = ",".join(f"{weight:g}" for weight in settings.flow_weights)
+    if len(settings.flow_weights) != len(names):
+        raise UserError(
+            f"{flag}={given} has {len(settings.flow_weights)} numbers: expected {len(names)}, for "
+            f"{', '.join(names)}"
+        )
+    # Beyond lies what float32 cannot hold.
+    possible = all(0 <= weight < 1e30 for weight in settings.flow_weights)
+    if not possible or not any(settings.flow_weights):
+        raise UserError(
+            f"{flag}={given}: expected finite numbers of 0 or more, below 10³⁰, not all 0"
+        )
+    weights = dict(zip(settings.flows, settings.flow_weights))
+    for method in settings.methods:
+        for stage in settings.stages(method):
+            if stage.flows and not any(weights[flow] for flow in stage.flows):
+                raise UserError(
+                    f"{flag}={given} leaves stage '{stage.name}' of {method} nothing to "
+                    "transfer: expected a weight above 0 for one of "
+                    + ", ".join(flow_name(flow) for flow in stage.flows)
+                )
+
+
+def shares(given):
+    """Shares of a stage as fractions in lowest terms, which are equal however they are written."""
+    texts = [str(share).strip() for share in given]
+    # No exponents: a fraction of 1e999999999 would be written out.
+    number = re.compile(r"\d{1,9}(/0*[1-9]\d{0,8})?|\d{0,9}\.\d{1,20}", re.ASCII)
+    if not all(map(number.fullmatch, texts)):
+        raise UserError(
+            f"{option('transfer_boundaries')}={','.join(texts)} is not understood: expected shares "
+            "of a stage, such as 1/2,3/4"
+        )
+    return tuple(str(Fraction(text)) for text in texts)

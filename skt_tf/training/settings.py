@@ -1,0 +1,221 @@
+"""What decides one training, checked: the settings that `distill` takes.
+
+The command line's configuration extends them (flags.py). Nothing here loads TensorFlow.
+"""
+
+import dataclasses
+from fractions import Fraction
+
+from skt_tf.methods.catalogue import METHOD_NAMES, stages, transfers
+from skt_tf.models.points import SECTION_FLOWS, layout
+from skt_tf.training.setting_checks import check, shares
+from skt_tf.utils.fields import COUNT, DECAY, NATURAL, POSITIVE, TEMPERATURE, setting
+
+SCHEDULES = ("steps", "onecycle")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What one training does.
+
+    Raises:
+        ValueError: a value that is not possible, in one sentence.
+    """
+
+    methods: tuple[str, ...] = setting(("skt",), "Methods to train by", METHOD_NAMES)
+    seed: int = setting(
+        0, "Integer that fixes initial weights, data order and augmentation", limits=NATURAL
+    )
+    batch_size: int = setting(128, "Images per iteration", limits=COUNT)
+    transfer_steps: int = setting(
+        21_000,
+        "Iterations of transfer, shared evenly among a method's transfer stages",
+        limits=COUNT,
+    )
+    hint_steps: int = setting(21_000, "Iterations of the hint stage", limits=COUNT)
+    task_steps: int = setting(64_000, "Iterations of the task stage", limits=COUNT)
+    transfer_split: tuple[float, ...] | None = setting(
+        None,
+        "Part of the transfer iterations for each transfer stage of skt, skt_kd and "
+        "skt_bottom_up, comma-separated, such as 1,3; equal parts if not given",
+    )
+    transfer_boundaries: tuple[str, ...] | None = setting(
+        None,
+        "Where transfer stages divide their rate by ten, as rising shares of the stage between 0 "
+        "and 1, comma-separated, such as 1/2,3/4; 11/21,16/21 if not given",
+    )
+    section_flows: str = setting(
+        "ends",
+        "Where the flow of a section begins: at the section's input, or within, at the first "
+        "activation inside of it",
+        SECTION_FLOWS,
+    )
+    dense_flows: str = setting(
+        "span",
+        "What the overlapping flows cover: two sections, or one from middle to middle",
+        ("span", "half"),
+    )
+    flow_weights: str | tuple[float, ...] = setting(
+        "normalized",
+        "Weights of the flows: normalized (each flow's loss is a relative error), equal (the "
+        "paper's letter), or one number per dense flow, comma-separated",
+    )
+    schedule: str = setting(
+        "steps",
+        "Learning rate over a task stage: the paper's steps, or one cycle; other stages keep steps",
+        SCHEDULES,
+    )
+    learning_rate: float = setting(
+        0.1, "First (steps) or highest (onecycle) rate of task stages", limits=POSITIVE
+    )
+    transfer_learning_rate: float | None = setting(
+        None,
+        "First rate of transfer stages; 0.1 with normalized flow weights, 0.001 otherwise",
+        limits=POSITIVE,
+    )
+    hint_learning_rate: float = setting(0.0001, "First rate of the hint stage", limits=POSITIVE)
+    weight_decay: float = setting(
+        0.0001, "Factor of half the squared norm of the kernels", limits=DECAY
+    )
+    temperature: float = setting(
+        3.0, "Temperature that softens the teacher's outputs", limits=TEMPERATURE
+    )
+    hint_reduction: str = setting(
+        "sum", "How the hint loss takes the entries of a map together", ("sum", "mean")
+    )
+    transfer_batch_norm: str = setting(
+        "batch",
+        "Statistics the student normalises by in transfer and hint stages",
+        ("batch", "inference"),
+    )
+    teacher_precision: str = setting(
+        "auto",
+        "What the frozen teacher computes in; auto is bfloat16 where the machine computes in it",
+        ("auto", "float32", "bfloat16", "float16"),
+    )
+    jit_compile: bool = setting(False, "Compile each step with XLA; slower on CPUs")
+    checkpoint_every: str = setting(
+        "60s", "How often a network in training is saved: iterations (500) or seconds (60s)"
+    )
+    evaluations: int = setting(
+        20, "Points of each curve: how often a stage is logged and tested", limits=COUNT
+    )
+    teacher_points: tuple[str, ...] | None = setting(
+        None,
+        "Names of the teacher's layers at the flow points in order of depth, comma-separated: "
+        "2n+1, the ends and middles of n sections, or n+1, their ends; those of the networks that "
+        "are built here, p0,m1,p1,m2,p2,m3,p3, if not given",
+    )
+    student_points: tuple[str, ...] | None = setting(
+        None, "Likewise of the student's layers, as many"
+    )
+    sections: int | None = setting(
+        None, "n, the number of sections, where a number of points could mean both"
+    )
+    project: bool = setting(
+        False,
+        "Bridge channels that differ between teacher and student by trained 1×1 convolutions on "
+        "the student's side, which are thrown away after transfer",
+        jobs=("experiment", "tune"),
+    )
+
+    # What may change from one start to the next, since it does not decide the results.
+    FREE = ("checkpoint_every",)
+
+    def __post_init__(self):
+        if self.transfer_boundaries is not None:
+            object.__setattr__(self, "transfer_boundaries", shares(self.transfer_boundaries))
+        check(self)
+
+    @property
+    def iterations(self):
+        """{kind: iterations}."""
+        return {kind: getattr(self, f"{kind}_steps") for kind in ("transfer", "hint", "task")}
+
+    @property
+    def layout(self):
+        """The `Layout` of the networks' flow points."""
+        return layout(self.teacher_points, self.student_points, sections=self.sections)
+
+    @property
+    def points(self):
+        """{point: layer name} of the teacher and of the student."""
+        return self.layout.named(self.teacher_points), self.layout.named(self.student_points)
+
+    @property
+    def flows(self):
+        """All flows that a stage may transfer."""
+        return self.layout.flows(self.dense_flows, self.section_flows)
+
+    def stages(self, method):
+        """The stages of `method` with this configuration's flows, and their shares."""
+        return self._stages(method, self.transfer_split)
+
+    def unsplit_stages(self, method):
+        """Likewise, the transfer stages with equal shares."""
+        return self._stages(method, None)
+
+    def _stages(self, method, split):
+        return stages(method, self.dense_flows, split, self.layout, self.section_flows)
+
+    def transfers(self, methods):
+        """Whether any of `methods` has a transfer stage."""
+        return any(transfers(self.stages(method)) for method in methods)
+
+    def boundaries(self, stage):
+        """Shares of `stage` at which its rate falls; None stands for its objective's own."""
+        if stage.flows and self.transfer_boundaries:
+            return tuple(map(Fraction, self.transfer_boundaries))
+        return None
+
+    @staticmethod
+    def rate_name(objective):
+        """The setting of the first or highest learning rate of a stage with `objective`."""
+        prefix = objective + "_" if objective in ("hint", "transfer") else ""
+        return f"{prefix}learning_rate"
+
+    def rate(self, objective):
+        """The first or highest learning rate of a stage with `objective`."""
+        found = getattr(self, self.rate_name(objective))
+        return _transfer_rate(self.flow_weights) if found is None else found
+
+    def as_dict(self):
+        """What decides the results, as plain JSON values."""
+        values = {k: v for k, v in dataclasses.asdict(self).items() if k not in self.FREE}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    def differing(self, there, here=None, aside=(), strangers=True):
+        """What differs between two records of settings.
+
+        A setting that an older record lacks has its default, and one that is not given the
+        value that it stands for.
+
+        Args:
+            there: {name: value}, as `as_dict` gave it.
+            here: likewise; these settings, if not given.
+            aside: names that may differ.
+            strangers: whether names that are no settings, of other versions, count.
+
+        Returns:
+            {name: (value there, value here)}.
+        """
+        there, here = self.settled(there), self.settled(here or self.as_dict())
+        names = [*here, *(name for name in there if name not in here and strangers)]
+        return {
+            name: (there.get(name), here.get(name))
+            for name in names
+            if there.get(name) != here.get(name) and name not in aside
+        }
+
+    @classmethod
+    def settled(cls, values):
+        """The values of a record with what they stand for where they are not given or lacking."""
+        fields = [field for field in dataclasses.fields(cls) if field.name not in cls.FREE]
+        values = {field.name: field.default for field in fields} | values
+        if values["transfer_learning_rate"] is None:
+            values["transfer_learning_rate"] = _transfer_rate(values["flow_weights"])
+        return values
+
+
+def _transfer_rate(flow_weights):
+    return 0.1 if flow_weights == "normalized" else 0.001

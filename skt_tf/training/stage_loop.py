@@ -1,0 +1,175 @@
+"""Runs a method's stages in their order, each from the last one's weights."""
+
+import sys
+
+import keras
+import tensorflow as tf
+
+from skt_tf.methods.catalogue import stage_steps
+from skt_tf.methods.fsp import matrices
+from skt_tf.methods.projections import bridge
+from skt_tf.training.callbacks import Guard, OneTraining
+from skt_tf.training.checkpoints import student_variables
+from skt_tf.training.history import Progress
+from skt_tf.training.schedules import learning_rate
+from skt_tf.training.sequential_distiller import SequentialDistiller
+from skt_tf.utils.distribution import all_agree
+from skt_tf.utils.errors import UserError
+from skt_tf.utils.signals import steps_in_peace
+
+
+def run_stages(
+    plan,
+    student,
+    teacher,
+    dataset,
+    config,
+    *,
+    seed,
+    flow_weights=None,
+    kept=None,
+    checkpoints=None,
+    title="",
+    shown=None,
+    done=(),
+    remaining=None,
+    logs=None,
+    callbacks=(),
+    verbose="auto",
+):
+    """Trains `student` in place through the stages of `plan`.
+
+    Args:
+        plan: tuple of `Stage`s.
+        student: the network to train.
+        teacher: the frozen teacher, or None where no stage needs one.
+        dataset: a `skt_tf.data.datasets.Dataset`, or a `skt_tf.data.user_data.Stream`.
+        config: the run's `Config`.
+        seed: of data order and augmentation.
+        flow_weights: {flow: λ} for transfer stages.
+        kept: `KeptTargets` for transfer stages, or None to compute them anew.
+        checkpoints: the net's `Checkpoints`, to go on from and to save to, or None.
+        title: what the lines on the terminal call this net.
+        shown: an image [height, width, channels] whose FSP matrices in the student each
+            transfer stage records at its end, or None.
+        done: `StageRecord`s of stages of `plan` that were trained before; `student` has the
+            weights that it had after them.
+        remaining: the experiment's `Remaining`, for a line after each stage, or None.
+        logs: folder for TensorBoard's logs, one folder a stage, or None.
+        callbacks: Keras callbacks, each of which sees every stage as one training. One that
+            stops training ends the stage; the next one begins.
+        verbose: 0 prints nothing, 1 Keras' progress bar, 2 a line an interval; "auto" is 1 on
+            a terminal, else 2.
+
+    Returns:
+        One `StageRecord` for each stage.
+
+    Raises:
+        Diverged: the loss of a stage is no longer a finite number.
+        ValueError: the checkpoints cannot be used, or workers see different ones.
+    """
+    if verbose == "auto":
+        verbose = 1 if sys.stdout.isatty() else 2
+    progress = checkpoints.newest() if checkpoints else Progress()
+    resumes = progress.iterations > 0
+    if not resumes:
+        progress.records += done
+    if not all_agree(tf.distribute.get_strategy(), str(progress.iterations)):
+        raise UserError(
+            f"the workers see different checkpoints in {checkpoints.folder}: expected one folder "
+            "for all"
+        )
+    steps = stage_steps(plan, config.iterations)
+    points, projections = config.points, {}
+    if config.project:
+        # Of all stages, since each goes on training the last one's.
+        flows = tuple(flow for stage in plan for flow in stage.flows)
+        projections = bridge(teacher, student, flows, points) if flows else {}
+    if resumes and not progress.step:
+        checkpoints.restore(student_variables(student, projections))
+    for number in range(len(progress.records), len(plan)):
+        stage, length = plan[number], steps[number]
+        if verbose:
+            print(
+                f"\n{title}, stage {number + 1} of {len(plan)}: {stage.name}, {length} iterations"
+            )
+        if progress.step and verbose:
+            print(f"going on after iteration {progress.step}")
+        distiller = SequentialDistiller(
+            teacher,
+            student,
+            stage,
+            flow_weights=flow_weights,
+            temperature=config.temperature,
+            hint_reduction=config.hint_reduction,
+            weight_decay=config.weight_decay,
+            transfer_batch_norm=config.transfer_batch_norm,
+            steps=length,
+            teacher_points=points[0],
+            student_points=points[1],
+            project=projections,
+        )
+        rate = learning_rate(
+            config.schedule,
+            stage.objective,
+            config.rate(stage.objective),
+            length,
+            config.boundaries(stage),
+        )
+        distiller.compile(keras.optimizers.SGD(rate, momentum=0.9), jit_compile=config.jit_compile)
+        guard = Guard(
+            progress,
+            length,
+            -(-length // config.evaluations),
+            rate,
+            config.rate_name(stage.objective),
+            f"{dataset.part}_accuracy",
+            checkpoints,
+            title,
+        )
+        # The task's batches are the same in every method, whatever stages came before:
+        # nets of one seed are pairs.
+        stream = 0 if distiller.objective.has_logits else 1 + number
+        views = {"kept": kept, "flows": stage.flows} if kept and stage.flows else {}
+        with steps_in_peace():
+            watching = keras.tree.flatten(callbacks or ())  # As `fit`: one, several, or None.
+            if logs:
+                folder = str(logs / f"{number + 1}_{stage.name}")
+                watching.append(keras.callbacks.TensorBoard(folder, write_graph=False))
+            _fit(distiller, guard, watching, dataset, config, seed, verbose, stream=stream, **views)
+            if shown is not None and stage.flows:
+                guard.matrices = matrices(student, config.flows, shown, points[1])
+            guard.finish()
+        if remaining:
+            remaining.say(title, plan, steps, progress.records)
+    return progress.records
+
+
+def _fit(distiller, guard, callbacks, dataset, config, seed, verbose, **views):
+    """Fits until all steps are done; each of Keras' epochs is an interval of the log."""
+    watched = None
+    # Without the head's training, accuracy would say nothing.
+    if distiller.objective.has_logits:
+        watched = dataset.watched_batches()
+    progress, steps, interval = guard.progress, guard.steps, guard.interval
+    training = [OneTraining(callbacks)] if callbacks else []
+    while progress.step < steps:
+        # Keras wants epochs of one length: the rest of an interval that was begun before, and
+        # a shorter last one, are fits of their own, with the same optimizer and batches.
+        length = min(interval - progress.step % interval, steps - progress.step)
+        first = progress.step // interval
+        number = (steps - progress.step) // interval if length == interval else 1
+        distiller.fit(
+            dataset.training_batches(config.batch_size, seed, steps, start=progress.step, **views),
+            initial_epoch=first,
+            epochs=first + number,
+            steps_per_epoch=length,
+            shuffle=False,
+            callbacks=[guard, *training],
+            verbose=verbose,
+            validation_data=watched,
+        )
+        if distiller.stop_training:
+            break
+    for callback in training:
+        callback.finish()

@@ -1,0 +1,78 @@
+"""keras-tuner's oracles, made to last: whole files, and nothing lost where a process was killed."""
+
+import json
+import pathlib
+
+import keras_tuner
+from keras_tuner.src.engine import trial as trials
+
+from skt_tf.utils.errors import UserError
+from skt_tf.utils.files import write_text
+
+# Of Hyperband: trials begin with a ninth of the iterations, and a third of them go on to three.
+EPOCHS, _FACTOR = 9, 3
+OBJECTIVE = "val_accuracy"
+
+
+class _Lasting:
+    """An oracle that writes each file whole or not at all, and comes back as it was."""
+
+    def save(self):
+        write_text(self._get_oracle_fname(), json.dumps(self.get_state()))
+
+    def _save_trial(self, trial):
+        path = pathlib.Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
+        write_text(path, json.dumps(trial.get_state()))
+
+    def reload(self):
+        try:
+            super().reload()
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise UserError(
+                f"{self._project_dir} holds a search that is damaged, or of another version of "
+                "keras-tuner: start over with --fresh"
+            ) from error
+        # A trial of which the oracle has no record was killed as it was made: it is made again.
+        known = {*self.start_order, *self._retry_queue}
+        there = sorted(self.trials.items())
+        self.trials = {name: trial for name, trial in there if name in known}
+        for name in self._retry_queue:
+            self.trials[name].status = trials.TrialStatus.RUNNING
+
+
+class _Random(_Lasting, keras_tuner.oracles.RandomSearchOracle):
+    pass
+
+
+class _Bayesian(_Lasting, keras_tuner.oracles.BayesianOptimizationOracle):
+    pass
+
+
+class _Hyperband(_Lasting, keras_tuner.oracles.HyperbandOracle):
+    pass
+
+
+def oracle(config, space):
+    """The oracle of --tuner for a `keras_tuner.HyperParameters`."""
+    objective = keras_tuner.Objective(OBJECTIVE, "max")
+    shared = {
+        "objective": objective,
+        "hyperparameters": space,
+        "allow_new_entries": False,
+        "seed": 1 + config.seed,  # keras-tuner draws one where it is 0.
+        # A trial that diverges says something too.
+        "max_consecutive_failed_trials": config.trials + 1,
+    }
+    if config.tuner == "hyperband":
+        found = _Hyperband(
+            max_epochs=EPOCHS, factor=_FACTOR, hyperband_iterations=config.trials, **shared
+        )
+        found.max_trials = config.trials
+        return found
+    kind = {"bayesian": _Bayesian, "random": _Random}[config.tuner]
+    return kind(max_trials=config.trials, **shared)
+
+
+def share(values):
+    """The share of the iterations that a trial has: less than one in Hyperband's early rounds."""
+    return values.get("tuner/epochs", EPOCHS) / EPOCHS

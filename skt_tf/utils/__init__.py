@@ -1,0 +1,1 @@
+"""Python, the machine and TensorFlow's process; knows no image, network or method."""

@@ -1,0 +1,147 @@
+"""`--distribution`: over which devices and processes a batch is spread."""
+
+import contextlib
+import functools
+import json
+import os
+import re
+import zlib
+
+import tensorflow as tf
+
+from skt_tf.utils.errors import UserError, one_line, option
+from skt_tf.utils.signals import ending_at_once
+
+
+def distribution_strategy(name, batch_size):
+    """The `tf.distribute.Strategy` for one of `none`, `mirrored`, `multi_worker` and `auto`.
+
+    Args:
+        name: `"mirrored"` spreads each batch over all GPUs, or all logical CPUs where there
+            are none; `"auto"` does so where there are several GPUs; `"multi_worker"` spreads it
+            over the processes that TF_CONFIG names, of one GPU or CPU each.
+        batch_size: images of a whole batch.
+
+    Returns:
+        A strategy; the default one, of one device, for `"none"`.
+
+    Raises:
+        ValueError: a batch that the devices cannot share evenly; no cluster in TF_CONFIG, or a
+            worker of several GPUs.
+    """
+    strategy = join_cluster() if name == "multi_worker" else _mirrored(name)
+    devices = strategy.num_replicas_in_sync
+    if batch_size % devices:
+        raise UserError(
+            f"{option('batch_size')}={batch_size} cannot be shared evenly by {devices} devices: "
+            "expected a multiple"
+        )
+    return strategy
+
+
+def _mirrored(name):
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "none" or (name == "auto" and len(gpus) < 2):
+        return tf.distribute.get_strategy()
+    devices = gpus or tf.config.list_logical_devices("CPU")
+    # Not the default, collectives: they are numbered as each replica's thread meets them, and in
+    # one process the gradients of synchronised batch statistics are not met in one order by all.
+    nccl = len(gpus) > 1
+    reduction = tf.distribute.NcclAllReduce() if nccl else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy([d.name for d in devices], cross_device_ops=reduction)
+
+
+@functools.cache
+def join_cluster():
+    """The strategy of the cluster in TF_CONFIG; waits until all of its workers are there.
+
+    It must come before any other work of TensorFlow in the process.
+    """
+    example = {
+        "cluster": {"worker": ["host1:2222", "host2:2222"]},
+        "task": {"type": "worker", "index": 0},
+    }
+    try:
+        settings = json.loads(os.environ["TF_CONFIG"])
+        cluster, task = settings["cluster"], settings["task"]
+        own = cluster[task["type"]][task["index"]]
+        addresses = [address for group in cluster.values() for address in group]
+        fits = set(cluster) <= {"chief", "worker"} and task["index"] >= 0
+        fits = fits and all(re.fullmatch(r"\S+:\d+", address) for address in addresses)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError):
+        fits = False
+    if not fits:
+        raise UserError(
+            f"{option('distribution')}=multi_worker needs the environment variable TF_CONFIG, "
+            "which differs in 'index' from worker to worker, such as "
+            f"TF_CONFIG='{json.dumps(example)}'"
+        )
+    print(f"{task['type']} {task['index']}, one of {len(addresses)}: waiting for all", flush=True)
+    try:
+        with ending_at_once():  # TensorFlow waits where no signal is looked at.
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"the cluster of TF_CONFIG cannot be joined as {own} ({one_line(error)}): expected a "
+            "free port of this machine, and workers that all start"
+        ) from None
+    if len(strategy.extended.worker_devices) > 1:
+        # Its collectives cannot be exchanged; see `_mirrored`.
+        raise UserError(
+            f"this worker sees {len(strategy.extended.worker_devices)} GPUs: start one worker for "
+            "each, and show it that one with CUDA_VISIBLE_DEVICES"
+        )
+    return strategy
+
+
+def several_workers(strategy):
+    """Whether `strategy` spreads a batch over more than this process."""
+    multi_worker = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    return multi_worker and strategy.num_replicas_in_sync > 1
+
+
+def is_chief(strategy):
+    """Whether this process writes the files: all do but the further workers of a cluster."""
+    return not several_workers(strategy) or strategy.extended.should_checkpoint
+
+
+def all_agree(strategy, text=""):
+    """Waits for all workers of `strategy`; returns whether they have all come with one text."""
+    if not several_workers(strategy):
+        return True
+    number = zlib.crc32(text.encode())
+    mean = total_over_workers(strategy, number) / strategy.num_replicas_in_sync
+    agreed = total_over_workers(strategy, abs(number - mean)) == 0
+    if not agreed:  # All are about to stop.
+        _let_all_hear(strategy)
+    return agreed
+
+
+def wait_for_the_last(strategy):
+    """Waits until all workers of `strategy` have come to their end."""
+    total_over_workers(strategy, 0)
+    _let_all_hear(strategy)
+
+
+def _let_all_hear(strategy):
+    """Waits until all workers know the last total: one that ended sooner would look lost."""
+    # Of this one nobody needs to know: whoever hears sooner may be gone before another does.
+    with contextlib.suppress(tf.errors.UnavailableError, tf.errors.AbortedError):
+        total_over_workers(strategy, 0)
+
+
+def total_over_workers(strategy, number):
+    """Waits for all workers of `strategy`; returns the sum of their numbers."""
+    if not several_workers(strategy):
+        return number
+    return float(_total(strategy)(tf.constant(number, tf.float64)))
+
+
+@functools.cache
+def _total(strategy):
+    # Made once: it is traced when it is first called.
+    @tf.function(autograph=False)
+    def total(number):
+        return strategy.reduce("SUM", strategy.run(tf.identity, args=(number,)), axis=None)
+
+    return total

@@ -1,0 +1,142 @@
+"""A report as data, and its two forms: Markdown, and one HTML file that needs no other."""
+
+import base64
+import dataclasses
+import html
+import importlib.resources
+import re
+import string
+import sys
+
+# A cell without a value.
+NONE = "-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Heading:
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """A paragraph; words between backquotes are code."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Code:
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Bullets:
+    items: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Cells as texts; all columns but the first are numbers."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A picture: the name of its file, what it shows, and its content as SVG."""
+
+    file: str
+    title: str
+    svg: bytes
+
+
+def percent(share):
+    """A share as a cell: in percent, with two digits."""
+    return NONE if share is None else f"{100 * share:.2f}"
+
+
+def markdown(title, blocks):
+    """The report as Markdown, which shows each figure from its file beside it."""
+    return "\n\n".join([f"# {title}", *map(_as_markdown, blocks)]) + "\n"
+
+
+def show(title, table):
+    """Prints a `Table`."""
+    from rich import box, console
+    from rich.table import Table as Shown
+
+    def drawn(space):
+        shown = Shown(title=title, box=box.SIMPLE_HEAD)
+        for number, name in enumerate(table.header):
+            name = name.strip().replace(" ", space)
+            shown.add_column(name, justify="right" if number else "left", no_wrap=True)
+        for row in table.rows:
+            shown.add_row(*row)
+        return shown, console.Console(width=10_000).measure(shown).maximum
+
+    # A pipe has no width to keep to.
+    width = console.Console(width=None if sys.stdout.isatty() else 200).width
+    shown, needed = drawn(" ")
+    if needed > width:
+        shown, needed = drawn("\n")
+    print()
+    # On a terminal that is narrower still, lines break; a number that is cut would mislead.
+    console.Console(width=max(width, needed)).print(shown)
+
+
+def page(title, blocks):
+    """The report as an HTML page."""
+    template = importlib.resources.files("skt_tf.utils").joinpath("report.html").read_text("utf-8")
+    body = "\n".join(map(_as_html, blocks))
+    return string.Template(template).substitute(title=html.escape(title), body=body)
+
+
+def _as_markdown(block):
+    match block:
+        case Heading(text):
+            return f"## {text}"
+        case Text(text):
+            return text
+        case Code(text):
+            return f"```\n{text}\n```"
+        case Bullets(items):
+            return "\n".join(f"- {item}" for item in items)
+        case Table(header, rows):
+            lines = [header, ("---", *["---:"] * (len(header) - 1)), *rows]
+            return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        case Figure(file, title):
+            return f"![{title}]({file})"
+
+
+def _as_html(block):
+    match block:
+        case Heading(text):
+            return f"<h2>{_inline(text)}</h2>"
+        case Text(text):
+            return f"<p>{_inline(text)}</p>"
+        case Code(text):
+            return f"<pre>{html.escape(text)}</pre>"
+        case Bullets(items):
+            return "<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in items) + "</ul>"
+        case Table(header, rows):
+            head = "".join(f"<th>{_inline(cell)}</th>" for cell in header)
+            body = "".join(
+                "<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>"
+                for row in rows
+            )
+            table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            return f'<div class="scrolls" tabindex="0">{table}</div>'
+        case Figure(_, title, svg):
+            # An image of its own: its names cannot collide with those of another figure.
+            source = "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+            # On a narrow screen it shrinks as far as its letters stay legible, then it scrolls.
+            points = float(re.search(rb'width="([0-9.]+)pt"', svg)[1])
+            title = html.escape(title)
+            width = f"width: {1.6 * points:.0f}px; min-width: {points:.0f}px"
+            return f'<figure><img src="{source}" alt="{title}" style="{width}"></figure>'
+
+
+def _inline(text):
+    text = html.escape(text).replace(" %", "\N{NO-BREAK SPACE}%")
+    return re.sub("`([^`]+)`", r"<code>\1</code>", text)

@@ -1,0 +1,65 @@
+"""What the project raises when the person who called it can mend it."""
+
+import contextlib
+import re
+
+_flags = False
+
+
+@contextlib.contextmanager
+def named_as_flags():
+    """Within the block, errors call what was given by its flag, where Python has an argument."""
+    global _flags
+    before, _flags = _flags, True
+    try:
+        yield
+    finally:
+        _flags = before
+
+
+def option(name):
+    """What an error calls an option: `--name` on the command line, in Python `name`."""
+    return f"--{name}" if _flags else name
+
+
+def start_over():
+    """How the one who is told of the error starts over."""
+    return "start over with --fresh" if _flags else "give another output_dir"
+
+
+class UserError(ValueError):
+    """A mistake in what was given: one sentence that says what, and what is expected.
+
+    The command line prints the sentence without a traceback and exits with code 2.
+    """
+
+
+class Diverged(UserError):
+    """A stage was stopped at a loss that is not a finite number.
+
+    Attributes:
+        facts: what results.json says of it, a dict: `stage`, `step` (the iteration, counted
+            from 1), `flow` (None where no single one is to blame), `learning_rate` of that
+            iteration, and `message`.
+        records: `StageRecord`s of what the net had done and logged, the failed stage included.
+    """
+
+    def __init__(self, message, stage, step=0, flow=None, rate=None, records=()):
+        super().__init__(message)
+        self.facts = {"stage": stage, "step": step, "flow": flow, "learning_rate": rate}
+        self.facts["message"] = message
+        self.records = records
+
+
+class UnfitTeacher(UserError):
+    """The FSP matrices of a teacher cannot be transferred: they are zero, or too large."""
+
+
+def one_line(error):
+    """The first sentence of another library's error, for a sentence of ours."""
+    # TensorFlow begins with where in the graph and in the code it was.
+    place = re.compile(r"\s*$|Graph execution error|Detected at node|  File |<stack traces")
+    lines = [line for line in str(error).splitlines() if not place.match(line)]
+    # Without its names for nodes of the graph and operations.
+    line = re.sub(r"\{\{.*?\}\} ?| \[Op:.*", "", (lines or [type(error).__name__])[0].strip())
+    return line.split(". ")[0].rstrip(".")[:200]

@@ -1,0 +1,66 @@
+"""Fields of settings: beside each its meaning, and what it may be, which is checked by it."""
+
+import dataclasses
+import math
+
+from skt_tf.utils.errors import UserError, option
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """The numbers that a setting may have: from `least` to `most`, both included.
+
+    Attributes:
+        said: what an error says that it expected.
+    """
+
+    least: float
+    most: float
+    said: str
+
+    def holds(self, value):
+        return self.least <= value <= self.most  # Nothing holds of what is no number.
+
+
+def between(least, most, said=None):
+    return Limits(least, most, said or f"{least} to {most}")
+
+
+COUNT = between(1, 2**30 - 1, "1 to 2³⁰ − 1")
+NATURAL = between(0, 2**30 - 1, "0 to 2³⁰ − 1")
+POSITIVE = between(5e-324, math.nextafter(1e9, 0), "above 0 and below 10⁹")
+DECAY = between(0, math.nextafter(1, 0), "0 or more, below 1")
+# Logits divided by less leave float32.
+TEMPERATURE = between(0.001, math.nextafter(1e9, 0), "0.001 or more, below 10⁹")
+
+
+def setting(default, help, choices=None, limits=None, jobs=None):
+    """A field: its default, what it means, what it may be, and the only jobs that it is for."""
+    metadata = {"help": help, "choices": choices, "limits": limits, "jobs": jobs}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_fields(settings):
+    """Raises a ValueError where a field has none of its choices, or lies out of its limits."""
+    for field in dataclasses.fields(settings):
+        _check_choice(field, getattr(settings, field.name))
+        _check_limits(field, getattr(settings, field.name))
+
+
+def _check_choice(field, value):
+    choices = field.metadata["choices"]
+    if choices and value == ():
+        raise UserError(f"{option(field.name)} is empty: expected some of {', '.join(choices)}")
+    for one in value if isinstance(value, tuple) else (value,):
+        if choices and one is not None and one not in choices:
+            raise UserError(
+                f"{option(field.name)}={one} is unknown: expected "
+                f"{'some' if isinstance(value, tuple) else 'one'} of {', '.join(choices)}"
+            )
+
+
+def _check_limits(field, value):
+    limits = field.metadata["limits"]
+    if limits and value is not None and not limits.holds(value):
+        shown = f"{value:g}" if isinstance(value, float) else value
+        raise UserError(f"{option(field.name)}={shown} is out of range: expected {limits.said}")

@@ -1,0 +1,95 @@
+"""Files that are written whole or not at all."""
+
+import contextlib
+import errno
+import json
+import os
+import pathlib
+import shutil
+
+DRAFT = ".draft-"
+
+
+@contextlib.contextmanager
+def whole(path):
+    """Yields a path to write to; at the end of the block it takes the place of `path`.
+
+    Whoever reads `path` sees the old file or the new one, never a part; if the block
+    raises, nothing changes. Missing folders are made.
+    """
+    path = pathlib.Path(path)
+    _make(path.parent)
+    # Beside the target, since a rename is atomic within a file system only, and
+    # with its ending, since matplotlib chooses the format by it.
+    draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
+    try:
+        yield draft
+        _put_in_place(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path):
+    """Likewise yields a new folder to fill; there must be none at `path`, or an empty one."""
+    path = pathlib.Path(path)
+    _make(path.parent)
+    draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
+    shutil.rmtree(draft, ignore_errors=True)  # Of a killed process that had this one's number.
+    draft.mkdir()
+    try:
+        yield draft
+        for file in draft.rglob("*"):
+            _flush(file)
+        _put_in_place(draft, path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def remove_drafts(folder):
+    """Removes what killed processes left half-written below `folder`."""
+    for draft in list(pathlib.Path(folder).rglob(f"{DRAFT}*")):
+        if draft.is_dir():
+            shutil.rmtree(draft)
+        else:
+            draft.unlink(missing_ok=True)
+
+
+def _make(folder):
+    """Makes a folder and those above it; after a power cut they are there."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush(folder.parent)
+
+
+def _put_in_place(draft, path):
+    # In this order: after a power cut the name stands for the whole content, or the old one.
+    _flush(draft)
+    os.replace(draft, path)
+    _flush(path.parent)
+
+
+def _flush(path):
+    """Waits until a file, or which names a folder holds, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # Some network file systems do not know it of folders.
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path, text):
+    with whole(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def write_json(path, value):
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path):
+    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
