@@ -1,4 +1,4 @@
-"""Writes the drawing in docs/architecture.md from the package's imports: python -m docs.architecture"""
+"""Writes the drawing in docs/architecture.md from the imports: python -m docs.architecture"""
 
 import pathlib
 import re

@@ -202,7 +202,8 @@ class Config(Settings):
 
     def _rows(self):
         """The methods of a table, as far as this configuration can train them."""
-        rows = EXPERIMENTS.get(self.experiment, ()) if self.job != "tune" else ("skt",)
+        # An experiment that is unknown is refused by its own name.
+        rows = EXPERIMENTS.get(self.experiment, ("baseline",)) if self.job != "tune" else ("skt",)
         # A teacher that is given was not trained here, nor are others like it.
         rows = tuple(row for row in rows if row != TEACHERS or not self.teacher)
         # Without the middles of sections there are no dense flows.

@@ -22,8 +22,8 @@ from skt_tf.configuration import Config
 from skt_tf.data import datasets
 from skt_tf.data.datasets import load_dataset
 from skt_tf.experiments import experiment
+from skt_tf.models import evaluation
 from skt_tf.models.batch_norm import fold_batch_norm
-from skt_tf.training import stage_loop
 from skt_tf.training.stage_loop import run_stages
 
 FLOWS = ("p0_p1", "p1_p2", "p2_p3", "p0_p2", "p1_p3")
@@ -433,16 +433,17 @@ def test_a_given_teacher_is_copied_as_it_is(with_given_teacher):
 def test_nothing_of_the_teacher_changes_in_a_whole_run(tmp_path, monkeypatch):
     taught, frozen = [], []
 
-    def noted(plan, student, teacher, *rest, **options):
-        taught.append(teacher)
-        return run_stages(plan, student, teacher, *rest, **options)
+    def noted(*arguments, **options):
+        taught.append(options.get("teacher"))
+        return run_stages(*arguments, **options)
 
     def folded(teacher, precision):
         copy = fold_batch_norm(teacher, precision)
         frozen.append((teacher, copy, [v.numpy() for v in copy.variables]))
         return copy
 
-    monkeypatch.setattr(experiment, "run_stages", noted)
+    for module in ("teacher", "nets"):
+        monkeypatch.setattr(f"skt_tf.experiments.{module}.run_stages", noted)
     monkeypatch.setattr(experiment, "fold_batch_norm", folded)
     experiment.run(
         Config(
@@ -506,7 +507,7 @@ def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
 
 def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path, monkeypatch):
     read, evaluated = [], []
-    evaluate, judge = datasets.evaluation_batches, stage_loop.probabilities
+    evaluate, judge = datasets.evaluation_batches, evaluation.probabilities
 
     def noted_evaluation(images, labels):
         evaluated.append(images)
@@ -517,7 +518,7 @@ def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path
         return judge(network, images)
 
     monkeypatch.setattr(datasets, "evaluation_batches", noted_evaluation)
-    monkeypatch.setattr(stage_loop, "probabilities", noted_judgement)
+    monkeypatch.setattr(evaluation, "probabilities", noted_judgement)
     config = Config(
         dataset="digits",
         teacher_depth=8,

@@ -145,7 +145,7 @@ def test_the_shown_matrices_are_those_of_the_networks(run, results, digits, refe
     np.testing.assert_array_equal(image, digits.test_images[0])
     teacher = keras.models.load_model(run[0] / "run/teacher/model.keras")
     statistics = digits.mean.tolist(), digits.variance.tolist()
-    before = resnet.resnet(8, 10, (8, 8, 1), 4, normalization=statistics, seed=1)
+    before = resnet(8, 10, (8, 8, 1), 4, normalization=statistics, seed=1)
     for network, matrices in ((teacher, shown["teacher"]), (before, shown["before"])):
         for flow, packed in matrices.items():
             maps = keras.Model(

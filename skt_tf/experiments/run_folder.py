@@ -124,7 +124,10 @@ def check_networks(results, folder, needed=()):
     if results["teacher"] and not results["teacher"]["failed"]:
         said["teacher", 0] = results["teacher"].get("weights")
     for method, entry in results["methods"].items():
-        known = entry.setdefault("weights", [None] * len(entry["accuracies"]))
+        number = len(entry["accuracies"])
+        known = [*entry.get("weights", ()), *[None] * number][:number]
+        if number:
+            entry["weights"] = known
         said |= {(method, net): weights for net, weights in enumerate(known)}
         if entry.get("shared"):
             said[method, SHARED] = entry["shared"]
