@@ -625,6 +625,7 @@ def recorded(*arguments):
         (("--dataset=digits",), ("--dataset=digits", "--nomirror")),
         (("--teacher=a.keras",), ("--teacher=./a.keras",)),
         (("--transfer_boundaries=1/2",), ("--transfer_boundaries=0.5",)),
+        ((), ("--transfer_boundaries=11/21,16/21",)),
     ],
 )
 def test_the_same_in_other_words_is_the_same_experiment(there, here):
@@ -653,6 +654,14 @@ def test_a_flag_that_an_older_record_lacks_has_its_default(name):
     del older[name]
     assert parse().differing(older) == {}
     assert parse().differing({**recorded(), "of_tomorrow": 1}) == {"of_tomorrow": (1, None)}
+
+
+@pytest.mark.parametrize("name", ["cifar10_short", "cifar10_fast_short"])
+def test_runs_of_before_the_readings_were_named_are_of_the_same_experiment(name, at_root):
+    """A flagfile that names a reading, which its older run left to the default, goes on with it."""
+    config = parse(f"--flagfile=flags/{name}.flags")
+    older = json.loads((ROOT / f"docs/results/{name}/results.json").read_text("utf-8"))
+    assert config.differing(older["config"], aside=("methods", "nets")) == {}
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -1,17 +1,10 @@
 """Learning rates over one stage: the papers' steps, and one cycle for short budgets."""
 
 import math
-from fractions import Fraction
 
 import keras
 
-# Where the rate falls to a tenth, as shares of the stage (docs/method.md, *Protocol*).
-BOUNDARIES = {
-    "task": (Fraction(32, 64), Fraction(48, 64)),
-    "soft_task": (Fraction(32, 64), Fraction(48, 64)),
-    "transfer": (Fraction(11, 21), Fraction(16, 21)),
-    "hint": (Fraction(25, 35),),
-}
+from skt_tf.training.settings import BOUNDARIES, TASK_BOUNDARIES
 
 
 @keras.saving.register_keras_serializable(package="skt_tf")
@@ -58,7 +51,7 @@ def learning_rate(schedule, objective, rate, steps, boundaries=None):
         return OneCycle(rate, steps)
     # Keras keeps a value up to and including its boundary, counted from 0; ours are
     # the first iteration of the next value.
-    shares = boundaries or BOUNDARIES.get(objective, BOUNDARIES["task"])
+    shares = boundaries or BOUNDARIES.get(objective, TASK_BOUNDARIES)
     boundaries = [math.ceil(share * steps) - 1 for share in shares]
     values = [rate / 10**k for k in range(len(boundaries) + 1)]
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)

@@ -12,6 +12,9 @@ from skt_tf.training.setting_checks import check, shares
 from skt_tf.utils.fields import COUNT, DECAY, NATURAL, POSITIVE, TEMPERATURE, setting
 
 SCHEDULES = ("steps", "onecycle")
+# Where the rate falls to a tenth, as shares of the stage (docs/method.md, *Protocol*).
+TASK_BOUNDARIES = (Fraction(32, 64), Fraction(48, 64))
+BOUNDARIES = {"transfer": (Fraction(11, 21), Fraction(16, 21)), "hint": (Fraction(25, 35),)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,6 +215,8 @@ class Settings:
         """The values of a record with what they stand for where they are not given or lacking."""
         fields = [field for field in dataclasses.fields(cls) if field.name not in cls.FREE]
         values = {field.name: field.default for field in fields} | values
+        if values["transfer_boundaries"] is None:
+            values["transfer_boundaries"] = [str(share) for share in BOUNDARIES["transfer"]]
         if values["transfer_learning_rate"] is None:
             values["transfer_learning_rate"] = _transfer_rate(values["flow_weights"])
         return values

@@ -175,12 +175,15 @@ def compare(one, other):
 
 
 ASIDE = {
-    "seconds", "environment", "images_per_second", "command", "milliseconds", "timestamp",
-    "trained", "start_time",
+    "seconds", "environment", "images_per_second", "milliseconds", "bytes",
+    "message",  # A traceback, which names files of the checkout.
+    "settings", "augmentation",  # Which flags there are may change.
 }  # fmt: skip
 
 
 def content(path):
+    if path.suffix == ".flags":
+        return sorted(path.read_text("utf-8").splitlines())
     if path.suffix != ".json":
         return path.read_bytes()
     return without_times(json.loads(path.read_text("utf-8")))
