@@ -177,6 +177,7 @@ def compare(one, other):
 ASIDE = {
     "seconds", "environment", "images_per_second", "milliseconds", "bytes",
     "message",  # A traceback, which names files of the checkout.
+    "tried_so_far",  # A set.
     "settings", "augmentation",  # Which flags there are may change.
 }  # fmt: skip
 
