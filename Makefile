@@ -1,16 +1,24 @@
-# Two commands: `make quickstart` runs everything on a small dataset, `make test` checks it.
+# `make quickstart` runs everything on a small dataset, `make check` checks a change in minutes,
+# `make test` everything.
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: quickstart test clean
+.PHONY: quickstart check test style clean
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/python -m skt_tf.main --flagfile=flags/quickstart.flags
 
-test: $(VENV)/installed-test
+# What answers in minutes: style, the order of the rooms, the unit tests.
+check: style
+	$(VENV)/bin/python -m pytest tests/unit
+
+test: style
+	$(VENV)/bin/python -m pytest
+
+style: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/lint-imports
 
 # The stamps are newer than the requirements they were made from.
 $(VENV)/installed: requirements.txt

@@ -1,0 +1,89 @@
+"""The benchmark counts what it says it counts, and its file holds together."""
+
+import json
+import os
+
+import pytest
+import tensorflow as tf
+from command_line import Attempt, attempt, check_refused, skt_tf, snapshot
+
+from skt_tf.utils.locks import FolderLock
+
+NAMES = (
+    "teacher_forward",
+    "task",
+    "transfer_disjoint",
+    "transfer_dense",
+    "hint",
+    "keras_distiller",
+    "pipeline",
+    "fit_task",
+    "fit_transfer_dense",
+    "fit_transfer_dense_kept",
+)
+
+
+TINY = ("--job=benchmark", "--dataset=digits", "--teacher_depth=8", "--width=2", "--batch_size=16")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("benchmark")
+    done = skt_tf(*TINY, "--output_dir=first", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd, done, json.loads((cwd / "first" / "benchmark.json").read_text(encoding="utf-8"))
+
+
+def test_every_part_is_measured(measured):
+    cwd, done, results = measured
+    assert set(NAMES) <= set(results["stages"])
+    for name in NAMES:
+        row = results["stages"][name]
+        assert name in done.stdout
+        assert row["images_per_second"] * row["milliseconds"] == pytest.approx(16_000)
+        if name != "pipeline":
+            seconds = row["milliseconds"] / 1000
+            share = row["flops_per_image"] * 16 / seconds / results["peak_flops_per_second"]
+            assert row["share_of_peak"] == pytest.approx(share)
+    saving = results["stages"]["checkpoint"]
+    assert saving["images_per_second"] is None
+    assert f"{saving['milliseconds'] / 60_000:.3%} of a stage" in done.stdout
+    assert {path.name for path in (cwd / "first").iterdir()} == {"benchmark.json"}
+    assert 1e8 < results["peak_memory_bytes"] < 1e11
+    assert results["config"]["batch_size"] == 16
+    assert results["environment"]["tensorflow"] == tf.__version__
+
+
+def test_a_transfer_step_is_the_teacher_s_forward_pass_and_the_student_s_step(measured):
+    _, _, results = measured
+    flops = {
+        name: results["stages"][name]["flops_per_image"] for name in NAMES if name != "pipeline"
+    }
+    assert flops["fit_transfer_dense"] == flops["transfer_dense"]
+    kept = flops["transfer_dense"] - flops["teacher_forward"]
+    assert flops["fit_transfer_dense_kept"] == pytest.approx(kept)
+    # Keras' own distiller runs the teacher once and the student twice, heads included.
+    assert flops["keras_distiller"] == pytest.approx(
+        flops["teacher_forward"] + 2 * flops["task"], rel=0.15
+    )
+
+
+@pytest.mark.parametrize("content", [None, "[]", '{"stages": 3}'])
+def test_what_is_no_benchmark_cannot_be_compared_with(tmp_path, content):
+    folder = tmp_path / "given"
+    folder.mkdir()
+    if content is not None:
+        (folder / "other.json").write_text(content)
+    check_refused(
+        attempt([*TINY, "--compare=other.json", "--output_dir=new"], folder, tmp_path / "work"),
+        ["--compare=other.json", "benchmark.json"],
+    )
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path):
+    with FolderLock(tmp_path / "run"):
+        (tmp_path / "run/.draft-of-its-owner").touch()
+        before = snapshot(tmp_path)
+        done = skt_tf(*TINY, "--output_dir=run", cwd=tmp_path)
+        refused = Attempt(done, before, snapshot(tmp_path))
+        check_refused(refused, ["--output_dir=run", f"process {os.getpid()}"])

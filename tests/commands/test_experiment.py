@@ -1,0 +1,541 @@
+"""The command line end to end, on a tiny budget, against what can be computed without it."""
+
+import concurrent.futures
+import copy
+import csv
+import dataclasses
+import json
+import pathlib
+import shutil
+import subprocess
+from fractions import Fraction
+
+import jsonschema
+import keras
+import numpy as np
+import pytest
+from command_line import METHODS, NETS, RUN, finished_run, is_one_sentence, skt_tf, snapshot
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from skt_tf.configuration import Config
+from skt_tf.data import datasets
+from skt_tf.data.datasets import load_dataset
+from skt_tf.experiments import experiment
+from skt_tf.models import evaluation
+
+FLOWS = ("p0_p1", "p1_p2", "p2_p3", "p0_p2", "p1_p3")
+
+
+TEACHER_STEPS = 12
+
+
+# The stages of each method and their iterations, with commands.RUN's numbers.
+STAGES = {
+    "baseline": {"task": 4},
+    "baseline_long": {"task": 10},
+    "kd": {"task": 4},
+    "hint": {"hint": 2, "task": 4},
+    "fsp": {"transfer": 6, "task": 4},
+    "skt": {"step1": 3, "step2": 3, "task": 4},
+    "skt_bottom_up": {"section1": 2, "section2": 2, "section3": 2, "task": 4},
+}
+
+
+FALLS = {
+    "task": (Fraction(32, 64), Fraction(48, 64)),
+    "transfer": (Fraction(11, 21), Fraction(16, 21)),
+    "hint": (Fraction(25, 35),),
+}
+
+
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+
+
+COUNT = {"type": "integer", "minimum": 0}
+
+
+SECONDS = {"type": "number", "minimum": 0}
+
+
+STAGE = {
+    "type": "object",
+    "required": ["name", "steps", "final_loss"],
+    "properties": {
+        "name": {"type": "string", "minLength": 1},
+        "steps": {"type": "integer", "minimum": 1},
+        "final_loss": {"type": "number", "minimum": 0},
+    },
+}
+
+
+METHOD = {
+    "type": "object",
+    "required": ["accuracies", "mean", "ensemble", "iterations", "seconds", "stages"],
+    "properties": {
+        "accuracies": {"type": "array", "items": SHARE, "minItems": NETS, "maxItems": NETS},
+        "mean": SHARE,
+        "ensemble": SHARE,
+        "iterations": COUNT,
+        "seconds": SECONDS,
+        "stages": {"type": "array", "items": STAGE, "minItems": 1},
+    },
+}
+
+
+SCHEMA = {
+    "type": "object",
+    "required": ["experiment", "dataset", "config", "environment", "teacher", "methods"],
+    "properties": {
+        "experiment": {"const": "minimization"},
+        "dataset": {"const": "digits"},
+        "config": {"type": "object", "minProperties": 20},
+        "environment": {
+            "type": "object",
+            "required": ["python", "tensorflow", "keras", "cores", "gpus"],
+        },
+        "teacher": {
+            "type": "object",
+            "required": ["depth", "accuracy", "iterations", "seconds"],
+            "properties": {
+                "depth": COUNT,
+                "accuracy": SHARE,
+                "iterations": COUNT,
+                "seconds": SECONDS,
+            },
+        },
+        "flow_weights": {
+            "type": "object",
+            "required": list(FLOWS),
+            "additionalProperties": {"type": "number", "exclusiveMinimum": 0},
+        },
+        "methods": {
+            "type": "object",
+            "required": list(METHODS),
+            "properties": dict.fromkeys(METHODS, METHOD),
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def run():
+    return finished_run()
+
+
+@pytest.fixture(scope="module")
+def results(run):
+    return read_results(run.folder)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """(training images, test images, test labels) of the digits, split as documented."""
+    bunch = load_digits()
+    pictures = np.rint(bunch.images / 16 * 255).astype(np.uint8)[..., None]
+    train, test, _, labels = train_test_split(
+        pictures, bunch.target, test_size=360, random_state=0, stratify=bunch.target
+    )
+    return train, test, labels
+
+
+def read_results(folder):
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def students(folder, method):
+    paths = sorted((folder / method).glob("net*/student.keras"))
+    assert [path.parent.name for path in paths] == [f"net{k}" for k in range(NETS)]
+    return [keras.models.load_model(path) for path in paths]
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def rows(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def times(folder):
+    """{network's path: when it was written}."""
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*.keras")}
+
+
+def table_rows(output):
+    """{first cell: cells} of the rows of the table that the output ends with."""
+    lines = [line.split() for line in output[output.rindex("teach 8") :].splitlines()]
+    return {cells[0]: cells for cells in lines if cells and cells[0] in ("teacher", *METHODS)}
+
+
+def test_the_command_ends_well_and_says_nothing_on_stderr(run):
+    assert run.done.returncode == 0, run.done.stderr
+    assert run.done.stderr == ""
+
+
+def test_the_command_prints_a_table_of_all_methods_and_the_report_s_path(run, results):
+    printed = table_rows(run.done.stdout)
+    assert list(printed) == ["teacher", *METHODS]
+    assert f"{results['teacher']['accuracy']:.2%}"[:-1] in printed["teacher"]
+    for method in METHODS:
+        for accuracy in (results["methods"][method][k] for k in ("mean", "ensemble")):
+            assert f"{accuracy:.2%}"[:-1] in printed[method]
+    assert run.done.stdout.rstrip().splitlines()[-1] == "report: run/report.html, run/report.md"
+
+
+def test_results_follow_their_schema(results):
+    jsonschema.validate(results, SCHEMA, cls=jsonschema.Draft202012Validator)
+    assert results["config"]["methods"] == list(METHODS)
+    assert results["config"]["nets"] == NETS
+    assert list(results["methods"]) == list(METHODS)
+
+
+def test_results_count_stages_and_iterations(results):
+    assert results["teacher"]["iterations"] == TEACHER_STEPS
+    assert results["teacher"]["depth"] == 14
+    for method, expected in STAGES.items():
+        entry = results["methods"][method]
+        assert {stage["name"]: stage["steps"] for stage in entry["stages"]} == expected
+        assert entry["iterations"] == NETS * sum(expected.values())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_accuracies_are_those_of_the_saved_students(method, run, results, images):
+    _, test, labels = images
+    entry = results["methods"][method]
+    outputs = [student(test).numpy() for student in students(run.folder, method)]
+    accuracies = [np.mean(logits.argmax(1) == labels) for logits in outputs]
+    assert entry["accuracies"] == pytest.approx(accuracies)
+    assert entry["mean"] == pytest.approx(np.mean(accuracies))
+    together = np.mean([softmax(logits) for logits in outputs], axis=0)
+    assert entry["ensemble"] == pytest.approx(np.mean(together.argmax(1) == labels))
+
+
+def test_the_teacher_s_accuracy_is_that_of_the_saved_teacher(run, results, images):
+    _, test, labels = images
+    teacher = keras.models.load_model(run.folder / "teacher" / "model.keras")
+    accuracy = np.mean(teacher(test).numpy().argmax(1) == labels)
+    assert results["teacher"]["accuracy"] == pytest.approx(accuracy)
+
+
+def test_every_file_is_there_and_no_draft_is_left(run):
+    nets = [f"{method}/net{k}" for method in METHODS for k in range(NETS)]
+    files = {name for name, content in snapshot(run.cwd).items() if content}
+    assert files == {
+        "run/results.json",
+        "run/report.md",
+        "run/report.html",
+        "run/matrices.png",
+        "run/accuracy.png",
+        "run/flows.png",
+        "run/teacher/model.keras",
+        "run/teacher/metrics.csv",
+        *(f"run/{net}/student.keras" for net in nets),
+        *(f"run/{net}/metrics.csv" for net in nets),
+    }
+
+
+def test_the_curves_are_pictures_that_the_report_shows(run):
+    report = (run.folder / "report.md").read_text(encoding="utf-8")
+    for name in ("accuracy.png", "flows.png"):
+        content = (run.folder / name).read_bytes()
+        assert content.startswith(b"\x89PNG\r\n")
+        assert content.endswith(b"IEND\xaeB`\x82")
+        assert f"]({name})" in report
+
+
+def rate(stage, step):
+    """The rate of a stage's iteration `step`, counted from 0, as the method's page says it."""
+    name, steps = stage
+    kind = name if name in FALLS else "transfer"
+    first = {"task": 0.1, "transfer": 0.1, "hint": 0.0001}[kind]
+    return first / 10 ** sum(step >= share * steps for share in FALLS[kind])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_metrics_hold_every_stage_with_its_steps_and_rates(method, run, results):
+    for net in range(NETS):
+        logged = rows(run.folder / method / f"net{net}" / "metrics.csv")
+        before = 0
+        for stage in STAGES[method].items():
+            own = [row for row in logged if row["stage"] == stage[0]]
+            steps = [int(row["step"]) for row in own]
+            assert steps == sorted(set(steps))
+            assert steps[-1] == stage[1]
+            assert [int(row["iteration"]) for row in own] == [before + step for step in steps]
+            assert [float(row["learning_rate"]) for row in own] == pytest.approx(
+                [rate(stage, step - 1) for step in steps]
+            )
+            before += stage[1]
+        assert [row["stage"] for row in logged] == sorted(
+            (row["stage"] for row in logged), key=list(STAGES[method]).index
+        )
+        accuracy = results["methods"][method]["accuracies"][net]
+        assert float(logged[-1]["test_accuracy"]) == pytest.approx(accuracy)
+
+
+def test_the_teacher_s_metrics_hold_its_steps_and_rates(run, results):
+    logged = rows(run.folder / "teacher" / "metrics.csv")
+    assert [int(row["step"]) for row in logged] == [3, 6, 9, 12]
+    rates = [float(row["learning_rate"]) for row in logged]
+    assert rates == pytest.approx([rate(("task", 12), step - 1) for step in (3, 6, 9, 12)])
+    assert float(logged[-1]["test_accuracy"]) == pytest.approx(results["teacher"]["accuracy"])
+
+
+def test_final_losses_are_the_last_logged_ones_of_all_nets(run, results):
+    for method in METHODS:
+        logged = [rows(run.folder / method / f"net{k}" / "metrics.csv") for k in range(NETS)]
+        for stage in results["methods"][method]["stages"]:
+            last = [
+                [float(row["loss"]) for row in net if row["stage"] == stage["name"]][-1]
+                for net in logged
+            ]
+            assert stage["final_loss"] == pytest.approx(np.mean(last))
+
+
+def test_the_losses_of_the_active_flows_are_logged_and_add_up(run):
+    active = {"step1": FLOWS[:3], "step2": FLOWS, "task": ()}
+    for row in rows(run.folder / "skt" / "net0" / "metrics.csv"):
+        own = {flow: float(row[flow]) for flow in FLOWS if row[flow]}
+        assert set(own) == set(active[row["stage"]])
+        if own:
+            assert float(row["loss"]) == pytest.approx(sum(own.values()), rel=1e-5)
+
+
+def test_flow_weights_are_the_inverse_mean_squares_of_the_saved_teacher(
+    run, results, images, reference_fsp
+):
+    teacher = keras.models.load_model(run.folder / "teacher" / "model.keras")
+    points = ("p0", "p1", "p2", "p3")
+    view = keras.Model(teacher.input, [teacher.get_layer(point).output for point in points])
+    maps = dict(zip(points, view.predict(images[0], verbose=0)))
+    assert list(results["flow_weights"]) == list(FLOWS)
+    for name, weight in results["flow_weights"].items():
+        matrices = reference_fsp(*(maps[point] for point in name.split("_")))
+        assert weight == pytest.approx(1 / np.mean(np.sum(matrices**2, axis=(1, 2))), rel=1e-4)
+
+
+def test_the_student_of_a_hint_has_no_regressor(run):
+    for hinted, alone in zip(students(run.folder, "hint"), students(run.folder, "baseline")):
+        names = [layer.name for layer in hinted.layers]
+        assert not any("regress" in name for name in names)
+        assert len(names) == len(alone.layers)
+        assert [v.shape for v in hinted.variables] == [v.shape for v in alone.variables]
+
+
+@dataclasses.dataclass(frozen=True)
+class Later:
+    """A command given after the first run: its folder, what it said, the files it found."""
+
+    cwd: pathlib.Path
+    done: subprocess.CompletedProcess
+    found: dict
+
+    @property
+    def folder(self):
+        return self.cwd / "run"
+
+
+def go_on(cwd, *changed):
+    found = times(cwd / "run")
+    return Later(cwd, skt_tf(*RUN, *changed, cwd=cwd), found)
+
+
+@pytest.fixture(scope="module")
+def later(run, results, tmp_path_factory):
+    """Three commands after the first run, two at a time, each in a folder of its own."""
+    again, stopped, given = (
+        tmp_path_factory.mktemp(name) for name in ("again", "stopped", "given")
+    )
+    shutil.copytree(run.folder, again / "run")
+
+    # As if it had been stopped: one method not begun, another with one of its nets.
+    shutil.copytree(run.folder, stopped / "run")
+    lost = copy.deepcopy(results)
+    del lost["methods"]["baseline"]
+    shutil.rmtree(stopped / "run" / "baseline")
+    first = results["methods"]["kd"]["accuracies"][:1]
+    lost["methods"]["kd"].update(
+        accuracies=first, mean=None, ensemble=None, iterations=STAGES["kd"]["task"]
+    )
+    shutil.rmtree(stopped / "run" / "kd" / "net1")
+    (stopped / "run" / "results.json").write_text(json.dumps(lost), encoding="utf-8")
+
+    shutil.copy(run.folder / "teacher" / "model.keras", given / "given.keras")
+    changed = ("--teacher=given.keras", "--flow_weights=equal", "--methods=kd,fsp", "--nets=1")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        running = {
+            "stopped": pool.submit(go_on, stopped),
+            "given": pool.submit(go_on, given, *changed),
+            "again": pool.submit(go_on, again),
+        }
+    return {name: future.result() for name, future in running.items()}
+
+
+def test_the_same_command_again_trains_nothing_and_prints_the_table(run, results, later):
+    again = later["again"]
+    assert again.done.returncode == 0, again.done.stderr
+    assert len(again.found) == 1 + NETS * len(METHODS)
+    assert times(again.folder) == again.found
+    assert read_results(again.folder) == results
+    assert table_rows(again.done.stdout) == table_rows(run.done.stdout)
+    assert "stage" not in again.done.stdout
+    assert again.done.stdout.rstrip().endswith("report: run/report.html, run/report.md")
+
+
+def test_a_stopped_run_goes_on_with_the_missing_nets_alone(results, later):
+    stopped = later["stopped"]
+    assert stopped.done.returncode == 0, stopped.done.stderr
+    after = times(stopped.folder)
+    assert {name: after[name] for name in stopped.found} == stopped.found
+    assert set(after) - set(stopped.found) == {
+        "baseline/net0/student.keras",
+        "baseline/net1/student.keras",
+        "kd/net1/student.keras",
+    }
+    restored = read_results(stopped.folder)
+    assert restored["teacher"] == results["teacher"]
+    assert set(restored["methods"]) == set(METHODS)
+    for method, expected in results["methods"].items():
+        entry = restored["methods"][method]
+        if method not in ("baseline", "kd"):
+            assert entry == expected
+        assert entry["iterations"] == expected["iterations"]
+        assert len(entry["accuracies"]) == NETS
+
+
+def test_the_seeds_decide_the_nets_of_a_stopped_run(run, later):
+    for method, net in (("baseline", 0), ("baseline", 1), ("kd", 1)):
+        lost, restored = (
+            students(folder, method)[net] for folder in (run.folder, later["stopped"].folder)
+        )
+        for one, other in zip(lost.variables, restored.variables, strict=True):
+            np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_the_table_of_a_stopped_run_keeps_the_order_of_the_methods(later):
+    assert list(table_rows(later["stopped"].done.stdout)) == ["teacher", *METHODS]
+
+
+@pytest.fixture(scope="module")
+def with_given_teacher(later):
+    """(folder, results) of the run of two methods with the first run's teacher, all λ equal."""
+    given = later["given"]
+    assert given.done.returncode == 0, given.done.stderr
+    return given.cwd, read_results(given.folder)
+
+
+def test_a_given_teacher_is_not_trained(with_given_teacher, results):
+    _, again = with_given_teacher
+    assert again["teacher"]["iterations"] == 0
+    assert again["teacher"]["accuracy"] == results["teacher"]["accuracy"]
+    assert again["teacher"]["depth"] == 14
+
+
+def test_a_given_teacher_is_copied_as_it_is(with_given_teacher):
+    cwd, _ = with_given_teacher
+    given = keras.models.load_model(cwd / "given.keras")
+    saved = keras.models.load_model(cwd / "run" / "teacher" / "model.keras")
+    assert len(saved.trainable_variables) == len(given.trainable_variables) > 20
+    for one, other in zip(given.variables, saved.variables, strict=True):
+        assert one.path == other.path
+        assert one.numpy().tobytes() == other.numpy().tobytes()
+
+
+def test_equal_flow_weights_are_ones(with_given_teacher):
+    _, again = with_given_teacher
+    assert again["flow_weights"] == dict.fromkeys(FLOWS, 1.0)
+
+
+def test_equal_flow_weights_start_at_the_paper_s_transfer_rate(with_given_teacher):
+    cwd, again = with_given_teacher
+    assert list(again["methods"]) == ["kd", "fsp"]
+    transfer = [r for r in rows(cwd / "run/fsp/net0/metrics.csv") if r["stage"] == "transfer"]
+    assert float(transfer[0]["learning_rate"]) == pytest.approx(0.001)
+
+
+def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
+    config = Config(
+        dataset="digits",
+        teacher_depth=8,
+        width=2,
+        batch_size=16,
+        methods=("skt", "fsp"),
+        teacher_steps=3,
+        transfer_steps=4,
+        task_steps=2,
+        evaluations=1,
+        target_views=2,
+        output_dir=str(tmp_path / "run"),
+    )
+    results = experiment.run(config)
+    assert capsys.readouterr().out.count("keeping the teacher's targets") == 1
+    assert not (tmp_path / "run" / "targets.float16").exists()
+    for method in ("skt", "fsp"):
+        losses = [stage["final_loss"] for stage in results["methods"][method]["stages"]]
+        assert np.isfinite(losses).all()
+
+
+def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path, monkeypatch):
+    read, evaluated = [], []
+    evaluate, judge = datasets.evaluation_batches, evaluation.probabilities
+
+    def noted_evaluation(images, labels):
+        evaluated.append(images)
+        return evaluate(images, labels)
+
+    def noted_judgement(network, images):
+        read.append(images)
+        return judge(network, images)
+
+    monkeypatch.setattr(datasets, "evaluation_batches", noted_evaluation)
+    monkeypatch.setattr(evaluation, "probabilities", noted_judgement)
+    config = Config(
+        dataset="digits",
+        teacher_depth=8,
+        width=2,
+        batch_size=16,
+        methods=("baseline", "hint"),
+        teacher_steps=3,
+        hint_steps=2,
+        task_steps=4,
+        evaluations=2,
+        validation=100,
+        output_dir=str(tmp_path / "run"),
+    )
+    results = experiment.run(config)
+    held = load_dataset("digits").hold_out(100)
+    assert evaluated
+    assert all(np.array_equal(images, held.validation_images) for images in evaluated)
+    # Once for each network, and the images that were held out once.
+    for images in (held.test_images, held.validation_images):
+        assert sum(np.array_equal(images, seen) for seen in read) == 3
+    for entry, place in (
+        (results["teacher"], "teacher/model"),
+        (results["methods"]["hint"], "hint/net0/student"),
+    ):
+        network = keras.models.load_model(tmp_path / f"run/{place}.keras")
+        logits = network.predict(held.validation_images, verbose=0)
+        share = float((logits.argmax(1) == held.validation_labels).mean())
+        assert share in (entry.get("validation_accuracy"), *entry.get("validation_accuracies", ()))
+    curve = rows(tmp_path / "run/baseline/net0/metrics.csv")
+    assert "test_accuracy" not in curve[0]
+    last = float(curve[-1]["validation_accuracy"])
+    assert last == pytest.approx(results["methods"]["baseline"]["validation_accuracies"][0])
+    report = (tmp_path / "run/report.md").read_text(encoding="utf-8")
+    assert "100 of the training images, held out" in report
+
+
+def test_a_run_of_another_environment_goes_on_with_a_warning(run, tmp_path):
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    results = read_results(folder)
+    results["environment"] |= {"cores": 999, "numpy": "1.0"}
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    done = skt_tf(*RUN, cwd=tmp_path)
+    assert done.returncode == 0
+    assert is_one_sentence(done.stderr)
+    for words in ("warning", "numpy", "cores"):
+        assert words in done.stderr

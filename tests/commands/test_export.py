@@ -1,0 +1,119 @@
+"""A student becomes files that classify without this package."""
+
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from command_line import attempts, check_refused, finished_run, skt_tf, snapshot
+
+# Knows the folder and the images alone. Run apart from this project's files.
+READER = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+images = np.load("images.npy")
+model = tf.saved_model.load("exported")
+bytes_in, floats_in = tf.constant(images), tf.constant(images.astype(np.float32))
+found = {}
+for count in (1, 7):
+    for name, call in {
+        "default": lambda n: model.signatures["serving_default"](images=floats_in[:n]),
+        "uint8": lambda n: model.signatures["serving_uint8"](images=bytes_in[:n]),
+        "call_float": lambda n: model(floats_in[:n]),
+        "call_uint8": lambda n: model(bytes_in[:n]),
+    }.items():
+        output = call(count)
+        if isinstance(output, dict):
+            (output,) = output.values()
+        found[f"{name}_{count}"] = output.numpy()
+assert "skt_tf" not in sys.modules
+np.savez("found.npz", **found)
+"""
+CALLS = ("default", "uint8", "call_float", "call_uint8")
+
+
+@pytest.fixture(scope="module")
+def student():
+    return finished_run().folder / "skt" / "net0" / "student.keras"
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def exported(student, tmp_path_factory):
+    """(the folder the export was started in, the finished command)."""
+    cwd = tmp_path_factory.mktemp("export")
+    return cwd, skt_tf("--job=export", f"--student={student}", "--output_dir=exported", cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def found(exported, images):
+    """{call and batch size: probabilities} from a process that knows the files alone."""
+    cwd, _ = exported
+    np.save(cwd / "images.npy", images)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", READER], cwd=cwd, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return np.load(cwd / "found.npz")
+
+
+def test_the_command_says_where_the_files_are(exported):
+    cwd, done = exported
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.rstrip().endswith("exported")
+    assert (cwd / "exported" / "saved_model.pb").is_file()
+    assert not [name for name in snapshot(cwd) if "draft" in name]
+
+
+@pytest.mark.parametrize("count", [1, 7])
+@pytest.mark.parametrize("call", CALLS)
+def test_the_files_give_the_student_s_classes_without_the_package(
+    call, count, found, student, images
+):
+    logits = keras.models.load_model(student).predict(images[:count], verbose=0)
+    probabilities = found[f"{call}_{count}"]
+    assert probabilities.dtype == np.float32
+    assert probabilities.shape == (count, 10)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert probabilities.argmax(1).tolist() == logits.argmax(1).tolist()
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_images_are_told_apart(found):
+    assert np.ptp(found["default_7"], axis=0).max() > 1e-3
+
+
+IMPOSSIBLE = {
+    "no student": ([], ["--student"]),
+    "empty student": (["--student="], ["--student"]),
+    "student gone": (["--student=gone.keras"], ["gone.keras", "does not exist"]),
+    "full folder": (["--student=student.keras", "--output_dir=full"], ["full", "empty"]),
+}
+
+
+@pytest.fixture(scope="module")
+def answers(student, tmp_path_factory):
+    """{name: Attempt} for exports that cannot be."""
+    folder = tmp_path_factory.mktemp("owner")
+    (folder / "full").mkdir()
+    (folder / "full" / "letter.txt").write_text("dear")
+    shutil.copy(student, folder / "student.keras")
+    start = ("--job=export", "--output_dir=new")
+    cases = {name: [*start, *arguments] for name, (arguments, _) in IMPOSSIBLE.items()}
+    return attempts(cases, folder, tmp_path_factory.mktemp("impossible"))
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_an_impossible_export_is_refused_and_changes_nothing(name, answers):
+    check_refused(answers[name], IMPOSSIBLE[name][1])

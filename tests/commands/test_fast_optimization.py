@@ -1,0 +1,165 @@
+"""The second experiment, from the command line: three nets a method, as deep as the teacher."""
+
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from command_line import skt_tf, snapshot
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from skt_tf.models.resnet import resnet
+from skt_tf.utils.records import unpack
+
+NETS = 3
+
+
+RUN = (
+    "--experiment=fast_optimization",
+    "--dataset=digits",
+    "--teacher_depth=8",
+    "--width=4",
+    f"--nets={NETS}",
+    "--batch_size=32",
+    "--methods=teachers,baseline,baseline_long,hint,skt_kd",
+    "--teacher_steps=12",
+    "--transfer_steps=8",
+    "--transfer_split=1,3",
+    "--hint_steps=2",
+    "--task_steps=4",
+    "--evaluations=2",
+    "--tensorboard",
+    "--output_dir=run",
+)
+
+
+STEPS = {
+    "teachers": [12],
+    "baseline": [4],
+    "baseline_long": [12],
+    "hint": [2, 4],
+    "skt_kd": [2, 6, 4],
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("fast")
+    done = skt_tf(*RUN, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return cwd, done
+
+
+@pytest.fixture(scope="module")
+def results(run):
+    return json.loads((run[0] / "run/results.json").read_text("utf-8"))
+
+
+def test_iterations_are_counted_over_all_nets(results):
+    assert list(results["methods"]) == list(STEPS)
+    for method, entry in results["methods"].items():
+        assert [stage["steps"] for stage in entry["stages"]] == STEPS[method]
+        assert entry["iterations"] == NETS * sum(STEPS[method])
+        assert len(entry["accuracies"]) == NETS
+
+
+def test_the_first_of_the_teachers_is_the_one_that_teaches(run, results):
+    teachers, teacher = results["methods"]["teachers"], results["teacher"]
+    assert teachers["accuracies"][0] == teacher["accuracy"]
+    assert teachers["seconds"] >= teacher["seconds"] > 0
+    assert not (run[0] / "run/teachers/net0").exists()
+    assert run[1].stdout.count("teacher, 8 layers, stage 1 of 1") == 1
+    assert [f"teachers, net {k} of 3, stage" in run[1].stdout for k in (1, 2, 3)] == [0, 1, 1]
+    kept = [run[0] / f"run/teachers/net{net}/student.keras" for net in (1, 2)]
+    networks = [keras.models.load_model(path) for path in kept]
+    first = keras.models.load_model(run[0] / "run/teacher/model.keras")
+    kernels = [network.get_weights()[-2] for network in (first, *networks)]
+    assert not any(np.allclose(kernels[k], kernels[k - 1]) for k in range(3))
+
+
+@pytest.mark.parametrize("method", ["teachers", "skt_kd"])
+def test_the_ensemble_is_the_mean_of_the_softmax_outputs(method, run, results, digits):
+    paths = [run[0] / f"run/{method}/net{net}/student.keras" for net in range(NETS)]
+    if method == "teachers":
+        paths[0] = run[0] / "run/teacher/model.keras"
+    total = 0
+    for path in paths:
+        logits = keras.models.load_model(path).predict(digits.test_images, verbose=0)
+        powers = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+        total = total + powers / powers.sum(1, keepdims=True)
+    expected = np.mean(total.argmax(1) == digits.test_labels)
+    assert results["methods"][method]["ensemble"] == pytest.approx(expected, abs=1 / 360 + 1e-9)
+
+
+def test_a_line_after_each_stage_says_how_long_the_rest_takes(run):
+    left = r"(about \d.* (?:s|min) left of|the last of) the experiment"
+    line = rf"^(.+): (\w+) is done, (\d+) iterations in .+; {left}$"
+    lines = re.findall(line, run[1].stdout, re.MULTILINE)
+    stages = [(name, int(steps)) for name, _, steps, *_ in lines]
+    expected = [("teacher, 8 layers", 12)]
+    for method, steps in STEPS.items():
+        for net in range(method == "teachers", NETS):
+            expected += [(f"{method}, net {net + 1} of {NETS}", number) for number in steps]
+    assert stages == expected
+    assert [line[3].startswith("the last") for line in lines] == [False] * (len(lines) - 1) + [True]
+
+
+def test_tensorboard_can_read_the_logs_of_every_stage(run):
+    place = run[0] / "run/tensorboard"
+    for folder, steps in (
+        ("teacher/1_teacher", 2),
+        ("teachers/net1/1_teacher", 2),
+        ("skt_kd/net2/1_step1", 2),
+        ("skt_kd/net2/2_step2", 2),
+        ("skt_kd/net2/3_task", 2),
+    ):
+        events = EventAccumulator(str(place / folder / "train"), {"tensors": 0}).Reload()
+        losses = events.Tensors("epoch_loss")
+        assert len(losses) == steps
+        assert all(np.isfinite(tf.make_ndarray(loss.tensor_proto)) for loss in losses)
+    assert (place / "skt_kd/net2/3_task/validation").is_dir()
+
+
+def test_the_shown_matrices_are_those_of_the_networks(run, results, digits, reference_fsp):
+    shown = results["shown"]
+    image = unpack(shown["image"])
+    np.testing.assert_array_equal(image, digits.test_images[0])
+    teacher = keras.models.load_model(run[0] / "run/teacher/model.keras")
+    statistics = digits.mean.tolist(), digits.variance.tolist()
+    before = resnet(8, 10, (8, 8, 1), 4, normalization=statistics, seed=1)
+    for network, matrices in ((teacher, shown["teacher"]), (before, shown["before"])):
+        for flow, packed in matrices.items():
+            maps = keras.Model(
+                network.inputs, [network.get_layer(point).output for point in flow.split("_")]
+            )
+            expected = reference_fsp(*maps.predict(image[None], verbose=0))[0]
+            np.testing.assert_allclose(unpack(packed), expected, rtol=1e-4, atol=1e-5)
+    after = {name: results["methods"][name].get("matrices") for name in STEPS}
+    assert {name for name, found in after.items() if found} == {"skt_kd"}
+    # Transfer brings what it transfers nearer to the teacher's.
+    assert all(found.keys() == shown["teacher"].keys() for found in after.values() if found)
+    assert all(found != shown["before"] for found in after.values() if found)
+
+
+def test_the_networks_are_described(results, run):
+    teacher = keras.models.load_model(run[0] / "run/teacher/model.keras")
+    for network in results["networks"].values():
+        assert network["parameters"] == teacher.count_params()
+        assert network["images_per_second"] > 0
+    assert results["networks"]["teacher"]["flops_per_image"] == pytest.approx(
+        results["networks"]["student"]["flops_per_image"]
+    )
+
+
+def test_the_same_command_again_trains_nothing_and_the_run_is_verified(run):
+    before = snapshot(run[0])
+    again = skt_tf(*RUN, cwd=run[0])
+    assert again.returncode == 0, again.stderr
+    assert "stage" not in again.stdout
+    assert snapshot(run[0]) == before
+    verified = skt_tf("--job=verify", "--output_dir=run", cwd=run[0])
+    assert verified.returncode == 0, verified.stdout
+    assert verified.stdout.count("confirmed") == 1 + len(STEPS) * (NETS + 2) + 1

@@ -1,0 +1,168 @@
+"""Runs that grow: more nets and methods in a folder that is finished, as if asked for at once."""
+
+import itertools
+import json
+import shutil
+
+import pytest
+from command_line import attempt, check_refused, skt_tf, snapshot, without_times
+
+RUN = (
+    "--experiment=fast_optimization",
+    "--dataset=digits",
+    "--teacher_depth=8",
+    "--width=4",
+    "--batch_size=32",
+    "--teacher_steps=12",
+    "--transfer_steps=6",
+    "--task_steps=4",
+    "--evaluations=2",
+    "--output_dir=run",
+)
+ALL = "baseline,teacher_copied,fsp,fsp_shared"
+
+
+def begun(*arguments, cwd):
+    done = skt_tf(*RUN, *arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A folder with a finished run of one net of one method."""
+    cwd = tmp_path_factory.mktemp("small")
+    begun("--methods=fsp", cwd=cwd)
+    return cwd
+
+
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("at_once")
+    begun(f"--methods={ALL}", "--nets=2", cwd=cwd)
+    return cwd / "run"
+
+
+@pytest.fixture(scope="module")
+def grown(small, tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("grown") / "copy"
+    shutil.copytree(small, cwd)
+    files, said = [snapshot(cwd / "run")], []
+    for arguments in (
+        ("--nets=2", "--methods=fsp_shared,baseline"),
+        ("--nets=1", "--methods=fsp,teacher_copied"),
+        ("--nets=2", "--methods=fsp_shared,teacher_copied,fsp"),
+    ):
+        said.append(begun(*arguments, cwd=cwd).stdout)
+        files.append(snapshot(cwd / "run"))
+    return cwd, files, said
+
+
+def test_a_grown_run_ends_as_one_that_was_asked_for_everything_at_once(grown, at_once):
+    cwd, *_ = grown
+    one, other = without_times(cwd / "run"), without_times(at_once)
+    assert one.pop("results.json") == other.pop("results.json")
+    assert one == other
+    results = json.loads((at_once / "results.json").read_text("utf-8"))
+    assert list(results["methods"]) == results["config"]["methods"] == ALL.split(",")
+    assert all(len(set(e["weights"])) == 2 for e in results["methods"].values())
+
+
+def test_what_is_there_is_not_trained_again_and_keeps_its_bytes(grown):
+    _, files, said = grown
+    for before, after in itertools.pairwise(files):
+        kept = [name for name in before if name.endswith(("student.keras", "metrics.csv"))]
+        assert len(kept) >= 3
+        assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    assert not any("teacher, 8 layers, stage" in text for text in said)
+    assert "fsp, net 1" not in said[1]
+    assert "fsp, net 2 of 2, stage" in said[2]
+    assert "teacher_copied, net 1" not in said[2]
+    assert ["for all nets" in text for text in said] == [True, False, False]
+
+
+def test_shared_stages_are_those_of_the_first_net_and_counted_once(at_once):
+    results = json.loads((at_once / "results.json").read_text("utf-8"))
+    for name in ("student.keras", "metrics.csv"):
+        first = (at_once / "fsp_shared/net0" / name).read_bytes()
+        assert first == (at_once / "fsp/net0" / name).read_bytes()
+        assert first != (at_once / "fsp_shared/net1" / name).read_bytes()
+    numbers = {name: entry["iterations"] for name, entry in results["methods"].items()}
+    assert numbers == {"baseline": 8, "teacher_copied": 8, "fsp": 20, "fsp_shared": 14}
+
+
+def test_a_run_grows_from_what_a_repository_keeps_of_it(small, tmp_path):
+    """Also of an older version: results, logs and networks alone, without today's flags."""
+    folder = tmp_path / "run"
+    shutil.copytree(small / "run", folder)
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix not in (".keras", ".csv", ".json"):
+            path.unlink()
+    results = json.loads((folder / "results.json").read_text("utf-8"))
+    for name in ("crop", "section_flows", "transfer_boundaries"):
+        del results["config"][name]
+    del results["methods"]["fsp"]["weights"], results["teacher"]["weights"]
+    (folder / "results.json").write_text(json.dumps(results))
+    before = snapshot(folder)
+    begun("--methods=baseline", cwd=tmp_path)
+    after, known = snapshot(folder), json.loads((folder / "results.json").read_text("utf-8"))
+    assert all(after[name] == before[name] for name in before if name.endswith("keras"))
+    original = json.loads((small / "run/results.json").read_text("utf-8"))
+    assert known["methods"]["fsp"] == original["methods"]["fsp"]
+    assert known["config"]["crop"] == "pad"
+
+
+def test_a_teacher_is_known_by_its_weights(small, tmp_path):
+    network = small / "run/teacher/model.keras"
+    shutil.copy(network, tmp_path / "mine.keras")
+    begun("--methods=baseline", "--teacher=mine.keras", cwd=tmp_path)
+    again = begun("--methods=baseline", f"--teacher={network}", cwd=tmp_path)
+    assert "stage" not in again.stdout
+    (tmp_path / "mine.keras").unlink()  # As on another machine, by the same words.
+    begun("--methods=baseline", "--teacher=mine.keras", cwd=tmp_path)
+    other = small / "run/fsp/net0/student.keras"
+    arguments = (*RUN, "--methods=baseline", f"--teacher={other}")
+    check_refused(attempt(arguments, tmp_path, tmp_path / "c"), [f"--teacher={other}", "another"])
+
+
+def swapped(folder):
+    shutil.copy(folder / "run/teacher/model.keras", folder / "run/fsp/net0/student.keras")
+
+
+def cut(folder):
+    path = folder / "run/fsp/net0/student.keras"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def without_teacher(folder):
+    (folder / "run/teacher/model.keras").unlink()
+
+
+def without_student(folder):
+    (folder / "run/fsp/net0/student.keras").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "parts"),
+    [
+        (None, ("--methods=fsp", "--nets=2", "--task_steps=5"), ["task_steps (4 there, 5 here)"]),
+        (None, ("--methods=fsp", "--crop=none"), ["crop (pad there, none here)"]),
+        (swapped, ("--methods=fsp",), ["run/fsp/net0/student.keras has other weights"]),
+        (cut, ("--methods=baseline",), ["run/fsp/net0/student.keras cannot be read"]),
+        (without_teacher, ("--methods=skt",), ["run/teacher/model.keras does not exist"]),
+        (without_student, ("--methods=fsp", "--nets=2"), ["student.keras does not exist"]),
+    ],
+)
+def test_what_cannot_grow_stays_as_it_is(change, arguments, parts, small, tmp_path):
+    folder = tmp_path / "before"
+    shutil.copytree(small, folder)
+    if change:
+        change(folder)
+    check_refused(attempt((*RUN, *arguments), folder, tmp_path / "after"), parts)
+
+
+def test_a_finished_run_needs_no_networks_to_be_reported_again(small, tmp_path):
+    shutil.copytree(small / "run", tmp_path / "run")
+    for path in (tmp_path / "run").rglob("*.keras"):
+        path.unlink()
+    assert "stage" not in begun("--methods=fsp", cwd=tmp_path).stdout

@@ -1,0 +1,55 @@
+"""--dataset=folder: images in folders, of whatever size, and what is wrong with them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from command_line import is_one_sentence, skt_tf
+from PIL import Image
+
+SIZES = ((20, 28), (20, 28), (25, 31), (40, 22))  # (height, width)
+
+
+def draw(height, width, shade, channels=None):
+    random = np.random.default_rng(shade)
+    shape = (height, width) if channels is None else (height, width, channels)
+    return random.normal(shade, 15, shape).clip(0, 255).astype(np.uint8)
+
+
+def write(folder, sizes=SIZES, ending="jpg", channels=None, classes=("dark", "light")):
+    for part in ("train", "test"):
+        for number, name in enumerate(classes):
+            (folder / part / name).mkdir(parents=True)
+            for k in range(16 if part == "train" else 4):
+                pixels = draw(*sizes[k % len(sizes)], 40 + 130 * number + k, channels)
+                Image.fromarray(pixels).save(folder / part / name / f"{k:02}.{ending}", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def varied(tmp_path_factory):
+    """Grey JPEGs of 20×28 pixels and other sizes."""
+    return write(tmp_path_factory.mktemp("varied"))
+
+
+def test_a_run_on_a_folder_goes_on_with_the_same_images_alone(varied, tmp_path):
+    shutil.copytree(varied, tmp_path / "images")
+    arguments = (
+        "--dataset=folder", "--data_dir=images", "--image_size=20x28", "--teacher_depth=8",
+        "--width=2", "--batch_size=8", "--teacher_steps=30", "--transfer_steps=2",
+        "--task_steps=2", "--evaluations=1", "--methods=skt", "--output_dir=run",
+    )  # fmt: skip
+    done = skt_tf(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    assert results["config"]["image_size"] == "20x28"
+    # Bright and dark: thirty iterations tell them apart.
+    assert results["teacher"]["accuracy"] > 0.7
+    verified = skt_tf("--job=verify", "--data_dir=images", "--output_dir=run", cwd=tmp_path)
+    assert verified.returncode == 0, verified.stderr
+    Image.fromarray(draw(20, 28, 9)).save(tmp_path / "images/train/dark/00.jpg")
+    again = skt_tf(*arguments, cwd=tmp_path)
+    assert again.returncode == 2
+    assert "others than this run was begun with" in again.stderr
+    assert is_one_sentence(again.stderr)

@@ -1,0 +1,140 @@
+"""--teacher, --student and their points: networks of a user's own on the command line."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from command_line import Attempt, attempts, check_refused, skt_tf, snapshot
+from keras import layers
+
+NAMES = [f"c{k}" for k in range(7)]
+
+
+POINTS = ",".join(NAMES)
+
+
+def chain(channels, classes=10, seed=0):
+    """A network of 8×8 grey images with a layer `c<k>` for each point, statistics in it."""
+    keras.utils.set_random_seed(seed)
+    images = x = keras.Input((8, 8, 1))
+    x = layers.Normalization(mean=[100.0], variance=[2500.0])(x)
+    for k, number in enumerate(channels):
+        x = layers.Conv2D(number, 3, 2 if k in (3, 5) else 1, "same")(x)
+        x = layers.ReLU(name=f"c{k}")(layers.BatchNormalization(momentum=0.9)(x))
+    x = layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(images, layers.Dense(classes)(x))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A teacher of 100 classes and more channels, one of 10 classes, and a student."""
+    folder = tmp_path_factory.mktemp("networks")
+    # Its maps neither fade nor grow, as those of a trained network.
+    chain((6, 6, 6, 12, 12, 24, 24), classes=100, seed=1).save(folder / "teacher.keras")
+    chain((4, 4, 4, 8, 8, 16, 16), seed=2).save(folder / "teacher10.keras")
+    chain((4, 4, 4, 8, 8, 16, 16), seed=3).save(folder / "student.keras")
+    return folder
+
+
+def flags(folder, teacher="teacher"):
+    return (
+        "--dataset=digits",
+        f"--teacher={folder / teacher}.keras",
+        f"--student={folder / 'student.keras'}",
+        f"--teacher_points={POINTS}",
+        f"--student_points={POINTS}",
+        "--batch_size=16",
+        "--transfer_steps=2",
+        "--task_steps=2",
+        "--hint_steps=1",
+        "--transfer_learning_rate=1e-6",
+        "--evaluations=1",
+    )
+
+
+def test_a_teacher_of_other_classes_and_channels_teaches_with_projections(folder, tmp_path):
+    done = skt_tf(
+        *flags(folder), "--methods=baseline,skt", "--project", "--nets=2", "--output_dir=run",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    assert results["teacher"]["accuracy"] is None
+    assert "100 classes, where digits has 10" in done.stdout
+    given = keras.models.load_model(folder / "student.keras")
+    nets = [keras.models.load_model(tmp_path / f"run/skt/net{k}/student.keras") for k in (0, 1)]
+    for net in nets:
+        assert [layer.name for layer in net.layers] == [layer.name for layer in given.layers]
+        assert net.count_params() == given.count_params()
+    # Two steps move a kernel far less than another draw does.
+    kernels = [network.layers[2].kernel.numpy().ravel() for network in (*nets, given)]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert abs(np.corrcoef(kernels[first], kernels[second])[0, 1]) < 0.8
+    report = (tmp_path / "run/report.md").read_text()
+    assert "| teacher | - |" in report
+    assert "published %" not in report
+    assert "the networks of this run are the user's own" in report
+    verified = skt_tf("--job=verify", "--output_dir=run", cwd=tmp_path)
+    assert verified.returncode == 0, verified.stderr
+    assert "teacher" not in verified.stdout
+
+
+def test_saved_weights_are_begun_with_where_asked_for(folder, tmp_path):
+    done = skt_tf(
+        *flags(folder, "teacher10"), "--methods=kd", "--student_weights=saved",
+        "--learning_rate=1e-9", "--output_dir=run", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    given = keras.models.load_model(folder / "student.keras")
+    net = keras.models.load_model(tmp_path / "run/kd/net0/student.keras")
+    for one, other in zip(given.trainable_variables, net.trainable_variables, strict=True):
+        assert one.numpy() == pytest.approx(other.numpy(), abs=1e-6)
+
+
+REFUSED = {
+    "other channels": ((), ["p0_p1 (6×6 and 4×4)", "p2_p3 (12×24 and 8×16)", "project"]),
+    "other classes": (("--methods=kd", "--project"), ["100 classes and the student 10"]),
+    "a number of points": (("--student_points=c0,c1,c2",), ["7 and 3 points"]),
+    "two points": (("--student_points=c0,c1", "--teacher_points=c0"), ["1 and 2 points"]),
+    "no such point": ((f"--student_points={POINTS[:-2]}c9",), ["no layer named 'c9' (point p3)"]),
+    "points out of order": (
+        ("--project", "--student_points=c0,c1,c2,c3,c4,c6,c5"), ["does not follow from 'c6'"],
+    ),
+    "an empty point": (("--student_points=c0,,c2",), ["--student_points=c0,,c2 has an empty"]),
+    "ends alone": (
+        ("--teacher_points=c0,c2,c4,c6", "--student_points=c0,c2,c4,c6", "--methods=skt"),
+        ["'skt' transfers dense flows", "'fsp'"],
+    ),
+    "sections": (("--sections=2",), ["7 points for 2 sections: expected 5", "or 3"]),
+    "points without a network": (("--student=",), ["--student is empty"]),
+    "weights": (("--student_weights=kept",), ["drawn, saved"]),
+    "a student that is no file": (("--student=none.keras",), ["none.keras does not exist"]),
+    "another job": (("--job=benchmark",), ["--teacher is for --job=experiment"]),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def refusals(folder, tmp_path_factory):
+    cases = {name: (*flags(folder), "--methods=fsp,skt", *given) for name, (given, _) in
+             REFUSED.items()}  # fmt: skip
+    place = tmp_path_factory.mktemp("refused")
+    return attempts(cases, tmp_path_factory.mktemp("empty"), place)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_is_refused_in_a_sentence(case, refusals):
+    check_refused(refusals[case], REFUSED[case][1])
+
+
+def test_a_student_that_was_replaced_meanwhile_is_refused(folder, tmp_path):
+    student = tmp_path / "mine.keras"
+    shutil.copy(folder / "student.keras", student)
+    arguments = (*flags(folder, "teacher10"), "--student=mine.keras", "--output_dir=run")
+    done = skt_tf(*arguments, "--methods=baseline", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shutil.copy(folder / "teacher10.keras", student)
+    before = snapshot(tmp_path)
+    done = skt_tf(*arguments, "--methods=baseline", cwd=tmp_path)
+    check_refused(Attempt(done, before, snapshot(tmp_path)), ["mine.keras is another network"])

@@ -1,0 +1,49 @@
+"""What `pip install .` installs."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+
+from command_line import ROOT
+
+import skt_tf
+
+
+def test_a_wheel_brings_the_package_and_the_command(tmp_path):
+    clone = tmp_path / "clone"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "skt_tf", clone / "skt_tf", ignore=ignored)
+    (clone / "tests").mkdir()
+    for path in (*ROOT.glob("*.*"), ROOT / "tests/requirements.txt"):
+        if path.is_file():
+            shutil.copy(path, clone / path.relative_to(ROOT))
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+         "--no-index", "--wheel-dir", tmp_path, clone],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    folder = f"skt_tf-{skt_tf.__version__}.dist-info"
+    assert {path.name for path in (tmp_path / "site").iterdir()} == {"skt_tf", folder}
+    ours, theirs = (
+        {path.relative_to(folder) for path in (folder / "skt_tf").rglob("*.*")}
+        for folder in (clone, tmp_path / "site")
+    )
+    assert theirs == ours
+    entries = (tmp_path / "site" / folder / "entry_points.txt").read_text()
+    assert "skt-tf = skt_tf.main:console" in entries
+    metadata = (tmp_path / "site" / folder / "METADATA").read_text()
+    for line in ("Requires-Dist: keras", "Requires-Dist: keras-tuner", "Provides-Extra: onnx"):
+        assert line in metadata
+    program = (
+        "import sys; from skt_tf.main import console; sys.argv = ['skt-tf', '--help']; console()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path / "site", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--transfer_steps" in done.stdout

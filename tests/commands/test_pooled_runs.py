@@ -1,0 +1,177 @@
+"""Several runs together: nets are pooled, and runs that differ are not."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from command_line import finished_run, is_one_sentence, skt_tf, snapshot
+from scipy import stats
+
+from skt_tf.configuration import Config
+from skt_tf.reports import pooled_runs, tables
+from skt_tf.training.history import read_metrics
+from skt_tf.utils.errors import UserError
+
+
+def changed(folder, **config):
+    """A copy of the finished run with other accuracies, in `folder`."""
+    shutil.copytree(finished_run().folder, folder)
+    results = json.loads((folder / "results.json").read_text("utf-8"))
+    results["config"] |= config
+    random = np.random.default_rng(results["config"]["seed"])
+    for entry in results["methods"].values():
+        entry["accuracies"] = random.uniform(0.5, 0.9, results["config"]["nets"]).tolist()
+        entry["mean"] = float(np.mean(entry["accuracies"]))
+        entry["ensemble"] = float(random.uniform(0.5, 0.9))
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    return folder, results
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Three runs of two nets, and their results."""
+    return [changed(tmp_path / f"run{k}", seed=10 * k) for k in range(3)]
+
+
+def test_nets_are_pooled_and_their_statistics_are_scipy_s(runs):
+    pool = pooled_runs.read([folder for folder, _ in runs], Config())
+    all_nets = {
+        name: np.concatenate([results["methods"][name]["accuracies"] for _, results in runs])
+        for name in runs[0][1]["methods"]
+    }
+    assert pool.results["config"]["nets"] == 6
+    assert pool.results["config"]["seed"] == [0, 10, 20]
+    header, *_ = tables.nets(pool.results).header, None
+    for row in tables.nets(pool.results).rows:
+        cells, nets = dict(zip(header, row)), 100 * all_nets[row[0]]
+        low, high = stats.ttest_1samp(nets, 0).confidence_interval(0.95)
+        assert cells["mean %"] == f"{nets.mean():.2f}"
+        assert cells["95 % interval"] == f"{low:.2f} to {high:.2f}"
+    for name, difference, interval, *_ in tables.differences(pool.results).rows:
+        pairs = 100 * all_nets[name], 100 * all_nets["baseline"]
+        low, high = stats.ttest_rel(*pairs).confidence_interval(0.95)
+        assert difference == f"{(pairs[0] - pairs[1]).mean():+.2f}"
+        assert interval == f"{low:+.2f} to {high:+.2f}"
+
+
+def test_work_is_added_and_ensembles_are_averaged(runs):
+    pooled = pooled_runs.read([folder for folder, _ in runs], Config()).results["methods"]["skt"]
+    entries = [results["methods"]["skt"] for _, results in runs]
+    assert pooled["iterations"] == sum(entry["iterations"] for entry in entries)
+    assert pooled["seconds"] == pytest.approx(sum(entry["seconds"] for entry in entries))
+    assert pooled["ensemble"] == pytest.approx(np.mean([entry["ensemble"] for entry in entries]))
+
+
+def test_runs_of_one_net_have_no_ensemble_together(tmp_path):
+    folders = []
+    for seed in range(3):
+        folder, results = changed(tmp_path / f"one{seed}", seed=seed, nets=1)
+        for entry in results["methods"].values():
+            entry["ensemble"] = entry["mean"]
+        (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+        folders.append(folder)
+    pooled = pooled_runs.read(folders, Config()).results
+    assert [entry["ensemble"] for entry in pooled["methods"].values()] == [None] * 7
+    table = tables.nets(pooled)
+    assert {row[table.header.index("ensemble %")] for row in table.rows} == {"-"}
+
+
+def test_runs_of_other_images_are_refused(runs, tmp_path):
+    other, results = changed(tmp_path / "other", seed=50)
+    (other / "results.json").write_text(json.dumps({**results, "data": "another"}), "utf-8")
+    with pytest.raises(UserError, match=r"they differ in the images or labels of 'digits'$"):
+        pooled_runs.read([runs[0][0], other], Config())
+
+
+def test_curves_are_means_over_all_nets(runs):
+    pool = pooled_runs.read([folder for folder, _ in runs], Config())
+    nets = [
+        read_metrics(folder / "kd" / f"net{net}" / "metrics.csv")
+        for folder, _ in runs
+        for net in range(2)
+    ]
+    for number, row in enumerate(pool.rows("kd")):
+        assert row["loss"] == pytest.approx(np.mean([rows[number]["loss"] for rows in nets]))
+
+
+def test_one_run_is_itself(runs):
+    folder, results = runs[0]
+    assert pooled_runs.read([folder]).results == results
+
+
+def test_runs_of_another_configuration_are_refused_with_what_differs(runs, tmp_path):
+    other, _ = changed(tmp_path / "other", seed=50, width=8, temperature=2.0)
+    with pytest.raises(UserError, match=r"temperature \(3.0 and 2.0\), width \(4 and 8\)$"):
+        pooled_runs.read([runs[0][0], other], Config())
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_nets_of_one_seed_are_not_counted_twice(seed, runs, tmp_path):
+    other, _ = changed(tmp_path / "other", seed=seed)
+    with pytest.raises(UserError, match="nets of the same seed"):
+        pooled_runs.read([runs[0][0], other], Config())
+
+
+def test_seeds_that_lie_too_close_are_refused_with_how_far_they_must_lie(runs, tmp_path):
+    other, _ = changed(tmp_path / "other", seed=7, nets=5)
+    for pair in ([runs[1][0], other], [other, runs[1][0]]):
+        with pytest.raises(UserError, match=r"differ by 5 or more, as many as .*other has nets$"):
+            pooled_runs.read(pair, Config())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "damaged"),
+        ("iteration,stage,step\n1,task,x\n", "damaged"),
+        ("step,loss\n1,2\n", "damaged"),
+        ("iteration,stage,step,loss\n1,task,1,2.0\n", "does not log the same"),
+    ],
+)
+def test_a_damaged_log_is_refused_in_one_sentence(content, said, runs, tmp_path):
+    (runs[0][0] / "kd/net1/metrics.csv").write_text(content)
+    done = skt_tf("--job=report", "--output_dir=run0", cwd=tmp_path)
+    assert done.returncode == 2
+    assert is_one_sentence(done.stderr), done.stderr
+    assert "kd/net1/metrics.csv" in done.stderr
+    assert said in done.stderr
+
+
+def test_the_command_makes_one_report_of_several_runs(runs, tmp_path):
+    before = snapshot(tmp_path)
+    names = ",".join(folder.name for folder, _ in runs)
+    done = skt_tf("--job=report", f"--runs={names}", "--output_dir=pooled", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    after = snapshot(tmp_path)
+    assert {path: after[path] for path in before} == before
+    made = {path for path in after if path not in before}
+    assert {path.removeprefix("pooled/") for path in made} >= {"report.html", "report.md"}
+    report = (tmp_path / "pooled/report.md").read_text("utf-8")
+    assert "6 nets a method" in report
+    assert "over 6 pairs of nets" in report
+    assert "the mean of the runs' ensembles" in report
+    for seed in (10, 20):
+        assert f"--seed={seed}" in report
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--runs=run0,run0", "--output_dir=pooled"], "same seed"),
+        (["--runs=run0,gone", "--output_dir=pooled"], "gone"),
+        (["--runs=run0,run1", "--output_dir=run0"], "folder of a run"),
+        (["--runs=run0,run1", "--output_dir=run0/results.json"], "is a file"),
+        (["--output_dir=gone"], "gone"),
+        ([], "--job=report needs --output_dir"),
+        (["--runs="], "--runs is empty"),
+        (["--runs=run0", "--job=verify"], "--runs is for --job=report"),
+    ],
+)
+def test_what_cannot_be_reported_is_refused_in_one_sentence(arguments, said, runs, tmp_path):
+    before = snapshot(tmp_path)
+    done = skt_tf("--job=report", *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout
+    assert is_one_sentence(done.stderr), done.stderr
+    assert said in done.stderr
+    assert snapshot(tmp_path) == before

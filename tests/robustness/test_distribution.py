@@ -1,0 +1,346 @@
+"""A batch over two devices, or two processes, gives the update that it gives on one device."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from command_line import is_one_sentence, skt_tf, snapshot, together
+
+# In a process of its own: devices and clusters are set before TensorFlow starts.
+PROGRAM = """
+import sys
+import keras
+import numpy as np
+import tensorflow as tf
+from skt_tf.utils.quiet import load_tensorflow
+
+name, path = sys.argv[1:]
+if name == "mirrored":
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+load_tensorflow(name)
+
+import skt_tf
+from skt_tf.utils.distribution import distribution_strategy
+from skt_tf.methods.catalogue import TASK, stages
+from skt_tf.training.kept_targets import keep_targets
+
+data = skt_tf.load_dataset("digits")
+standard = data.mean, data.variance
+kinds = {
+    "transfer": stages("skt")[1], "kept": stages("skt")[0], "hint": stages("hint")[0],
+    "soft": stages("hint")[1], "task": TASK,
+}
+strategy = distribution_strategy(name, 32)
+found = {"replicas": strategy.num_replicas_in_sync}
+for kind, stage in kinds.items():
+    with strategy.scope():
+        teacher, student = (
+            skt_tf.resnet(8, 10, data.image_shape, 4, normalization=standard, seed=k)
+            for k in (1, 2)
+        )
+        weights = skt_tf.normalized_flow_weights(
+            teacher, skt_tf.dense_flows(), data.train_images[:100]
+        )
+        distiller = skt_tf.SequentialDistiller(
+            teacher, student, stage, flow_weights=weights, weight_decay=1e-2, steps=10,
+            hint_reduction="mean",
+        )
+        distiller.compile(keras.optimizers.SGD(0.02, momentum=0.9))
+    views = {}
+    if kind == "kept":
+        kept = keep_targets(teacher, stage.flows, data.first(64), 2, 0, path + ".float16")
+        views = {"kept": kept, "flows": stage.flows}
+    start = np.concatenate([v.numpy().ravel() for v in student.variables])
+    history = distiller.fit(
+        skt_tf.training_batches(views["kept"].dataset if views else data, 32, 0, 10, **views),
+        epochs=2, steps_per_epoch=5, verbose=0,
+        shuffle=False,
+    ).history
+    found[f"{kind}_start"] = start
+    found[f"{kind}_end"] = np.concatenate([v.numpy().ravel() for v in student.variables])
+    found[f"{kind}_losses"] = history["loss"]
+np.savez(path, **found)
+sys.exit()
+"""
+
+
+ENDINGS = (".keras", ".csv")
+
+
+KINDS = ("transfer", "kept", "hint", "soft", "task")
+
+
+def cluster(*commands, cwd, preludes=("", "")):
+    """Runs each command as a worker of one cluster on this machine; see `together`."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in commands]
+    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    workers = []
+    for index, (command, prelude) in enumerate(zip(commands, preludes)):
+        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        workers.append((command, prelude, {"TF_CONFIG": json.dumps(task)}))
+    return together(*workers, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("distribution")
+    done = [
+        *together((("none", folder / "none.npz"), PROGRAM, {}), cwd=folder),
+        *together((("mirrored", folder / "mirrored.npz"), PROGRAM, {}), cwd=folder),
+        *cluster(
+            *(("multi_worker", folder / f"worker{k}.npz") for k in range(2)),
+            preludes=(PROGRAM, PROGRAM),
+            cwd=folder,
+        ),
+    ]
+    assert [code for _, _, code in done] == [0] * 4, [error[-2000:] for _, error, _ in done]
+    return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+
+
+@pytest.mark.parametrize("other", ["mirrored", "worker0", "worker1"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_ten_steps_over_two_end_where_one_ends(found, kind, other):
+    alone, shared = found["none"], found[other]
+    assert (alone["replicas"], shared["replicas"]) == (1, 2)
+    assert np.abs(alone[f"{kind}_end"] - alone[f"{kind}_start"]).max() > 1e-2
+    np.testing.assert_allclose(shared[f"{kind}_end"], alone[f"{kind}_end"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(shared[f"{kind}_losses"], alone[f"{kind}_losses"], rtol=1e-4)
+
+
+EXPERIMENT = (
+    *("--dataset=digits", "--teacher_depth=8", "--width=4", "--batch_size=32"),
+    *("--methods=baseline,fsp", "--teacher_steps=4", "--transfer_steps=4", "--task_steps=4"),
+    *("--evaluations=2", "--learning_rate=0.002", "--transfer_learning_rate=0.001"),
+)
+
+
+WORKER = (*EXPERIMENT, "--distribution=multi_worker")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A folder in which a cluster ran; outputs and exit code of the chief and the worker."""
+    cwd = tmp_path_factory.mktemp("shared")
+    commands = (*WORKER, "--output_dir=chief"), (*WORKER, "--output_dir=worker")
+    return cwd, *cluster(*commands, cwd=cwd)
+
+
+def read(folder):
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def test_a_cluster_trains_what_one_process_trains_and_the_chief_alone_writes(shared, tmp_path):
+    alone = skt_tf(*EXPERIMENT, "--output_dir=alone", cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    cwd, chief, worker = shared
+    assert (chief[2], worker[2]) == (0, 0), chief[1] + worker[1]
+    assert not (cwd / "worker").exists()
+    assert set(snapshot(cwd / "chief")) == set(snapshot(tmp_path / "alone"))
+    assert worker[0].strip() == "worker 1, one of 2: waiting for all"
+    ours, theirs = read(cwd / "chief"), read(tmp_path / "alone")
+    for method in ("baseline", "fsp"):
+        for one, other in zip(
+            ours["methods"][method]["stages"], theirs["methods"][method]["stages"]
+        ):
+            assert one["final_loss"] == pytest.approx(other["final_loss"], rel=1e-4)
+        assert ours["methods"][method]["accuracies"] == pytest.approx(
+            theirs["methods"][method]["accuracies"], abs=0.01
+        )
+
+
+# Ends as a power cut would, as it puts a checkpoint of the baseline into its place.
+KILLED = """
+import os, signal
+
+replace, left = os.replace, [11]
+
+def last(*arguments):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(*arguments)
+
+os.replace = last
+"""
+
+
+# Is asked to end, it alone, within the baseline.
+ASKED = """
+import os, signal
+from skt_tf.utils import quiet
+
+load, left = quiet.load_tensorflow, [5]
+
+def load_and_listen(*arguments):
+    load(*arguments)
+    from skt_tf.training.callbacks import Guard
+    save_or_stop = Guard._save_or_stop
+
+    def asked(guard):
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGTERM)
+        save_or_stop(guard)
+
+    Guard._save_or_stop = asked
+
+quiet.load_tensorflow = load_and_listen
+"""
+
+
+INTERRUPTIBLE = (*WORKER, "--methods=baseline", "--output_dir=run", "--checkpoint_every=1")
+
+
+def check_goes_on(undisturbed, cwd):
+    """Asserts that both workers, started again in `cwd`, end with the bytes of `undisturbed`."""
+    chief, worker = cluster(*[INTERRUPTIBLE] * 2, cwd=cwd)
+    assert (chief[2], worker[2]) == (0, 0), chief[1] + worker[1]
+    assert "going on after iteration" in chief[0]
+    files = [p.relative_to(cwd / "run") for p in cwd.rglob("*") if p.suffix in ENDINGS]
+    assert len(files) == 4
+    for path in files:
+        assert (cwd / "run" / path).read_bytes() == (undisturbed / path).read_bytes()
+    ours, theirs = (read(folder)["methods"]["baseline"] for folder in (cwd / "run", undisturbed))
+    assert ours["stages"] == theirs["stages"]
+
+
+def test_a_cluster_whose_chief_is_killed_goes_on_to_the_same_bytes(shared, tmp_path):
+    chief, worker = cluster(*[INTERRUPTIBLE] * 2, preludes=(KILLED, ""), cwd=tmp_path)
+    assert chief[2] == -signal.SIGKILL, chief[1]
+    assert worker[2] == 2
+    assert "a worker of the cluster is gone" in worker[1].splitlines()[-1]
+    check_goes_on(shared[0] / "chief", tmp_path)
+
+
+def test_a_cluster_stops_together_when_one_worker_is_asked_to(shared, tmp_path):
+    both = cluster(*[INTERRUPTIBLE] * 2, preludes=("", ASKED), cwd=tmp_path)
+    for out, error, code in both:
+        assert code == 128 + signal.SIGTERM, out + error
+        assert "stopped by SIGTERM: the same command goes on" in error.splitlines()[-1]
+    check_goes_on(shared[0] / "chief", tmp_path)
+
+
+def test_kept_targets_and_an_ended_run_are_shared(tmp_path):
+    command = (
+        *WORKER,
+        "--output_dir=run",
+        "--target_views=1",
+        "--methods=fsp",
+    )
+    first = cluster(command, command, cwd=tmp_path)
+    assert [code for _, _, code in first] == [0, 0], first[0][1] + first[1][1]
+    assert first[0][0].count("keeping the teacher's targets") == 1
+    assert not (tmp_path / "run/targets.float16").exists()
+    before = (tmp_path / "run/fsp/net0/student.keras").stat().st_mtime_ns
+    again = cluster(command, command, cwd=tmp_path)
+    assert [code for _, _, code in again] == [0, 0], again[0][1] + again[1][1]
+    assert (tmp_path / "run/fsp/net0/student.keras").stat().st_mtime_ns == before
+
+
+def test_workers_that_differ_stop(tmp_path):
+    commands = [(*WORKER, f"--seed={k}", "--output_dir=run") for k in range(2)]
+    for out, error, code in cluster(*commands, cwd=tmp_path):
+        assert code == 2, out + error
+        assert "the workers differ in their flags" in error
+    assert not (tmp_path / "run").exists()
+
+
+OVERFLOW = """
+import keras
+import numpy as np
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+import skt_tf
+from skt_tf.utils.distribution import distribution_strategy
+from skt_tf.methods.catalogue import TASK
+
+keras.config.set_dtype_policy("mixed_float16")
+data = skt_tf.load_dataset("digits")
+
+
+@tf.custom_gradient
+def overflowing(kernel):
+    # On the second replica, as a scale that has grown too large would.
+    replica = tf.distribute.get_replica_context()
+    number = replica.replica_id_in_sync_group if replica else 0  # None where layers are joined.
+    factor = tf.where(tf.equal(number, 1), np.inf, 1.0)
+    return tf.identity(kernel), lambda gradient: gradient * tf.cast(factor, gradient.dtype)
+
+
+class Dense(keras.layers.Layer):
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 10), name="kernel")
+
+    def call(self, inputs):
+        kernel = overflowing(tf.convert_to_tensor(self.kernel))
+        return tf.matmul(inputs, tf.cast(kernel, inputs.dtype))
+
+
+with distribution_strategy("mirrored", 32).scope():
+    images = keras.Input(data.image_shape)
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+    student = keras.Model(images, Dense()(flat))
+    distiller = skt_tf.SequentialDistiller(None, student, TASK)
+    distiller.compile(keras.optimizers.SGD(0.1))
+before = student.get_weights()[0]
+distiller.fit(skt_tf.training_batches(data, 32, 0, 3), steps_per_epoch=3, verbose=0, shuffle=False)
+print("kept" if np.array_equal(before, student.get_weights()[0]) else "moved")
+"""
+
+
+def test_an_overflow_on_one_device_skips_the_step_on_all():
+    done = subprocess.run([sys.executable, "-c", OVERFLOW], capture_output=True, text=True)
+    assert done.stdout.split() == ["kept"], done.stderr[-2000:]
+
+
+def test_xla_is_refused_where_a_step_is_shared(tmp_path):
+    command = (*WORKER, "--jit_compile", "--output_dir=run")
+    for out, error, code in cluster(command, command, cwd=tmp_path):
+        assert code == 2, out + error
+        assert "--jit_compile" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_address_that_is_taken_is_named(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        task = {"cluster": {"worker": [address]}, "task": {"type": "worker", "index": 0}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(task))
+        done = skt_tf(*EXPERIMENT, "--distribution=multi_worker", cwd=tmp_path)
+    assert done.returncode == 2
+    assert address in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "", "{", "[]", '{"cluster": {"worker": []}, "task": {"type": "worker"}}']
+    + [
+        json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        for cluster, index in (
+            ({"worker": ["host"]}, 0),
+            ({"worker": ["host:1"]}, -1),
+            ({"worker": ["host:1"], "ps": ["host:2"]}, 0),
+        )
+    ],
+)
+def test_a_cluster_needs_tf_config(tmp_path, monkeypatch, value):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if value is not None:
+        monkeypatch.setenv("TF_CONFIG", value)
+    done = skt_tf(*EXPERIMENT, "--distribution=multi_worker", cwd=tmp_path)
+    assert done.returncode == 2
+    assert is_one_sentence(done.stderr)
+    assert "TF_CONFIG" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,136 @@
+"""A loss that is no finite number stops its stage at that step, and nothing else."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from command_line import is_one_sentence, skt_tf, snapshot
+
+from skt_tf.models.resnet import resnet
+
+RUN = (
+    "--dataset=digits",
+    "--teacher_depth=8",
+    "--width=4",
+    "--batch_size=32",
+    "--teacher_steps=20",
+    "--transfer_steps=40",
+    "--task_steps=6",
+    "--checkpoint_every=1",
+    "--evaluations=40",
+    "--output_dir=run",
+)
+
+
+@pytest.fixture(scope="module")
+def transfer(tmp_path_factory):
+    """(folder, process) of a run whose transfer stages blow up, and it alone."""
+    cwd = tmp_path_factory.mktemp("transfer")
+    arguments = (*RUN, "--methods=baseline,fsp,kd,skt", "--transfer_learning_rate=3e4")
+    return cwd, skt_tf(*arguments, cwd=cwd), arguments
+
+
+def read(cwd):
+    return json.loads((cwd / "run/results.json").read_text(encoding="utf-8"))
+
+
+def test_the_others_go_on_and_the_exit_code_is_3(transfer):
+    cwd, done, _ = transfer
+    assert done.returncode == 3, done.stderr
+    methods = read(cwd)["methods"]
+    assert [name for name, entry in methods.items() if entry["failed"]] == ["fsp", "skt"]
+    for name in ("baseline", "kd"):
+        assert 0 <= methods[name]["mean"] <= 1
+    for name in ("fsp", "skt"):
+        assert methods[name]["mean"] is None
+        assert not (cwd / f"run/{name}/net0/student.keras").exists()
+
+
+@pytest.mark.parametrize(("method", "stage"), [("fsp", "transfer"), ("skt", "step1")])
+def test_one_sentence_says_where_and_what_to_change(method, stage, transfer):
+    cwd, done, _ = transfer
+    failed = read(cwd)["methods"][method]["failed"]
+    assert failed["stage"] == stage
+    assert failed["net"] == 0
+    (line,) = [line for line in done.stderr.splitlines() if f"{method}, net 1 of 1" in line]
+    assert is_one_sentence(line)
+    for words in (
+        f"iteration {failed['step']} of stage {stage}",
+        f"flow {failed['flow']}" if failed["flow"] else "the loss",
+        f"learning rate {failed['learning_rate']:g}",
+        "--transfer_learning_rate",
+    ):
+        assert words in line
+    assert line in [f"skt_tf: {failed['message']}"]
+    report = (cwd / "run/report.md").read_text(encoding="utf-8")
+    assert f"Failed: {failed['message']}" in report
+    row = next(line for line in report.splitlines() if line.startswith(f"| {method} |"))
+    assert "| failed |" in row
+
+
+@pytest.mark.parametrize("method", ["fsp", "skt"])
+def test_the_stage_stops_at_the_first_bad_step_and_its_last_good_state_is_kept(method, transfer):
+    cwd, _, _ = transfer
+    failed = read(cwd)["methods"][method]["failed"]
+    with open(cwd / f"run/{method}/net0/metrics.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    losses = {int(row["step"]): float(row["loss"]) for row in rows}
+    assert max(losses) < failed["step"]
+    assert all(math.isfinite(loss) for loss in losses.values())
+    folders = [int(path.name) for path in (cwd / f"run/{method}/net0/checkpoints").iterdir()]
+    assert 0 < max(folders) < failed["step"]
+    newest = tf.train.load_checkpoint(
+        str(cwd / f"run/{method}/net0/checkpoints/{max(folders)}/variables")
+    )
+    for name in newest.get_variable_to_shape_map():
+        value = newest.get_tensor(name)
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and "student" in name:
+            assert np.isfinite(value).all()
+
+
+def test_the_same_command_fails_again_without_training(transfer):
+    cwd, _, arguments = transfer
+    before = snapshot(cwd / "run")
+    done = skt_tf(*arguments, cwd=cwd)
+    assert done.returncode == 3
+    assert "stage 1 of" not in done.stdout
+    assert done.stdout.count("failed: ") == 2
+    assert snapshot(cwd / "run") == before
+
+
+def test_without_a_teacher_what_needs_none_goes_on(tmp_path):
+    # Two steps are too few for weights of this size to overflow in the baseline alone.
+    arguments = (
+        "--methods=baseline,kd,skt",
+        "--learning_rate=1e8",
+        "--teacher_steps=20",
+        "--task_steps=2",
+        "--schedule=onecycle",
+    )
+    done = skt_tf(*RUN, *arguments, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    results = read(tmp_path)
+    assert results["teacher"]["failed"]["stage"] == "teacher"
+    assert results["methods"]["baseline"]["failed"] is None
+    for method in ("kd", "skt"):
+        assert "its teacher has failed" in results["methods"][method]["failed"]["message"]
+    assert "teacher" in done.stdout[done.stdout.index("teach 8") :]
+
+
+def test_a_teacher_without_flows_fails_what_transfers_them_alone(tmp_path):
+    teacher = resnet(8, 10, (8, 8, 1), 4, seed=0)
+    norm = teacher.get_layer("stem_norm")
+    norm.gamma.assign(np.zeros(4))
+    norm.beta.assign(-np.ones(4))  # Nothing passes the first ReLU.
+    teacher.save(tmp_path / "teacher.keras")
+    arguments = ("--methods=baseline,kd,fsp", "--teacher_depth=8", "--teacher=teacher.keras")
+    done = skt_tf(*RUN, *arguments, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    methods = read(tmp_path)["methods"]
+    assert [name for name, entry in methods.items() if entry["failed"]] == ["fsp"]
+    assert "p0_p1" in methods["fsp"]["failed"]["message"]
+    assert "zero on every image" in methods["fsp"]["failed"]["message"]
+    assert 0 <= methods["kd"]["mean"] <= 1

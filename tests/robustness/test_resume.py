@@ -1,0 +1,278 @@
+"""Runs that are killed, stopped or disturbed end as if nothing had happened."""
+
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from command_line import copied, is_one_sentence, running, skt_tf, snapshot, without_times
+
+from skt_tf.models.resnet import resnet
+
+KILLS = int(os.environ.get("SKT_TF_KILLS", "10"))
+TINY = (
+    "--dataset=digits",
+    "--teacher_depth=8",
+    "--student_depth=8",
+    "--width=4",
+    "--batch_size=32",
+    "--teacher_steps=20",
+    "--transfer_steps=14",
+    "--hint_steps=7",
+    "--task_steps=10",
+    "--evaluations=3",
+    "--output_dir=run",
+)
+# Between them: every kind of stage, a hint with a regressor, scaled losses, kept targets,
+# held-out images.
+RUNS = {
+    "all stages": ("--methods=hint,skt",),
+    "regressor": (
+        "--methods=hint",
+        "--teacher=wide.keras",
+        "--precision=mixed_float16",
+        "--validation=100",
+        "--nets=2",
+    ),
+    "kept": ("--methods=fsp", "--target_views=2", "--schedule=onecycle"),
+}
+# Kills the process at the given call of what moves, removes or flushes files.
+KILLER = """
+import os, signal
+
+left = [{at}]
+
+def deadly(name):
+    real = getattr(os, name)
+    def call(*arguments, **options):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+    return call
+
+for name in ("replace", "fsync", "unlink", "rmdir"):
+    setattr(os, name, deadly(name))
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A run that nobody disturbed."""
+
+    cwd: pathlib.Path
+    done: subprocess.CompletedProcess
+    seconds: float
+
+
+def command(name, *more):
+    # Seldom enough that steps lie between, often enough that most kills find a checkpoint.
+    return [*TINY, *RUNS[name], "--checkpoint_every=2", *more]
+
+
+def new_folder(place, wide):
+    place.mkdir()
+    shutil.copy(wide, place / "wide.keras")
+    return place
+
+
+def content(cwd):
+    return without_times(cwd / "run")
+
+
+def wait_for_stage(title, process, cwd):
+    """Waits until the stage of that title is in its first interval."""
+    for _ in range(6000):
+        if re.search(f"{title}.*?Epoch 1/", (cwd / "stdout").read_text(), re.DOTALL):
+            return
+        assert process.poll() is None, (cwd / "stderr").read_text()
+        time.sleep(0.01)
+    raise AssertionError(f"'{title}' was never printed")
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    path = tmp_path_factory.mktemp("wide") / "wide.keras"
+    resnet(8, 10, (8, 8, 1), 6, seed=1).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def references(wide, tmp_path_factory):
+    """{name: Reference} of each of RUNS."""
+    place = tmp_path_factory.mktemp("references")
+
+    def run(name):
+        cwd, began = new_folder(place / name, wide), time.monotonic()
+        return Reference(cwd, skt_tf(*command(name), cwd=cwd), time.monotonic() - began)
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        found = dict(zip(RUNS, pool.map(run, RUNS)))
+    for reference in found.values():
+        assert reference.done.returncode == 0, reference.done.stderr
+    return found
+
+
+def kill_and_go_on(name, kills, at_writing, reference, cwd, seed):
+    """Kills a run `kills` times, then lets it end; starts anew where it ends before."""
+    draw = random.Random(seed)
+    killed = 0
+    while True:
+        if killed == kills:  # From nothing, as a machine does that was switched off.
+            process = running(command(name), cwd)
+        elif at_writing:
+            process = copied(command(name), cwd, KILLER.format(at=draw.randint(1, 120)))
+        else:
+            process = copied(command(name), cwd)
+            time.sleep(draw.uniform(0, 0.8 * reference.seconds))
+            process.kill()
+        status = process.wait()
+        if status == 0:
+            assert content(cwd) == content(reference.cwd), (name, at_writing, seed)
+            if killed == kills:
+                return
+            shutil.rmtree(cwd / "run")
+        else:
+            assert status == -signal.SIGKILL, (cwd / "stderr").read_text()
+            killed += 1
+
+
+# Each kill is a start of some ten seconds, on a busy machine of a minute.
+@pytest.mark.timeout(300 + 120 * KILLS)
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(references, wide, tmp_path):
+    seed = random.randrange(2**32)
+    chains = [("all stages", True), ("all stages", False), ("regressor", True), ("kept", True)]
+    shares = [KILLS * (k + 1) // 4 - KILLS * k // 4 for k in range(4)]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        running = []
+        for (name, at_writing), kills in zip(chains, shares):
+            cwd = new_folder(tmp_path / f"{name} {at_writing}", wide)
+            chain = (name, kills, at_writing, references[name], cwd, seed)
+            running.append(pool.submit(kill_and_go_on, *chain))
+        for future in running:
+            future.result()
+
+
+def test_the_same_command_gives_the_same_bytes_and_another_seed_others(references, wide, tmp_path):
+    cwd = new_folder(tmp_path / "again", wide)
+    done = skt_tf(*command("kept"), cwd=cwd, anew=True)
+    assert done.returncode == 0
+    assert content(cwd) == content(references["kept"].cwd)
+    # And where checkpoints fall changes nothing.
+    done = skt_tf(*command("kept", "--fresh", "--checkpoint_every=60s", "--seed=1"), cwd=cwd)
+    assert done.returncode == 0
+    assert "kept as run.1" in done.stdout
+    one, other = content(cwd), content(references["kept"].cwd)
+    for path in ("teacher/model.keras", "fsp/net0/student.keras", "fsp/net0/metrics.csv"):
+        assert one[path] != other[path]
+    shutil.rmtree(cwd / "run")
+    (cwd / "run.1").rename(cwd / "run")
+    assert content(cwd) == other
+
+
+def test_a_signal_while_libraries_are_loaded_ends_the_process_and_writes_nothing(tmp_path):
+    process = running(TINY, tmp_path)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    message = (tmp_path / "stderr").read_text()
+    assert is_one_sentence(message)
+    assert "SIGTERM" in message
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [(signal.SIGTERM, "stage 2 of 3: step2"), (signal.SIGINT, "stage 1 of 2: hint")],
+)
+def test_a_signal_saves_and_says_how_to_go_on(number, moment, references, wide, tmp_path):
+    cwd = new_folder(tmp_path / "stopped", wide)
+    # Nothing would be saved within a stage but for the signal.
+    arguments = command("all stages", "--checkpoint_every=1000")
+    process = copied(arguments, cwd)
+    wait_for_stage(moment, process, cwd)
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+    message = (cwd / "stderr").read_text().strip()
+    assert is_one_sentence(message)
+    assert number.name in message
+    assert "the same command" in message
+    assert not (cwd / "run" / ".lock").exists()
+    done = skt_tf(*arguments, cwd=cwd)
+    assert done.returncode == 0
+    assert "going on after iteration" in done.stdout
+    assert content(cwd) == content(references["all stages"].cwd)
+
+
+def test_a_second_process_stops_at_once_with_the_first_one_s_id(wide, tmp_path):
+    cwd = new_folder(tmp_path / "two", wide)
+    first = copied(command("all stages", "--task_steps=100000"), cwd)
+    try:
+        wait_for_stage("teacher, 8 layers", first, cwd)
+        second = skt_tf(*command("all stages", "--task_steps=100000"), cwd=cwd)
+        assert second.returncode == 2
+        assert is_one_sentence(second.stderr)
+        assert f"process {first.pid}:" in second.stderr
+        assert (cwd / "run" / ".lock").read_text() == str(first.pid)
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.wait()
+
+
+@pytest.fixture(scope="module")
+def killed(wide, tmp_path_factory):
+    """A folder whose run was killed as it was writing a checkpoint in the teacher's training."""
+    cwd = new_folder(tmp_path_factory.mktemp("killed") / "cwd", wide)
+    process = copied(command("all stages"), cwd, KILLER.format(at=55))
+    assert process.wait() == -signal.SIGKILL
+    return cwd
+
+
+def newest_first(cwd):
+    paths = (cwd / "run" / "teacher" / "checkpoints").iterdir()
+    return sorted(
+        (p for p in paths if p.name.isdecimal()), key=lambda path: int(path.name), reverse=True
+    )
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("part", ["variables.index", "variables.data-00000-of-00001"])
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(part, killed, references, tmp_path):
+    cwd = tmp_path / "work"
+    shutil.copytree(killed, cwd)
+    newest, before, *_ = newest_first(cwd)
+    truncate(newest / part)
+    done = skt_tf(*command("all stages"), cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert is_one_sentence(done.stderr)
+    for words in ("warning", str(newest.relative_to(cwd)), str(before.relative_to(cwd))):
+        assert words in done.stderr
+    assert f"going on after iteration {before.name}" in done.stdout
+    assert content(cwd) == content(references["all stages"].cwd)
+
+
+def test_where_all_checkpoints_are_damaged_the_run_stays_as_it_is(killed, tmp_path):
+    cwd = tmp_path / "work"
+    shutil.copytree(killed, cwd)
+    for path in newest_first(cwd):
+        truncate(path / "variables.data-00000-of-00001")
+    before = snapshot(cwd / "run")
+    done = skt_tf(*command("all stages"), cwd=cwd)
+    assert done.returncode == 2
+    assert is_one_sentence(done.stderr)
+    for words in ("damaged", "run/teacher/checkpoints", "--fresh"):
+        assert words in done.stderr
+    kept = {path: value for path, value in before.items() if ".draft-" not in path}
+    kept.pop(".lock")
+    assert snapshot(cwd / "run") == kept

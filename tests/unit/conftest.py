@@ -1,0 +1,16 @@
+"""Unit tests start no process: what does is in tests/commands or tests/robustness."""
+
+import os
+import subprocess
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_processes(monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError(f"a unit test starts a process: {arguments}")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    for name in ("fork", "forkpty", "posix_spawn", "system"):
+        monkeypatch.setattr(os, name, refuse)

@@ -1,0 +1,64 @@
+"""--teacher, --student and their points: networks of a user's own on the command line."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from skt_tf.configuration import Config
+from skt_tf.experiments.nets import new_student
+from skt_tf.models.initialization import draw_weights
+
+
+def chain(channels, classes=10, seed=0):
+    """A network of 8×8 grey images with a layer `c<k>` for each point, statistics in it."""
+    keras.utils.set_random_seed(seed)
+    images = x = keras.Input((8, 8, 1))
+    x = layers.Normalization(mean=[100.0], variance=[2500.0])(x)
+    for k, number in enumerate(channels):
+        x = layers.Conv2D(number, 3, 2 if k in (3, 5) else 1, "same")(x)
+        x = layers.ReLU(name=f"c{k}")(layers.BatchNormalization(momentum=0.9)(x))
+    x = layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(images, layers.Dense(classes)(x))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A teacher of 100 classes and more channels, one of 10 classes, and a student."""
+    folder = tmp_path_factory.mktemp("networks")
+    # Its maps neither fade nor grow, as those of a trained network.
+    chain((6, 6, 6, 12, 12, 24, 24), classes=100, seed=1).save(folder / "teacher.keras")
+    chain((4, 4, 4, 8, 8, 16, 16), seed=2).save(folder / "teacher10.keras")
+    chain((4, 4, 4, 8, 8, 16, 16), seed=3).save(folder / "student.keras")
+    return folder
+
+
+@pytest.mark.parametrize("weights", ["drawn", "saved"])
+def test_all_that_a_net_begins_with_depends_on_its_seed(weights, folder, digits):
+    path = str(folder / "student.keras")
+    config = Config(methods=("baseline",), student=path, student_weights=weights)
+    nets = [new_student(config, digits, "baseline", seed) for seed in (1, 1, 2)]
+    # What dropout draws from is among them.
+    one, same, other = ([v.numpy().tobytes() for v in net.variables] for net in nets)
+    assert one == same
+    assert one != other
+    if weights == "saved":
+        given = keras.models.load_model(path).get_weights()
+        assert all(np.array_equal(*pair) for pair in zip(given, nets[0].get_weights(), strict=True))
+
+
+def test_weights_are_drawn_by_the_seed_and_statistics_of_the_input_are_kept(folder):
+    given = keras.models.load_model(folder / "student.keras")
+    given.layers[3].moving_mean.assign(given.layers[3].moving_mean + 5)
+    one, same, other = (draw_weights(given, seed) for seed in (1, 1, 2))
+    images = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 1))
+    assert np.array_equal(one(images), same(images))
+    assert not np.allclose(one(images), other(images))
+    assert not np.allclose(one(images), given(images))
+    standardised = [network.layers[1](images) for network in (given, one)]
+    assert np.array_equal(*standardised)
+    assert np.asarray(standardised[0]) == pytest.approx((images - 100) / 50, abs=1e-5)
+    # A trainable layer begins anew, with its statistics.
+    assert not one.layers[3].moving_mean.numpy().any()
+    kernels = [layer.kernel.numpy() for layer in one.layers if isinstance(layer, layers.Conv2D)]
+    assert len({kernel.ravel()[:9].tobytes() for kernel in kernels}) == len(kernels)

@@ -1,0 +1,259 @@
+"""Each exported file says in its own runtime what the Keras student says."""
+
+import os
+import sys
+
+import keras
+import numpy as np
+import onnxruntime
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from command_line import is_one_sentence, snapshot
+
+import skt_tf
+from skt_tf.exporting import comparison, runtimes
+from skt_tf.models.checks import check_student
+from skt_tf.models.resnet import resnet
+from skt_tf.utils.quiet import silence
+
+FLOAT = ("saved_model", "litert", "onnx")
+
+
+def run(kind, path, images):
+    """Probabilities by the runtime itself."""
+    images = images.astype(np.float32)
+    if kind == "saved_model":
+        return tf.saved_model.load(str(path))(images).numpy()
+    if kind == "onnx":
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return session.run(["probabilities"], {"images": images})[0]
+    return Interpreter(str(path)).get_signature_runner()(images=images)["probabilities"]
+
+
+def softmax(network, images):
+    """In float64 NumPy, from the network's logits."""
+    logits = network.predict(images.astype(np.float32), verbose=0).astype(np.float64)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    """A student that knows its digits."""
+    student = resnet(8, 10, (8, 8, 1), 8, normalization=(digits.mean, digits.variance), seed=0)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    student.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss)
+    keras.utils.set_random_seed(0)
+    student.fit(digits.train_images, digits.train_labels, 64, epochs=5, verbose=0)
+    labels = student.predict(digits.test_images, verbose=0).argmax(1)
+    assert (labels == digits.test_labels).mean() > 0.9
+    return student
+
+
+@pytest.fixture(scope="module")
+def exported(trained, digits, tmp_path_factory):
+    """(the folder, what `export` returned)."""
+    folder = tmp_path_factory.mktemp("formats") / "out"
+    images = digits.train_images[::8]
+    return folder, skt_tf.export(trained, folder, FLOAT, calibration_images=images)
+
+
+def test_the_files_have_their_names_and_are_all_there_is(exported):
+    folder, files = exported
+    assert files == {
+        "saved_model": folder / "saved_model",
+        "litert": folder / "student.tflite",
+        "litert_int8": folder / "student_int8.tflite",
+        "onnx": folder / "student.onnx",
+    }
+    assert sorted(folder.iterdir()) == sorted(files.values())
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("number", [1, 7, 360])
+@pytest.mark.parametrize("kind", FLOAT)
+def test_in_float32_it_gives_the_student_s_probabilities(kind, number, exported, trained, digits):
+    images = digits.test_images[:number]
+    found = run(kind, exported[1][kind], images)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, softmax(trained, images), atol=1e-5)
+
+
+def test_int8_agrees_on_almost_all_images_and_is_small(exported, trained, digits):
+    _, files = exported
+    images = digits.test_images
+    found, expected = run("litert_int8", files["litert_int8"], images), softmax(trained, images)
+    assert (found.argmax(1) == expected.argmax(1)).mean() > 0.97
+    assert np.abs(found - expected).mean() < 0.02
+    one = run("litert_int8", files["litert_int8"], images[:1])
+    np.testing.assert_allclose(one, found[:1], atol=1 / 256)
+    assert files["litert_int8"].stat().st_size < 0.6 * files["litert"].stat().st_size
+
+
+def test_int8_means_weights_and_activations(exported):
+    interpreter = Interpreter(str(exported[1]["litert_int8"]))
+    kinds = {detail["name"]: detail["dtype"] for detail in interpreter.get_tensor_details()}
+    floats = [name for name, kind in kinds.items() if kind == np.float32]
+    assert len(floats) == 2  # Images and probabilities.
+    assert sum(kind == np.int8 for kind in kinds.values()) > 20
+
+
+def test_a_loaded_file_runs_with_any_batch(exported, trained, digits):
+    for kind, path in exported[1].items():
+        call, name = runtimes.load(kind, path)
+        assert name.split()[0] in ("tensorflow", "ai-edge-litert", "onnxruntime")
+        for number in (3, 1):
+            images = digits.test_images[:number].astype(np.float32)
+            tolerance = 0.2 if kind == "litert_int8" else 1e-5
+            np.testing.assert_allclose(call(images), softmax(trained, images), atol=tolerance)
+
+
+def test_without_ai_edge_litert_tensorflow_s_interpreter_runs_the_file(
+    exported, trained, digits, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    call, name = runtimes.load("litert", exported[1]["litert"])
+    assert name.startswith("tf.lite")
+    images = digits.test_images[:2].astype(np.float32)
+    np.testing.assert_allclose(call(images), softmax(trained, images), atol=1e-5)
+
+
+def test_the_comparison_tells_another_student_from_this_one(
+    exported, trained, digits, network, tmp_path
+):
+    other = network(7, width=4, classes=10)
+    other.save(tmp_path / "other.keras")
+    rows = comparison.compare(other, tmp_path / "other.keras", exported[1], digits)
+    mine, others = (softmax(one, digits.test_images) for one in (trained, other))
+    classes = mine.argmax(1)
+    assert list(rows) == ["keras", *exported[1]]
+    for kind in FLOAT:
+        row, path = rows[kind], exported[1][kind]
+        assert row["accuracy"] == np.mean(classes == digits.test_labels)
+        assert row["agreement"] == np.mean(classes == others.argmax(1)) < 0.9
+        assert row["largest_difference"] == pytest.approx(np.abs(mine - others).max(), abs=1e-4)
+        content = snapshot(path).values() if path.is_dir() else [path.read_bytes()]
+        assert row["bytes"] == sum(len(file) for file in content if file)
+        assert 0 < row["milliseconds"] < 1000
+    assert rows["keras"]["agreement"] == 1
+    assert rows["keras"]["accuracy"] == np.mean(others.argmax(1) == digits.test_labels)
+
+
+def test_a_file_that_does_not_run_is_one_sentence(trained, digits, tmp_path):
+    path = tmp_path / "student.onnx"
+    path.write_bytes(b"no network")
+    with pytest.raises(skt_tf.UserError, match="onnx") as caught:
+        comparison.compare(trained, path, {"onnx": path}, digits)
+    assert is_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_half_precision_student_is_exported_in_float32(
+    precision, trained, digits, policy, tmp_path
+):
+    policy(precision)
+    statistics = digits.mean, digits.variance
+    half = resnet(8, 10, (8, 8, 1), 8, normalization=statistics, seed=1)
+    half.set_weights(trained.get_weights())
+    images = digits.test_images[:20]
+    files = skt_tf.export(half, tmp_path / "out", ("litert", "onnx"))
+    for kind, path in files.items():
+        np.testing.assert_allclose(run(kind, path, images), softmax(trained, images), atol=1e-5)
+
+
+def _with(operation):
+    images = keras.Input((6, 6, 1), name="images")
+    x = keras.layers.Conv2D(3, 3, name="convolution")(images)
+    x = keras.layers.GlobalAveragePooling2D()(operation(x))
+    return keras.Model(images, keras.layers.Dense(4)(x), name="other")
+
+
+def test_gelu_is_exported(tmp_path):
+    images = np.random.default_rng(0).uniform(-2, 2, (5, 6, 6, 1))
+    student = _with(keras.layers.Activation("gelu"))
+    for kind, path in skt_tf.export(student, tmp_path / "out", FLOAT).items():
+        np.testing.assert_allclose(run(kind, path, images), softmax(student, images), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", FLOAT)
+def test_layers_that_augment_are_exported_and_do_nothing(kind, tmp_path):
+    student = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.RandomFlip(),
+            keras.layers.RandomTranslation(0.1, 0.1),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(3),
+        ]
+    )
+    path = skt_tf.export(student, tmp_path / "out", (kind,))[kind]
+    images = np.random.default_rng(0).uniform(0, 1, (4, 8, 8, 1))
+    np.testing.assert_allclose(run(kind, path, images), softmax(student, images), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["litert", "onnx"])
+def test_what_a_format_lacks_is_named_and_nothing_is_written(kind, tmp_path, capfd):
+    student = _with(lambda x: keras.ops.erfinv(keras.ops.tanh(x) / 2))
+    with pytest.raises(skt_tf.UserError, match=f"{kind}.*Erfinv") as caught:
+        skt_tf.export(student, tmp_path / "out", ("saved_model", kind))
+    assert is_one_sentence(str(caught.value))
+    assert capfd.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+IMAGES = np.zeros((3, 8, 8, 1), np.uint8)
+IMPOSSIBLE = {
+    "unknown format": ({"formats": ("tflite",)}, "tflite"),
+    "no format": ({"formats": ()}, "empty"),
+    "nothing to calibrate by": ({"formats": ("litert_int8",)}, "calibration_images"),
+    "other images": (
+        {"formats": ("litert",), "calibration_images": IMAGES[:, :6]},
+        r"\(3, 6, 8, 1\).*\(8, 8, 1\)",
+    ),
+    "no images": ({"formats": ("litert",), "calibration_images": IMAGES[:0]}, "one image or more"),
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_impossible_arguments_are_refused(name, student, tmp_path):
+    arguments, said = IMPOSSIBLE[name]
+    with pytest.raises(skt_tf.UserError, match=said) as caught:
+        skt_tf.export(student, tmp_path / "out", **arguments)
+    assert is_one_sentence(str(caught.value))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_litert_without_images_to_calibrate_by_is_one_file(student, tmp_path):
+    files = skt_tf.export(student, tmp_path / "out", ("litert",))
+    assert list(files) == ["litert"]
+    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "student.tflite"]
+
+
+def test_what_classifies_no_images_is_refused():
+    inputs = keras.Input((None, None, 3))
+    for network in (
+        keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs)),
+        keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Conv2D(3, 3)]),
+        keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]),
+        keras.Sequential(
+            [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
+        ),
+    ):
+        with pytest.raises(skt_tf.UserError, match="expected") as caught:
+            check_student(network)
+        assert is_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize(("error", "shown"), [(None, ""), (skt_tf.UserError, ""), (KeyError, "x")])
+def test_silence_ends_where_an_error_is_unexpected(error, shown, capfd):
+    try:
+        with silence():
+            os.write(2, b"x")
+            if error:
+                raise error("y")
+    except (skt_tf.UserError, KeyError) as caught:
+        assert type(caught) is error  # noqa: PT017
+    os.write(2, b"z")
+    assert capfd.readouterr().err == f"{shown}z"

@@ -1,0 +1,127 @@
+"""What Keras users do with Keras' own parts, done with the project's."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import skt_tf
+from skt_tf.methods.catalogue import METHOD_NAMES, Stage
+from skt_tf.utils.errors import UserError
+
+FLOWS = skt_tf.dense_flows()
+
+
+@pytest.fixture
+def pair(network):
+    return network(1), network(2)
+
+
+def test_a_loss_of_keras_distiller_is_the_formula(network, batch, reference_fsp):
+    teacher, student = network(1), network(2)
+    images = batch[0]
+
+    def maps(model, point):
+        return keras.Model(model.input, model.get_layer(point).output)(images).numpy()
+
+    for flow in FLOWS:
+        loss = skt_tf.FSPDistillation(flow, weight=0.5)
+        matrices = [
+            keras.Model(m.input, m.get_layer("_".join(flow)).output)(images)
+            for m in (skt_tf.with_flows(teacher, FLOWS), skt_tf.with_flows(student, FLOWS))
+        ]
+        expected = [reference_fsp(*(maps(m, point) for point in flow)) for m in (teacher, student)]
+        expected = 0.5 * np.mean(np.sum((expected[0] - expected[1]) ** 2, axis=(1, 2)))
+        assert float(loss.compute_loss(*matrices)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_network_with_flows_is_the_same_network(pair, batch):
+    _, student = pair
+    wide = skt_tf.with_flows(student, FLOWS)
+    assert np.array_equal(wide(batch[0]), student(batch[0]))
+    assert {id(v) for v in wide.variables} == {id(v) for v in student.variables}
+    assert [wide.get_layer("_".join(flow)).output.shape for flow in FLOWS] == [
+        (None, 2, 2), (None, 2, 4), (None, 4, 8), (None, 2, 4), (None, 2, 8),
+    ]  # fmt: skip
+
+
+def test_keras_distiller_takes_flows_beside_its_own_losses(pair, batch):
+    teacher, student = pair
+    frozen = [v.numpy() for v in teacher.variables]
+    start = [v.numpy() for v in student.trainable_variables]
+    distiller = keras.distillation.Distiller(
+        skt_tf.with_flows(teacher, FLOWS),
+        skt_tf.with_flows(student, FLOWS),
+        [skt_tf.FSPDistillation(flow) for flow in FLOWS]
+        + [
+            keras.distillation.LogitsDistillation(temperature=3.0),
+            keras.distillation.FeatureDistillation("mse", "p2", "p2"),
+        ],
+    )
+    distiller.compile(
+        keras.optimizers.SGD(1e-5),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    logs = distiller.fit(*batch, batch_size=4, verbose=0).history
+    assert np.isfinite(logs["distillation_loss"]).all()
+    for before, variable in zip(frozen, teacher.variables):
+        assert np.array_equal(before, variable.numpy())
+    for before, variable in zip(start, student.trainable_variables):
+        assert not np.array_equal(before, variable.numpy())
+
+
+def test_a_distiller_of_keras_with_flows_is_saved_and_loaded_in_safe_mode(pair, batch, tmp_path):
+    distiller = keras.distillation.Distiller(
+        *(skt_tf.with_flows(network, FLOWS[:2]) for network in pair),
+        [skt_tf.FSPDistillation(flow, 0.25) for flow in FLOWS[:2]],
+    )
+    distiller.save(tmp_path / "distiller.keras")
+    loaded = keras.models.load_model(tmp_path / "distiller.keras", safe_mode=True)
+    assert np.array_equal(loaded(batch[0]), distiller(batch[0]))
+    found = [(loss.flow, loss.weight) for loss in loaded.distillation_losses]
+    assert found == [(flow, 0.25) for flow in FLOWS[:2]]
+
+
+def test_networks_without_the_flow_are_refused_with_what_to_do(pair, network):
+    teacher, student = pair
+    with pytest.raises(UserError, match=r"student 'resnet8' has no layer 'p0_p1'.*with_flows"):
+        keras.distillation.Distiller(
+            skt_tf.with_flows(teacher, FLOWS), student, skt_tf.FSPDistillation(("p0", "p1"))
+        )
+    wider = skt_tf.with_flows(network(3, width=3), FLOWS)
+    with pytest.raises(UserError, match=r"\(None, 2, 2\) in the teacher and \(None, 3, 3\)"):
+        keras.distillation.Distiller(
+            skt_tf.with_flows(teacher, FLOWS), wider, skt_tf.FSPDistillation(("p0", "p1"))
+        )
+
+
+def test_keras_model_checkpoint_saves_a_distiller_while_it_is_trained(pair, batch, tmp_path):
+    teacher, student = pair
+    distiller = skt_tf.SequentialDistiller(teacher, student, skt_tf.stages("fsp")[0])
+    distiller.compile(keras.optimizers.SGD(1e-6))
+    saving = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
+    distiller.fit(*batch, batch_size=4, epochs=2, verbose=0, callbacks=[saving])
+    loaded = keras.models.load_model(tmp_path / "2.keras", safe_mode=True)
+    for one, other in zip(loaded.student.get_weights(), student.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_all_models_and_layers_are_registered(pair, tmp_path):
+    _, student = pair
+    for number, model in enumerate(
+        (skt_tf.flow_model(student, FLOWS), skt_tf.with_flows(student, FLOWS))
+    ):
+        model.save(tmp_path / f"{number}.keras")
+        loaded = keras.models.load_model(tmp_path / f"{number}.keras", safe_mode=True)
+        images = tf.ones((2, 8, 8, 1))
+        for one, other in zip(tf.nest.flatten(loaded(images)), tf.nest.flatten(model(images))):
+            assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_a_stage_is_made_again_from_plain_values(method):
+    for stage in skt_tf.stages(method):
+        assert Stage.from_dict(json.loads(json.dumps(stage.as_dict()))) == stage

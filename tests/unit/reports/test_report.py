@@ -1,0 +1,463 @@
+"""Tables, curves, report.md and report.html from the files of runs."""
+
+import copy
+import io
+import json
+import re
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from command_line import ROOT, is_one_sentence
+from scipy import stats
+
+from skt_tf.configuration import Config
+from skt_tf.reports import report, tables
+from skt_tf.reports.published import published, unpublished
+from skt_tf.utils.document import show
+
+FLOWS = ("p0_p1", "p1_p2", "p2_p3", "p0_p2", "p1_p3")
+
+
+METRICS = """iteration,stage,step,learning_rate,loss,p0_p1,test_accuracy
+1,transfer,1,0.1,0.9,0.9,
+2,transfer,2,0.1,0.8,0.8,
+3,task,1,0.1,2.5,,0.25
+4,task,2,0.01,2.25,,0.5
+"""
+
+
+def entry(mean, ensemble, nets=1, stages=("task",)):
+    return {
+        "accuracies": [mean] * nets,
+        "mean": mean,
+        "ensemble": ensemble,
+        "iterations": 192_000 * nets,
+        "seconds": 12_345.6,
+        "parameters": 1,
+        "stages": [{"name": name, "steps": 64_000, "final_loss": 0.125} for name in stages],
+        "failed": None,
+    }
+
+
+def paper_results(nets=1, **config):
+    """Results in the paper's setting: CIFAR-10, 26 layers teach 8."""
+    return {
+        "experiment": "minimization",
+        "dataset": "cifar10",
+        "config": {
+            "student_depth": 8,
+            "width": 16,
+            "nets": nets,
+            "budget": 1.0,
+            "task_steps": 64_000,
+            "seed": 0,
+            "dense_flows": "span",
+            "batch_size": 128,
+            "methods": ["baseline", "baseline_long", "hint", "skt"],
+            **config,
+        },
+        "environment": {"python": "3.11"},
+        "teacher": {
+            "depth": 26,
+            "accuracy": 0.9191,
+            "iterations": 64_000,
+            "seconds": 60.0,
+            "parameters": 1,
+            "source": None,
+            "failed": None,
+        },
+        "flow_weights": dict.fromkeys(FLOWS, 0.5),
+        "methods": {
+            "baseline": entry(0.875, 0.88, nets),
+            "baseline_long": entry(0.8825, 0.89, nets),
+            "hint": entry(0.8, 0.81, nets, ("hint", "task")),
+            "skt": entry(0.8875, 0.9, nets, ("step1", "step2", "task")),
+        },
+    }
+
+
+def rows(results):
+    table = tables.summary(results)
+    return {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
+
+
+def write_run(folder, results):
+    for method in results["methods"]:
+        for net in range(results["config"]["nets"]):
+            place = folder / method / f"net{net}"
+            place.mkdir(parents=True)
+            (place / "metrics.csv").write_text(METRICS)
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    return folder
+
+
+def test_the_table_has_a_row_for_the_teacher_and_each_method():
+    table = rows(paper_results())
+    assert list(table) == ["teacher", "baseline", "baseline_long", "hint", "skt"]
+    assert table["teacher"]["accuracy %"] == "91.91"
+    assert table["skt"]["accuracy %"] == "88.75"
+    assert table["skt"]["iterations"] == "192,000"
+    assert table["skt"]["seconds"] == "12,346"
+
+
+def test_differences_are_points_above_the_baseline():
+    table = rows(paper_results())
+    differences = {name: row["vs. baseline"] for name, row in table.items()}
+    assert differences == {
+        "teacher": "-",
+        "baseline": "-",
+        "baseline_long": "+0.75",
+        "hint": "-7.50",
+        "skt": "+1.25",
+    }
+
+
+def test_without_a_baseline_there_are_no_differences():
+    results = paper_results()
+    del results["methods"]["baseline"]
+    assert {row["vs. baseline"] for row in rows(results).values()} == {"-"}
+
+
+def test_the_paper_s_setting_has_the_published_numbers_beside_it():
+    published = {name: row["published %"] for name, row in rows(paper_results()).items()}
+    assert published == {
+        "teacher": "91.91",
+        "baseline": "87.94",
+        "baseline_long": "-",
+        "hint": "88.40",
+        "skt": "88.96",
+    }
+
+
+def test_the_other_setting_of_the_paper_has_its_own_published_numbers():
+    results = paper_results(student_depth=14, width=64, crop="none", mirror=False)
+    results["dataset"] = "cifar100"
+    results["teacher"]["depth"] = 32
+    published = {name: row["published %"] for name, row in rows(results).items()}
+    assert published["teacher"] == "64.69"
+    assert published["baseline"] == "62.37"
+    assert published["hint"] == "63.38"
+    assert published["skt"] == "65.06"
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        ((), "dataset", "cifar100"),
+        ((), "dataset", "digits"),
+        ((), "experiment", "fast_optimization"),
+        (("teacher",), "depth", 32),
+        (("config",), "student_depth", 14),
+        (("config",), "width", 8),
+        (("config",), "crop", "none"),
+        (("config",), "mirror", False),
+        (("config",), "image_size", "28"),
+        (("config",), "student", "own.keras"),
+    ],
+)
+def test_another_setting_has_no_published_numbers_and_says_why(where, name, value, tmp_path):
+    results = copy.deepcopy(paper_results())
+    place = results
+    for key in where:
+        place = place[key]
+    place[name] = value
+    assert "published %" not in tables.summary(results).header
+    report.write(write_run(tmp_path, results), Config())
+    (reason,) = re.findall("No published accuracies .*", (tmp_path / "report.md").read_text())
+    told = {"depth": "32", "student_depth": "14", "student": "own", "experiment": "fast"}
+    assert told.get(name, str(value)) in reason
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("crop", "pad"), ("mirror", True), ("width", 16), ("image_size", "64")]
+)
+def test_the_slides_cifar100_is_wide_and_without_augmentation(name, value):
+    config = {"student_depth": 14, "width": 64, "crop": "none", "mirror": False, name: value}
+    results = paper_results(**config)
+    results["dataset"], results["teacher"]["depth"] = "cifar100", 32
+    assert name in unpublished(results)
+
+
+def test_the_words_of_a_setting_do_not_matter():
+    for config in ({"mirror": None}, {"mirror": True}, {"crop": "pad"}, {"image_size": "32x32"}):
+        assert published(paper_results(**config))
+
+
+def test_the_values_of_other_papers_are_marked_as_theirs(tmp_path):
+    results = paper_results(nets=3, student_depth=26)
+    results["experiment"] = "fast_optimization"
+    results["methods"] |= {"teacher_copied": entry(0.92, 0.93, 3)}
+    results["config"]["methods"].append("teacher_copied")
+    assert rows(results)["teacher_copied"]["published %"] == "92.04 [FSP]"
+    assert rows(results)["teacher_copied"]["published ensemble %"] == "92.71 [FSP]"
+    report.write(write_run(tmp_path, paper_results()), Config())
+    assert "[FSP]'s own table has `baseline` 87.91, " in (tmp_path / "report.md").read_text()
+
+
+def test_more_iterations_than_the_control_are_said_beside_the_row():
+    results = paper_results()
+    results["methods"]["hint"]["stages"][0]["steps"] = 150_000
+    assert "hint †" in rows(results)
+    assert "`hint` has 214,000 iterations, 22,000 more" in tables.more(results)
+    assert not tables.more(paper_results())
+
+
+def test_softened_outputs_have_a_control_of_their_own():
+    results = paper_results(nets=2)
+    long = entry(0.88, 0.89, 2)
+    long["stages"][0]["steps"] = 192_000
+    results["methods"] |= {"kd_long": long, "skt_kd": copy.deepcopy(results["methods"]["skt"])}
+    results["methods"]["skt_kd"]["accuracies"] = [0.89, 0.9]
+    answer = tables.answer(results)
+    assert "(`kd_long`), `skt_kd` is not shown to differ: +1.50" in answer
+    # It has more iterations than `baseline`, as `baseline_long`.
+    assert "`kd_long`" not in answer.partition("(`baseline_long`)")[0]
+    table = tables.differences(results)
+    found = {row[0]: dict(zip(table.header, row)) for row in table.rows}
+    assert found["skt_kd"]["vs. kd_long"] == "+1.50"
+    assert found["skt"]["vs. kd_long"] == found["kd_long"]["vs. baseline"] == "-"
+    assert found["kd_long"]["vs. baseline_long"] == "-0.25"
+
+
+def test_nets_that_begin_alike_have_no_interval_and_a_line_says_why(tmp_path):
+    results = paper_results(nets=3)
+    results["methods"]["fsp_shared"] = {**entry(0.9, 0.91, 3), "accuracies": [0.89, 0.9, 0.91]}
+    results["config"]["methods"].append("fsp_shared")
+    table = tables.nets(results)
+    row = dict(zip(table.header, table.rows[-1]))
+    assert (row["mean %"], row["95 % interval"]) == ("90.00", "-")
+    table = tables.differences(results)
+    row = dict(zip(table.header, table.rows[-1]))
+    assert (row["vs. baseline"], row["95 % interval"]) == ("+2.50", "-")
+    assert "`fsp_shared` ends 2.50 points above" in tables.answer(results)
+    report.write(write_run(tmp_path, results), Config())
+    assert "not independent" in (tmp_path / "report.md").read_text()
+    assert tables.one_start(paper_results(nets=3)) is None
+
+
+def test_methods_with_other_numbers_of_nets_are_compared_where_they_are_pairs():
+    results = paper_results(nets=3)
+    results["methods"]["skt"]["accuracies"] = [0.88, 0.89]
+    results["methods"]["baseline"]["accuracies"] = [0.87, 0.87, 0.5]
+    table = tables.differences(results)
+    (row,) = (row for row in table.rows if row[0] == "skt")
+    half = stats.t.ppf(0.975, 1) * np.std([1, 2], ddof=1) / 2**0.5
+    assert row[1:3] == ("+1.50", f"{1.5 - half:+.2f} to {1.5 + half:+.2f}")
+    assert "over the nets that both have" in tables.answer(results)
+    nets = tables.nets(results)
+    cells = {row[0]: dict(zip(nets.header, row)) for row in nets.rows}
+    assert (cells["skt"]["net 2"], cells["skt"]["net 3"]) == ("89.00", "-")
+
+
+def test_several_nets_have_an_ensemble_and_one_has_none():
+    assert "ensemble %" not in tables.summary(paper_results(nets=1)).header
+    table = rows(paper_results(nets=3))
+    assert table["skt"]["ensemble %"] == "90.00"
+    assert table["teacher"]["ensemble %"] == "-"
+
+
+@pytest.mark.parametrize(("nets", "noted"), [(1, True), (2, False)])
+def test_the_report_of_one_net_says_that_differences_may_be_chance(nets, noted, tmp_path):
+    report.write(write_run(tmp_path, paper_results(nets=nets)), Config())
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert ("One net a method, so no interval can be given" in text) == noted
+
+
+def test_the_report_holds_table_curves_stages_weights_and_configuration(tmp_path):
+    report.write(write_run(tmp_path, paper_results(budget=0.0625)), Config())
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| skt | 88.75 | +1.25 | 192,000 | 12,346 | 88.96 | -0.21 |" in text
+    assert "| skt, step2 | 64,000 | 0.125 |" in text
+    assert "| p0_p1 | 0.5 |" in text
+    assert "- `student_depth`: 8" in text
+    assert "- python: 3.11" in text
+    assert "0.0625" in text
+    for name in ("accuracy.png", "flows.png"):
+        assert f"]({name})" in text
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_without_transfer_has_no_curves_of_flows(tmp_path):
+    results = paper_results()
+    results["flow_weights"] = None
+    report.write(write_run(tmp_path, results), Config())
+    assert not (tmp_path / "flows.png").exists()
+    assert "flows.png" not in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_printed_table_is_whole_where_the_output_is_no_terminal(tmp_path, capsys):
+    results = paper_results(nets=3)
+    results["methods"]["skt_bottom_up"] = entry(0.8875, 0.9, 3)
+    report.write(write_run(tmp_path, results), Config())
+    printed = capsys.readouterr().out
+    table = tables.summary(results)
+    for cell in [*table.header, *(cell for row in table.rows for cell in row)]:
+        assert cell.strip() in printed
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_no_number_is_cut_on_a_narrow_terminal(columns, monkeypatch, capsys):
+    results = paper_results(3, student_depth=26)
+    results["experiment"] = "fast_optimization"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    table = tables.summary(results)
+    show("Fast optimization", table)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert all(list(row) in lines for row in table.rows)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_run_ends_well_where_the_output_cannot_hold_every_sign(encoding, tmp_path, monkeypatch):
+    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", output)
+    report.write(write_run(tmp_path, paper_results()), Config())
+    output.flush()
+    assert b"88.75" in output.buffer.getvalue()
+
+
+def spread(nets=3, **accuracies):
+    """Results of methods with the given accuracies, one for each net."""
+    results = paper_results(nets, methods=list(accuracies))
+    results["methods"] = {}
+    for name, shares in accuracies.items():
+        steps = {"baseline": ("task",)}.get(name, ("transfer", "task"))
+        results["methods"][name] = {**entry(sum(shares) / nets, 0.9, nets, steps)}
+        results["methods"][name]["accuracies"] = list(shares)
+    return results
+
+
+THREE = {
+    "baseline": (0.80, 0.81, 0.82),
+    "baseline_long": (0.825, 0.835, 0.83),
+    "fsp": (0.83, 0.84, 0.851),
+    "skt": (0.79, 0.83, 0.80),
+}
+
+
+def test_the_answer_tells_a_gain_from_chance_by_its_interval():
+    answer = tables.answer(spread(**THREE))
+    first, second = answer.split("; ")
+    for base, sentence in (("baseline", first), ("baseline_long", second)):
+        assert f"(`{base}`)" in sentence
+        for name in ("fsp", "skt"):
+            found = stats.ttest_rel(
+                100 * np.array(THREE[name]), 100 * np.array(THREE[base])
+            ).confidence_interval(0.95)
+            shown = f"({found.low:+.2f} to {found.high:+.2f}"
+            assert shown in sentence
+            assert (f"{shown}, which includes zero)" in sentence) == (found.low <= 0 <= found.high)
+    assert "`fsp` beats it by 3.03" in first
+    assert "`skt` is not shown to differ: -0.33" in first
+    assert "`skt` is not shown to differ" in second
+    assert is_one_sentence(answer)
+
+
+def test_the_answer_names_a_loss():
+    behind = {**THREE, "fsp": (0.75, 0.76, 0.771)}
+    assert "`fsp` falls short of it by 4.97" in tables.answer(spread(**behind))
+
+
+def test_a_method_without_further_iterations_is_held_against_the_baseline_alone():
+    results = spread(**THREE, kd=(0.85, 0.86, 0.87))
+    results["methods"]["kd"]["stages"] = results["methods"]["baseline"]["stages"]
+    first, second = tables.answer(results).split("; ")
+    assert "`kd`" in first
+    assert "`kd`" not in second
+
+
+def test_a_method_of_other_iterations_than_the_control_says_so_where_they_are_compared():
+    results = spread(**THREE, hint=(0.85, 0.86, 0.87), kd=(0.85, 0.86, 0.87))
+    steps = {"hint": 92_000, "kd": 64_000}
+    for name, number in steps.items():
+        stage = {"name": "task", "steps": number, "final_loss": 1.0}
+        results["methods"][name]["stages"] = [stage]
+    first, second = tables.answer(results).split("; ")
+    assert "iterations against" not in first
+    assert "`hint` (92,000 iterations against 128,000) beats it" in second
+    assert second.count("iterations against") == 1
+    assert tables.unequal(results) == (
+        "A net of `baseline_long` has 128,000 iterations in all, one of `hint` 92,000, `kd` 64,000."
+    )
+
+
+def test_one_net_that_ends_where_the_baseline_ends_is_neither_above_nor_below():
+    assert "`fsp` ends level" in tables.answer(spread(1, baseline=(0.8,), fsp=(0.8,)))
+
+
+def test_published_ensembles_have_columns_where_the_slides_have_some():
+    results = paper_results(3)
+    assert "published %" in tables.summary(results).header
+    assert "published ensemble %" not in tables.summary(results).header
+    results["experiment"], results["config"]["student_depth"] = "fast_optimization", 26
+    row = rows(results)["skt"]
+    assert (row["published %"], row["published ensemble %"]) == ("92.28", "93.68")
+    assert (row["difference"], row["difference "]) == ("-3.53", "-3.68")
+
+
+def test_one_net_has_no_interval_and_no_zero_in_its_place():
+    results = spread(1, baseline=(0.8,), fsp=(0.81,))
+    assert "no interval" in tables.answer(results)
+    assert "`fsp` ends 1.00 points above" in tables.answer(results)
+    assert tables.nets(results) is None
+    assert tables.differences(results) is None
+
+
+@pytest.mark.parametrize("gone", ["baseline", "baseline_long"])
+def test_without_one_of_the_students_alone_the_other_is_compared(gone):
+    some = {name: shares for name, shares in THREE.items() if name != gone}
+    answer = tables.answer(spread(**some))
+    assert f"(`{gone}`)" not in answer
+    assert "`fsp` " in answer
+
+
+def test_alone_among_themselves_methods_are_not_compared():
+    assert "nothing is compared" in tables.answer(spread(fsp=THREE["fsp"], skt=THREE["skt"]))
+
+
+def test_a_method_that_failed_is_left_out_of_the_statistics():
+    results = spread(**THREE)
+    results["methods"]["fsp"] |= {"failed": {"message": "fsp is nan"}, "mean": None}
+    assert "`fsp`" not in tables.answer(results)
+    assert "fsp" not in [row[0] for row in tables.nets(results).rows]
+
+
+def test_the_nets_table_has_each_net_its_spread_and_its_interval():
+    table = tables.nets(spread(**THREE))
+    row = dict(zip(table.header, next(row for row in table.rows if row[0] == "fsp")))
+    shares = 100 * np.array(THREE["fsp"])
+    low, high = stats.t.interval(0.95, 2, shares.mean(), stats.sem(shares))
+    assert [row[f"net {k}"] for k in (1, 2, 3)] == ["83.00", "84.00", "85.10"]
+    assert row["mean %"] == f"{shares.mean():.2f}"
+    assert row["s.d."] == f"{shares.std(ddof=1):.2f}"
+    assert row["95 % interval"] == f"{low:.2f} to {high:.2f}"
+
+
+@pytest.mark.parametrize("name", ["cifar10_short", "cifar10_fast_short"])
+def test_the_committed_reports_are_those_of_their_files(name, tmp_path):
+    committed = ROOT / "docs/results" / name
+    folder = shutil.copytree(committed, tmp_path / name)
+    report.write(folder, Config())
+    # Pictures are drawn by a library whose versions differ in their bytes.
+    for file in ("report.md", "report.html"):
+        one, other = (
+            re.sub(r"<img [^>]*>", "", (place / file).read_text("utf-8"))
+            for place in (committed, folder)
+        )
+        assert one == other
+
+
+def test_the_iteration_at_which_the_baseline_is_reached(tmp_path):
+    folder = write_run(tmp_path, paper_results())
+    slow = METRICS.replace("0.25\n", "0.1\n").replace("0.5\n", "0.4\n")
+    (folder / "hint/net0/metrics.csv").write_text(slow)
+    late = METRICS.replace("0.25\n", "0.6\n")
+    (folder / "skt/net0/metrics.csv").write_text(late)
+    report.write(folder, Config())
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert "| baseline | 4 | 4 |" in text
+    assert "| hint | not reached | 4 |" in text
+    assert "| skt | 3 | 4 |" in text
+    assert "50.00 %" in text

@@ -1,0 +1,746 @@
+"""Flags and flagfiles become a checked configuration."""
+
+import dataclasses
+import json
+import math
+import re
+
+import pytest
+from absl import flags
+from command_line import ROOT, is_one_sentence
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skt_tf.configuration import EXPERIMENTS, Config
+from skt_tf.flags import define_flags, from_flags
+from skt_tf.methods.catalogue import METHOD_NAMES, ONE_START, Stage, stage_steps
+from skt_tf.reports.published import published
+from skt_tf.training.schedules import learning_rate
+from skt_tf.utils.errors import UserError
+
+FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+WORDS = st.text("abcxyz019-_,=/", max_size=12)
+INTEGERS = st.integers(-5, 40) | st.integers(-(2**40), 2**40)
+FLOATS = st.floats() | st.floats(0, 2)
+ANY = {
+    str: WORDS,
+    str | None: st.none() | WORDS,
+    bool: st.booleans(),
+    int: INTEGERS,
+    float: FLOATS,
+    float | None: st.none() | FLOATS,
+    bool | None: st.none() | st.booleans(),
+    int | None: st.none() | INTEGERS,
+    tuple[str, ...] | None: st.none()
+    | st.lists(st.sampled_from(METHOD_NAMES) | WORDS, max_size=4).map(tuple),
+    tuple[float, ...] | None: st.none() | st.lists(FLOATS, max_size=4).map(tuple),
+    str | tuple[float, ...]: WORDS | st.lists(FLOATS, min_size=4, max_size=6).map(tuple),
+}
+DEPTHS = st.integers(1, 200).map(lambda n: 6 * n + 2)
+COUNTS = st.integers(1, 2**30 - 1)
+# The longest plan of a method has three transfer stages; the most that any budget leaves whole.
+STEPS = st.integers(3, 2**20 - 1)
+RATES = st.floats(1e-9, 10)
+ALLOWED = {
+    "experiment": st.just("minimization"),
+    "methods": st.lists(
+        st.sampled_from([m for m in METHOD_NAMES if m not in ("teachers", *ONE_START)]),
+        min_size=1,
+        unique=True,
+    ).map(tuple),
+    "teacher_depth": DEPTHS,
+    "student_depth": DEPTHS,
+    "width": st.integers(1, 4096),
+    "nets": st.integers(1, 10_000),
+    "seed": st.integers(0, 2**30 - 1),
+    "batch_size": COUNTS,
+    "teacher_steps": STEPS,
+    "transfer_steps": STEPS,
+    "hint_steps": STEPS,
+    "task_steps": STEPS,
+    "budget": st.floats(1, 1000),
+    "flow_weights": st.sampled_from(["normalized", "equal"])
+    | st.lists(st.floats(1e-9, 1e29), min_size=5, max_size=5).map(tuple),
+    "learning_rate": RATES,
+    "transfer_learning_rate": st.none() | RATES,
+    "hint_learning_rate": RATES,
+    "weight_decay": st.floats(0, 0.999),
+    "temperature": st.floats(0.01, 100),
+    "evaluations": COUNTS,
+    "validation": st.integers(0, 2**30 - 1),
+    "target_views": st.integers(0, 2**30 - 1),
+    "checkpoint_every": st.from_regex("[1-9][0-9]{0,8}s?", fullmatch=True),
+    "deterministic": st.booleans(),
+    "fresh": st.booleans(),
+    "tensorboard": st.booleans(),
+    "jit_compile": st.booleans(),
+    "data_dir": st.none() | st.just("data"),
+    "teacher": st.none() | st.just("teacher.keras"),
+    "image_size": st.none() | st.sampled_from(["32", "20x28"]),
+    "mirror": st.none() | st.booleans(),
+    "project": st.booleans(),
+    "trials": COUNTS,
+    "student_weights": st.just("drawn"),
+    "export": st.none(),
+    "tune": st.none(),
+    "output_dir": st.none() | st.just("out"),
+}
+CHOICES = {
+    name: st.sampled_from(field.metadata["choices"])
+    for name, field in FIELDS.items()
+    if field.metadata["choices"] and name not in ALLOWED
+}
+# What other jobs need and refuse, another test looks at.
+ONE_EXPERIMENT = {**ALLOWED, **CHOICES, "job": st.just("experiment")}
+
+
+def parse(*arguments):
+    values = flags.FlagValues()
+    define_flags(values)
+    values(["skt_tf", *arguments])
+    return from_flags(values)
+
+
+def few_of(strategies):
+    """A few fields with drawn values: of many, one mistake would hide all others."""
+    names = st.lists(st.sampled_from(sorted(strategies)), max_size=5, unique=True)
+    return names.flatmap(lambda some: st.fixed_dictionaries({n: strategies[n] for n in some}))
+
+
+def made(values):
+    """A configuration and no message, or none and the message."""
+    try:
+        return Config(**values), None
+    except UserError as error:
+        return None, str(error)
+
+
+@settings(deadline=None)  # Of a thousand sections, the machine decides how long they take.
+@given(few_of({name: ANY[field.type] for name, field in FIELDS.items()}))
+def test_any_values_make_a_usable_configuration_or_one_sentence(values):
+    config, error = made(values)
+    if error:
+        assert is_one_sentence(error)
+        assert any(name in error for name in values)
+        return
+    json.dumps(config.as_dict(), allow_nan=False)
+    assert config.output_dir
+    for method in config.methods:
+        plan = config.stages(method)
+        assert min(stage_steps(plan, config.iterations)) >= 1
+        assert all(0 < config.rate(stage.objective) < math.inf for stage in plan)
+
+
+@given(few_of(ONE_EXPERIMENT))
+def test_values_within_their_ranges_are_accepted_as_they_are(values):
+    config = Config(**values)
+    for name, value in values.items():
+        if not (name == "output_dir" and value is None):
+            assert getattr(config, name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        (name, st.integers(max_value=0) | st.integers(min_value=2**30))
+        for name in ("batch_size", "evaluations")
+    ]
+    + [("width", st.integers(max_value=0) | st.integers(min_value=4097))]
+    + [("nets", st.integers(max_value=0) | st.integers(min_value=10_001))]
+    + [
+        (f"{kind}_steps", st.integers(max_value=0) | st.integers(min_value=2**30))
+        for kind in ("teacher", "transfer", "hint", "task")
+    ]
+    + [
+        (name, st.integers(max_value=-1) | st.integers(min_value=2**30))
+        for name in ("seed", "validation", "target_views")
+    ]
+    + [
+        (f"{who}_depth", st.integers().filter(lambda d: d < 8 or d % 6 != 2 or d > 1202))
+        for who in ("teacher", "student")
+    ]
+    + [
+        (name, st.floats(max_value=0) | st.sampled_from([math.nan, math.inf]))
+        for name in ("budget", "temperature", "learning_rate", "transfer_learning_rate",
+                     "hint_learning_rate")
+    ]
+    + [("weight_decay", st.floats(max_value=0, exclude_max=True) | st.floats(min_value=1) |
+        st.just(math.nan))],
+)  # fmt: skip
+@given(data=st.data())
+def test_a_number_out_of_range_is_refused_by_its_flag(name, values, data):
+    value = data.draw(values)
+    with pytest.raises(UserError, match=f"^--{name}") as refusal:
+        Config(**{name: value})
+    assert is_one_sentence(str(refusal.value))
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_an_unknown_word_is_refused_with_the_known_ones(name):
+    with pytest.raises(UserError, match=f"^--{name}=nonsense") as refusal:
+        Config(**{name: "nonsense"})
+    assert all(choice in str(refusal.value) for choice in FIELDS[name].metadata["choices"])
+
+
+def test_flags_without_values_give_the_paper_s_defaults():
+    config = parse()
+    assert config == Config()
+    assert config.methods == EXPERIMENTS["minimization"]
+    assert config.flow_weights == "normalized"
+    assert config.schedule == "steps"
+    assert config.dense_flows == "span"
+    assert config.output_dir == "runs/minimization_cifar10"
+
+
+def test_every_field_has_a_flag_that_sets_it():
+    values = {
+        "job": "experiment",
+        "dataset": "digits",
+        "data_dir": "d",
+        "methods": ("skt", "baseline"),
+        "teacher_depth": 14,
+        "student_depth": 20,
+        "width": 3,
+        "nets": 4,
+        "seed": 5,
+        "batch_size": 6,
+        "teacher_steps": 7,
+        "transfer_steps": 8,
+        "hint_steps": 9,
+        "task_steps": 10,
+        "budget": 2.5,
+        "dense_flows": "half",
+        "flow_weights": (1.0, 2.0, 3.0, 4.0, 5.0),
+        "schedule": "onecycle",
+        "learning_rate": 0.5,
+        "transfer_learning_rate": 0.25,
+        "hint_learning_rate": 0.125,
+        "weight_decay": 0.0625,
+        "temperature": 2.0,
+        "hint_reduction": "mean",
+        "transfer_batch_norm": "inference",
+        "precision": "mixed_bfloat16",
+        "evaluations": 11,
+        "teacher": "t.keras",
+        "output_dir": "o",
+        "teacher_precision": "bfloat16",
+        "target_views": 12,
+        "distribution": "none",
+        "jit_compile": True,
+        "deterministic": False,
+        "validation": 13,
+        "checkpoint_every": "14s",
+        "fresh": True,
+        "tensorboard": True,
+        "transfer_split": (1.0, 3.0),
+        "student": "s.keras",
+        "student_weights": "saved",
+        "teacher_points": ("a", "b", "c", "d", "e", "f", "g"),
+        "student_points": ("h", "i", "j", "k", "l", "m", "n"),
+        "sections": 3,
+        "project": True,
+        "image_size": "20x28",
+        "mirror": True,
+        "crop": "none",
+        "transfer_boundaries": ("1/2", "3/4"),
+        "tuner": "hyperband",
+        "trials": 15,
+    }
+    # The other experiment needs other depths; the others are of other jobs.
+    others = {"experiment", "export", "tune", "compare", "runs", "section_flows"}
+    assert set(values) == set(FIELDS) - others
+
+    def written(value):
+        return ",".join(map(str, value)) if isinstance(value, tuple) else value
+
+    config = parse(*(f"--{name}={written(value)}" for name, value in values.items()))
+    assert {name: getattr(config, name) for name in values} == values
+    export = parse("--job=export", "--student=s.keras", "--export=litert,onnx")
+    assert (export.student, export.export) == ("s.keras", ("litert", "onnx"))
+    assert parse("--job=tune", "--tune=learning_rate").tune == ("learning_rate",)
+    assert parse("--job=benchmark", "--compare=b.json").compare == "b.json"
+    assert parse("--job=report", "--runs=a,b").runs == ("a", "b")
+    assert parse("--experiment=fast_optimization").experiment == "fast_optimization"
+    assert parse("--section_flows=within").section_flows == "within"
+
+
+@pytest.mark.parametrize("word", ["normalized", "equal"])
+def test_flow_weights_may_be_a_word(word):
+    assert parse(f"--flow_weights={word}").flow_weights == word
+
+
+def test_flow_weights_may_be_one_number_per_dense_flow():
+    assert parse("--flow_weights=1, 2.5,3e-2,0,.5").flow_weights == (1.0, 2.5, 0.03, 0.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("1,2,3,4", "4 numbers"),
+        ("1,2,3,4,5,6", "6 numbers"),
+        ("1", "1 number"),
+        ("nan,1,1,1,1", "finite"),
+        ("inf,1,1,1,1", "finite"),
+        ("1,1,1,1,-0.5", "0 or more"),
+        ("0,0,0,0,0", "not all 0"),
+        ("0,0,0,1,1", "stage 'transfer' of fsp"),
+        ("1,2,x,4,5", "1,2,x,4,5"),
+        ("1,2,3,4,", "1,2,3,4,"),
+        ("", "normalized"),
+        ("normalised", "normalised"),
+    ],
+)
+def test_impossible_flow_weights_are_refused(value, says):
+    with pytest.raises(UserError, match=r"^--flow_weights") as refusal:
+        parse(f"--flow_weights={value}")
+    assert says in str(refusal.value)
+    assert is_one_sentence(str(refusal.value))
+
+
+def test_a_wrong_number_of_flow_weights_is_told_which_flows_there_are():
+    with pytest.raises(UserError, match="m1_m2, m2_m3"):
+        parse("--flow_weights=1,2", "--dense_flows=half")
+
+
+def test_methods_keep_their_order_and_may_not_repeat():
+    assert parse("--methods=skt,baseline").methods == ("skt", "baseline")
+    with pytest.raises(UserError, match="twice"):
+        parse("--methods=skt,baseline,skt")
+
+
+def test_export_needs_a_student():
+    with pytest.raises(UserError, match="--student"):
+        parse("--job=export")
+
+
+@given(st.floats(1e-3, 100), st.integers(1, 10**6))
+def test_iterations_scale_with_the_budget(budget, steps):
+    config = Config(budget=budget, teacher_steps=steps, task_steps=2 * steps, methods=("baseline",))
+    assert config.iterations["teacher"] == pytest.approx(max(1, steps * budget), abs=0.5)
+    assert config.iterations["task"] == pytest.approx(max(1, 2 * steps * budget), abs=0.5)
+
+
+def test_a_budget_that_starves_a_stage_is_refused_with_the_stage():
+    config, error = made({"transfer_steps": 20, "budget": 0.1})
+    assert config is None
+    assert is_one_sentence(error)
+    for part in ("--transfer_steps=20", "--budget=0.1", "section1", "skt_bottom_up"):
+        assert part in error
+    assert Config(transfer_steps=20, budget=0.1, methods=("baseline", "skt"))
+
+
+@pytest.mark.parametrize(
+    ("values", "rate"),
+    [
+        ({}, 0.1),
+        ({"flow_weights": "equal"}, 0.001),
+        ({"flow_weights": (1.0,) * 5}, 0.001),
+        ({"transfer_learning_rate": 0.02}, 0.02),
+        ({"flow_weights": "equal", "transfer_learning_rate": 0.02}, 0.02),
+    ],
+)
+def test_the_transfer_rate_follows_the_flow_weights_unless_given(values, rate):
+    assert Config(**values).rate("transfer") == rate
+
+
+def test_task_and_hint_stages_have_rates_of_their_own():
+    config = Config(learning_rate=0.3, hint_learning_rate=0.02, transfer_learning_rate=0.5)
+    assert config.rate("task") == config.rate("soft_task") == 0.3
+    assert config.rate("hint") == 0.02
+
+
+def test_where_files_lie_does_not_make_another_experiment():
+    one = parse("--output_dir=a", "--data_dir=b")
+    assert one.as_dict() == parse("--output_dir=c").as_dict()
+    assert one.as_dict() != parse("--output_dir=a", "--data_dir=b", "--seed=1").as_dict()
+
+
+# Dataset, depths, iterations, and where the rates fall to a tenth [docs/method.md, Protocol].
+PAPER = {
+    "cifar10_minimization": {
+        "dataset": "cifar10",
+        "depths": (26, 8),
+        "iterations": {"teacher": 64_000, "transfer": 21_000, "hint": 35_000, "task": 64_000},
+        "transfer_falls": (11_000, 16_000),
+        "images": (16, "pad", True),
+    },
+    "cifar100_minimization": {
+        "dataset": "cifar100",
+        "depths": (32, 14),
+        "iterations": {"teacher": 64_000, "transfer": 32_000, "hint": 35_000, "task": 64_000},
+        "transfer_falls": (16_000, 24_000),
+        "images": (64, "none", False),
+    },
+}
+
+
+@pytest.fixture
+def at_root(monkeypatch):
+    # A flagfile names another one as seen from the folder of the project.
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_flagfiles_hold_the_paper_s_protocol(name, at_root):
+    config, paper = parse(f"--flagfile=flags/{name}.flags"), PAPER[name]
+    assert config.dataset == paper["dataset"]
+    assert (config.teacher_depth, config.student_depth) == paper["depths"]
+    assert config.iterations == paper["iterations"]
+    assert config.methods == EXPERIMENTS["minimization"]
+    assert (config.batch_size, config.weight_decay) == (128, 0.0001)
+    assert (config.width, config.crop, config.mirror) == paper["images"]
+    assert config.temperature == 3
+    assert (config.experiment, config.job, config.precision) == (
+        "minimization",
+        "experiment",
+        "float32",
+    )
+
+
+@pytest.mark.parametrize(
+    ("transfer", "arguments"),
+    [(0.1, ()), (0.001, ("--flow_weights=equal", "--transfer_learning_rate=0.001"))],
+)
+@pytest.mark.parametrize("name", PAPER)
+def test_the_flagfiles_rates_fall_where_the_paper_s_do(name, transfer, arguments, at_root):
+    config = parse(f"--flagfile=flags/{name}.flags", *arguments)
+    for objective, steps, first, falls in (
+        ("task", 64_000, 0.1, (32_000, 48_000)),
+        ("soft_task", 64_000, 0.1, (32_000, 48_000)),
+        ("transfer", config.iterations["transfer"], transfer, PAPER[name]["transfer_falls"]),
+        ("hint", 35_000, 0.0001, (25_000,)),
+    ):
+        stage = Stage("any", objective, {}, config.flows if objective == "transfer" else ())
+        boundaries = config.boundaries(stage)
+        rate = learning_rate(config.schedule, objective, config.rate(objective), steps, boundaries)
+        for number, fall in enumerate(falls):
+            assert float(rate(fall - 1)) == pytest.approx(first / 10**number)
+            assert float(rate(fall)) == pytest.approx(first / 10 ** (number + 1))
+        assert float(rate(0)) == pytest.approx(first)
+        assert float(rate(steps - 1)) == pytest.approx(first / 10 ** len(falls))
+
+
+def test_the_short_flagfile_is_a_sixteenth_of_the_paper_s_in_one_cycle(at_root):
+    short = parse("--flagfile=flags/cifar10_short.flags")
+    paper = parse("--flagfile=flags/cifar10_minimization.flags")
+    assert short.iterations == {"teacher": 4000, "transfer": 1313, "hint": 1313, "task": 4000}
+    differing = {k for k in FIELDS if getattr(short, k) != getattr(paper, k)}
+    assert differing == {
+        "budget",
+        "hint_steps",
+        "schedule",
+        "learning_rate",
+        "weight_decay",
+        "evaluations",
+        "output_dir",
+    }
+    assert (short.schedule, short.learning_rate, short.weight_decay) == ("onecycle", 0.3, 0.0005)
+
+
+def test_the_quickstart_runs_every_method_on_built_in_images(at_root):
+    config = parse("--flagfile=flags/quickstart.flags")
+    assert (config.dataset, config.teacher_depth, config.student_depth) == ("digits", 26, 8)
+    assert config.methods == EXPERIMENTS["minimization"]
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    for name, job in {
+        "data_dir": "experiment",
+        "teacher": "experiment",
+        "output_dir": "experiment",
+        "student": "export",
+        "compare": "benchmark",
+    }.items():
+        given = {"student": "s.keras"} if job == "export" else {}
+        given[name] = "~/x"
+        config = parse(f"--job={job}", *(f"--{flag}={value}" for flag, value in given.items()))
+        assert getattr(config, name) == "/home/me/x"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--job=export", "--job=export needs --student"),
+        ("--job=verify", "--job=verify needs --output_dir"),
+        ("--job=verify --output_dir=o --student=s", "--student is for --job=experiment"),
+        ("--export=onnx", "--export is for --job=export"),
+        ("--tune=temperature", "--tune is for --job=tune"),
+        ("--teacher_points=a,b", "--teacher_points names layers"),
+        ("--sections=4", "--teacher_points, --student_points, --sections: 4 sections, and"),
+        ("--compare=b.json", "--compare is for --job=benchmark"),
+        ("--job=verify --output_dir=o --fresh", "--fresh is for --job=experiment"),
+        ("--job=benchmark --distribution=mirrored", "--job=benchmark uses one device"),
+        (
+            "--fresh --output_dir=o --student=o/s.keras",
+            "--student=o/s.keras lies in --output_dir=o",
+        ),
+        (
+            "--fresh --data_dir=runs/minimization_cifar10",
+            "--data_dir=runs/minimization_cifar10 lies",
+        ),
+        ("--teacher_steps=64000 --budget=16778", "--teacher_steps=64000 with --budget=16778"),
+        ("--checkpoint_every=0", "--checkpoint_every=0 is not understood"),
+        ("--checkpoint_every=1.5s", "--checkpoint_every=1.5s is not understood"),
+        ("--checkpoint_every=", "--checkpoint_every= is not understood"),
+        ("--output_dir=", "--output_dir is empty"),
+        ("--teacher=", "--teacher is empty"),
+        ("--teacher=t.keras --job=export --student=s.keras", "--teacher is for"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused(arguments, says):
+    with pytest.raises(UserError, match=f"^{re.escape(says)}") as refusal:
+        parse(*arguments.split())
+    assert is_one_sentence(str(refusal.value))
+
+
+FAST = {
+    "cifar10_fast_optimization": {
+        "teachers": 192_000,
+        "baseline": 63_000,
+        "hint": 138_000,
+        "fsp": 126_000,
+        "skt": 126_000,
+    },
+    "cifar100_fast_optimization": {
+        "teachers": 192_000,
+        "baseline": 63_000,
+        "hint": 168_000,
+        "fsp": 159_000,
+        "skt": 159_000,
+    },
+}
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_the_rows_of_fast_optimization_have_the_published_iterations(name, at_root):
+    config = parse(f"--flagfile=flags/{name}.flags")
+    found = {
+        method: config.nets * sum(stage_steps(config.stages(method), config.iterations))
+        for method in FAST[name]
+    }
+    assert found == FAST[name]
+    setting = {
+        "experiment": config.experiment,
+        "dataset": config.dataset,
+        "config": config.as_dict(),
+        "teacher": {"depth": config.teacher_depth},
+    }
+    said = {row: said.iterations for row, said in published(setting).items() if said.iterations}
+    assert said == FAST[name]
+    assert set(FAST[name]) | {"baseline_long"} == set(config.methods)
+
+
+READINGS = {
+    "section_flows", "dense_flows", "flow_weights", "crop", "mirror", "width", "temperature",
+    "learning_rate", "transfer_learning_rate", "hint_learning_rate", "hint_reduction",
+    "transfer_batch_norm", "transfer_boundaries", "schedule", "weight_decay", "batch_size",
+    "teacher_steps", "transfer_steps", "hint_steps", "task_steps",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*PAPER, *FAST])
+def test_the_flagfiles_of_the_slides_name_every_reading(name):
+    lines = (ROOT / f"flags/{name}.flags").read_text().splitlines()
+    named = {line[2:].partition("=")[0].removeprefix("no") for line in lines if line[0] == "-"}
+    assert named >= READINGS
+
+
+def test_the_quarter_is_the_sixteenth_with_four_times_the_budget(at_root):
+    quarter, short = (
+        parse(f"--flagfile=flags/cifar10_{name}.flags", "--hint_steps=35000")
+        for name in ("quarter", "short")
+    )
+    assert quarter.iterations["task"] == 16_000
+    differing = {k for k in FIELDS if getattr(quarter, k) != getattr(short, k)}
+    assert differing == {"budget", "output_dir"}
+
+
+@pytest.mark.parametrize(
+    ("given", "steps", "falls"),
+    [("1/2,3/4", 32_000, (16_000, 24_000)), ("0.5,.75", 32_000, (16_000, 24_000)),
+     ("2/4", 7, (4,)), ("1/10,2/10,3/10", 100, (10, 20, 30))],
+)  # fmt: skip
+def test_transfer_stages_step_their_rate_where_they_are_asked_to(given, steps, falls):
+    config = parse(f"--transfer_boundaries={given}")
+    for method in ("fsp", "skt", "skt_bottom_up", "hint"):
+        *stages, task = config.stages(method)
+        for stage in stages:
+            assert (config.boundaries(stage) is not None) == (method != "hint")
+        assert config.boundaries(task) is None
+    boundaries = config.boundaries(config.stages("fsp")[0])
+    rate = learning_rate("steps", "transfer", 0.1, steps, boundaries)
+    for number, fall in enumerate(falls):
+        assert float(rate(fall - 1)) == pytest.approx(0.1 / 10**number)
+        assert float(rate(fall)) == pytest.approx(0.1 / 10 ** (number + 1))
+
+
+def test_shares_are_equal_however_they_are_written():
+    one = parse("--transfer_boundaries=1/2,3/4").as_dict()
+    assert one == parse("--transfer_boundaries=0.5, 6/8").as_dict()
+    assert one["transfer_boundaries"] == ["1/2", "3/4"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "0,1/2", "1/2,1", "3/4,1/2", "1/2,1/2", "2", "half", "1/2,", "1/0", "-1/2", "nan",
+     "1e-1", "1e999999999", "1/2/3", "0.5;0.75", "¹/2"],
+)  # fmt: skip
+def test_boundaries_that_cannot_be_are_refused(given):
+    with pytest.raises(UserError, match=f"^--transfer_boundaries={re.escape(given)}") as refusal:
+        parse(f"--transfer_boundaries={given}")
+    assert is_one_sentence(str(refusal.value))
+
+
+def test_first_layers_of_sections_cannot_be_had_where_points_are_named():
+    for side in ("teacher", "student"):
+        names = f"--{side}_points=p0,m1,p1,m2,p2,m3,p3"
+        with pytest.raises(UserError, match=f"^--section_flows=within .*--{side}_points"):
+            parse("--section_flows=within", f"--{side}=n.keras", names)
+
+
+@pytest.mark.parametrize("method", ONE_START)
+def test_controls_of_fast_optimization_are_refused_elsewhere(method):
+    assert parse("--experiment=fast_optimization", f"--methods=fsp,{method}")
+    for job in ("experiment", "tune"):
+        with pytest.raises(UserError, match=rf"^--methods={method}.*fast_optimization") as refusal:
+            parse(f"--job={job}", f"--methods={method}")
+        assert is_one_sentence(str(refusal.value))
+
+
+def test_the_default_rows_have_the_control_of_each_method_that_has_one_of_its_own():
+    for rows in EXPERIMENTS.values():
+        assert "skt_kd" not in rows or "kd_long" in rows
+
+
+def recorded(*arguments):
+    return json.loads(json.dumps(parse(*arguments).as_dict()))
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        ((), ("--mirror", "--transfer_learning_rate=0.1")),
+        (("--flow_weights=equal",), ("--flow_weights=equal", "--transfer_learning_rate=0.001")),
+        (("--dataset=digits",), ("--dataset=digits", "--nomirror")),
+        (("--teacher=a.keras",), ("--teacher=./a.keras",)),
+        (("--transfer_boundaries=1/2",), ("--transfer_boundaries=0.5",)),
+        ((), ("--transfer_boundaries=11/21,16/21",)),
+    ],
+)
+def test_the_same_in_other_words_is_the_same_experiment(there, here):
+    assert parse(*here).differing(recorded(*there)) == {}
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "names"),
+    [
+        ((), ("--nomirror",), {"mirror"}),
+        ((), ("--crop=none",), {"crop"}),
+        ((), ("--section_flows=within",), {"section_flows"}),
+        ((), ("--transfer_boundaries=1/2,3/4",), {"transfer_boundaries"}),
+        ((), ("--transfer_learning_rate=0.01",), {"transfer_learning_rate"}),
+        ((), ("--teacher=a.keras",), {"teacher"}),
+        (("--flow_weights=equal",), (), {"flow_weights", "transfer_learning_rate"}),
+    ],
+)
+def test_another_value_is_another_experiment(there, here, names):
+    assert parse(*here).differing(recorded(*there)).keys() == names
+
+
+@pytest.mark.parametrize("name", ["crop", "section_flows", "transfer_boundaries", "precision"])
+def test_a_flag_that_an_older_record_lacks_has_its_default(name):
+    older = recorded()
+    del older[name]
+    assert parse().differing(older) == {}
+    assert parse().differing({**recorded(), "of_tomorrow": 1}) == {"of_tomorrow": (1, None)}
+
+
+@pytest.mark.parametrize("name", ["cifar10_short", "cifar10_fast_short"])
+def test_runs_of_before_the_readings_were_named_are_of_the_same_experiment(name, at_root):
+    """A flagfile that names a reading, which its older run left to the default, goes on with it."""
+    config = parse(f"--flagfile=flags/{name}.flags")
+    older = json.loads((ROOT / f"docs/results/{name}/results.json").read_text("utf-8"))
+    assert config.differing(older["config"], aside=("methods", "nets")) == {}
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_short_tasks_step_down_from_11000_and_16000_on_and_teachers_do_not(name, at_root):
+    config = parse(f"--flagfile=flags/{name}.flags")
+    for method, falls in {
+        "teachers": (32_000, 48_000),
+        "baseline": (11_000, 16_000),
+        "skt": (11_000, 16_000),
+        "hint": (11_000, 16_000),
+    }.items():
+        plan = config.stages(method)
+        steps = stage_steps(plan, config.iterations)[-1]
+        objective, boundaries = plan[-1].objective, config.boundaries(plan[-1])
+        rate = learning_rate(config.schedule, objective, 0.1, steps, boundaries)
+        for number, fall in enumerate(falls):
+            assert float(rate(fall - 1)) == pytest.approx(0.1 / 10**number)
+            assert float(rate(fall)) == pytest.approx(0.1 / 10 ** (number + 1))
+        assert float(rate(steps - 1)) == pytest.approx(0.001)
+
+
+def test_the_student_of_fast_optimization_is_as_deep_as_its_teacher():
+    config = parse("--experiment=fast_optimization", "--teacher_depth=14")
+    assert config.student_depth == 14
+    assert config.methods[0] == "teachers"
+    assert config.depth("teachers") == config.depth("skt") == 14
+    with pytest.raises(UserError, match=r"--student_depth=8 .* --teacher_depth=14"):
+        parse("--experiment=fast_optimization", "--teacher_depth=14", "--student_depth=8")
+
+
+def test_a_given_teacher_has_no_others_trained_like_it():
+    config = parse("--experiment=fast_optimization", "--teacher=t.keras")
+    assert "teachers" not in config.methods
+    with pytest.raises(UserError, match=r"--methods=teachers,skt .* --teacher=t.keras"):
+        parse("--teacher=t.keras", "--methods=teachers,skt")
+
+
+def test_teachers_beside_smaller_students_are_as_deep_as_the_teacher():
+    config = parse("--methods=teachers,baseline", "--teacher_depth=26", "--student_depth=8")
+    assert (config.depth("teachers"), config.depth("baseline")) == (26, 8)
+
+
+@pytest.mark.parametrize(
+    ("split", "methods", "steps"),
+    [
+        ("1,3", "skt", [25, 75, 10]),
+        ("0.1,0.9", "skt_kd", [10, 90, 10]),
+        ("2,1,1", "skt_bottom_up", [50, 25, 25, 10]),
+        # One transfer stage has all of them.
+        ("1,3", "skt,fsp", [25, 75, 10]),
+    ],
+)
+def test_the_transfer_iterations_are_split_as_asked(split, methods, steps):
+    config = parse(
+        f"--transfer_split={split}",
+        f"--methods={methods}",
+        "--transfer_steps=100",
+        "--task_steps=10",
+    )
+    first, *others = config.methods
+    assert stage_steps(config.stages(first), config.iterations) == steps
+    assert all(stage_steps(config.stages(m), config.iterations) == [100, 10] for m in others)
+    assert config.as_dict()["transfer_split"] == [float(part) for part in split.split(",")]
+
+
+@pytest.mark.parametrize(
+    ("split", "methods", "said"),
+    [
+        ("1,2,3", "skt", "3 parts for the 2 transfer stages of skt"),
+        ("1,2", "skt,skt_bottom_up", "2 parts for the 3 transfer stages of skt_bottom_up"),
+        ("1,2", "fsp,kd", "nothing to split"),
+        ("1,0", "skt", "above 0"),
+        ("1,-1", "skt", "above 0"),
+        ("1,nan", "skt", "above 0"),
+        ("", "skt", "above 0"),
+        ("even", "skt", "not understood"),
+        ("1,100000", "skt", "no iteration for stage 'step1'"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused(split, methods, said):
+    with pytest.raises(UserError, match=rf"--transfer_split={split}.*{said}"):
+        parse(f"--transfer_split={split}", f"--methods={methods}")

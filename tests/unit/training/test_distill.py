@@ -1,0 +1,529 @@
+"""skt_tf.distill with networks and images that are not the project's own."""
+
+import functools
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from command_line import is_one_sentence
+from keras import layers
+
+import skt_tf
+from skt_tf.methods.projections import bridge
+from skt_tf.utils.errors import UserError
+
+SHAPE, CLASSES = (16, 16, 3), 4
+
+
+NAMES = tuple(f"c{k}" for k in range(7))
+
+
+SHORT = {"transfer_steps": 4, "task_steps": 4, "hint_steps": 2, "batch_size": 8, "evaluations": 2}
+
+
+def chain(channels=(3, 4, 4, 6, 6, 8, 8), classes=CLASSES, shape=SHAPE, seed=0, factor=0.0):
+    """A plain network, no relative of the project's own, with a layer `c<k>` for each point."""
+    keras.utils.set_random_seed(seed)
+    images = x = keras.Input(shape)
+    x = layers.Rescaling(1 / 127.5, offset=-1)(x)
+    for k, number in enumerate(channels):
+        strides = 2 if k in (3, 5) else 1
+        x = layers.Conv2D(
+            number, 3, strides, "same", kernel_regularizer=keras.regularizers.L2(factor)
+        )(x)
+        x = layers.ReLU(name=f"c{k}")(layers.BatchNormalization(momentum=0.9)(x))
+    return keras.Model(images, layers.Dense(classes)(layers.GlobalAveragePooling2D()(x)))
+
+
+def mobile(classes=CLASSES, seed=1):
+    """A teacher of inverted residuals with squeeze-and-excitation, as MobileNetV3's."""
+    keras.utils.set_random_seed(seed)
+    images = x = keras.Input(SHAPE)
+    x = layers.Rescaling(1 / 255)(x)
+    x = layers.Conv2D(8, 3, padding="same", use_bias=False)(x)
+    x = layers.Activation("hard_silu", name="stem")(layers.BatchNormalization(epsilon=1e-3)(x))
+    for section, (number, strides) in enumerate(((8, 1), (12, 2), (16, 2)), start=1):
+        for block in range(2):
+            inner, step = x, strides if block == 0 else 1
+            inner = layers.Conv2D(3 * number, 1, use_bias=False)(inner)
+            inner = layers.Activation("hard_silu")(layers.BatchNormalization()(inner))
+            inner = layers.DepthwiseConv2D(3, step, "same", use_bias=False)(inner)
+            inner = layers.ReLU()(layers.BatchNormalization()(inner))
+            gate = layers.GlobalAveragePooling2D(keepdims=True)(inner)
+            gate = layers.Conv2D(3 * number, 1, activation="hard_sigmoid")(gate)
+            inner = layers.Conv2D(number, 1, use_bias=False)(layers.Multiply()([inner, gate]))
+            inner = layers.BatchNormalization()(inner)
+            if inner.shape == x.shape:
+                inner = layers.Add()([x, inner])
+            x = layers.Identity(name=f"section{section}_block{block}")(inner)
+    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(images, layers.Dense(classes)(x))
+
+
+@functools.cache
+def taught(channels=(3, 4, 4, 6, 6, 8, 8), classes=CLASSES):
+    """A `chain` that has learnt a little: before, its maps fade from layer to layer."""
+    teacher = chain(channels, classes, seed=1)
+    skt_tf.distill(None, teacher, examples(), method="baseline", task_steps=15, batch_size=16)
+    return teacher
+
+
+MOBILE = ("stem", *(f"section{k}_block{b}" for k in (1, 2, 3) for b in (0, 1)))
+
+
+@functools.cache
+def examples():
+    """Bright and dark images of four classes that a small network learns in a few steps."""
+    random = np.random.default_rng(0)
+    labels = np.arange(96) % CLASSES
+    images = random.normal(size=(96, *SHAPE)) * 10 + 30 + 60 * labels[:, None, None, None]
+    return images.clip(0, 255).astype(np.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def data():
+    return examples()
+
+
+def weights(network):
+    return [variable.numpy() for variable in network.variables]
+
+
+def same(first, second):
+    return [a.tobytes() for a in first] == [b.tobytes() for b in second]
+
+
+def test_a_mobile_teacher_teaches_a_small_student_of_other_channels(data):
+    teacher, student = mobile(), chain()
+    skt_tf.distill(None, teacher, data, method="baseline", task_steps=20, batch_size=16)
+    before, parameters = weights(teacher), student.count_params()
+    found = skt_tf.distill(
+        teacher, student, data, data, "skt", 40, 60,
+        teacher_points=MOBILE, student_points=NAMES, project=True, batch_size=16, evaluations=4,
+        learning_rate=0.01, transfer_learning_rate=0.003,
+    )  # fmt: skip
+    assert same(weights(teacher), before)
+    assert found.student is student
+    assert student.count_params() == parameters
+    assert not any("projection" in layer.name for layer in student.layers)
+    assert list(found.history) == ["step1", "step2", "task"]
+    # The second step begins where the first has ended, with two more flows.
+    losses = found.history["step2"]["loss"]
+    assert losses[-1] < losses[0]
+    # Counted by hand, over Keras' own prediction.
+    hits = student.predict(data[0], verbose=0).argmax(1) == data[1]
+    assert found.accuracy == hits.mean() > 0.5
+    assert found.history["task"]["validation_accuracy"][-1] == pytest.approx(found.accuracy)
+    assert list(found.flow_weights) == list(skt_tf.dense_flows())
+
+
+def test_a_teacher_of_100_classes_teaches_by_its_flows_but_not_by_its_outputs(data):
+    teacher = taught(classes=100)
+    points = {"teacher_points": NAMES, "student_points": NAMES}
+    found = skt_tf.distill(teacher, chain(), data, data, **points, **SHORT)
+    assert 0 <= found.accuracy <= 1
+    for method in ("kd", "hint", "skt_kd"):
+        with pytest.raises(UserError, match="the teacher has 100 classes and the student 4"):
+            skt_tf.distill(teacher, chain(), data, method=method, **points, **SHORT)
+
+
+def test_channels_that_differ_are_listed_for_every_flow_and_project_is_named(data):
+    with pytest.raises(UserError) as error:
+        skt_tf.distill(
+            taught((4, 4, 4, 6, 6, 9, 9)), chain(), data, teacher_points=NAMES, student_points=NAMES
+        )
+    sentence = str(error.value)
+    for part in ("p0_p1 (4×4 and 3×4)", "p2_p3 (6×9 and 6×8)", "p0_p2", "p1_p3 (4×9 and 4×8)"):
+        assert part in sentence
+    assert "p1_p2" not in sentence
+    assert "project" in sentence
+    assert "--" not in sentence
+    assert is_one_sentence(sentence)
+
+
+def test_maps_of_other_sizes_are_compared(data):
+    """A teacher that sees the images at twice their size."""
+    images = keras.Input((None, None, 3))
+    inner = chain(shape=(32, 32, 3), seed=1)
+    larger = data[0].repeat(2, axis=1).repeat(2, axis=2), data[1]
+    skt_tf.distill(None, inner, larger, method="baseline", task_steps=15, batch_size=16)
+    x = layers.Resizing(32, 32, name="larger")(images)
+    for layer in inner.layers[1:]:
+        x = layer(x)
+    teacher = keras.Model(images, x)
+    assert inner.get_layer("c6").output.shape[1] == 8 != chain().get_layer("c6").output.shape[1]
+    points = {"teacher_points": NAMES, "student_points": NAMES}
+    for method in ("skt", "hint"):
+        found = skt_tf.distill(teacher, chain(), data, method=method, **points, **SHORT)
+        assert np.isfinite(found.history["task"]["loss"][-1])
+
+
+def test_a_layer_inside_a_model_of_the_model_is_not_found(data):
+    images = keras.Input(SHAPE)
+    teacher = keras.Model(images, taught()(images))
+    with pytest.raises(UserError, match="has no layer named 'c0'"):
+        skt_tf.distill(teacher, chain(), data, teacher_points=NAMES, student_points=NAMES, **SHORT)
+
+
+def test_ends_alone_are_enough_for_fsp_and_not_for_skt(data):
+    ends = NAMES[::2]
+    points = {"teacher_points": ends, "student_points": list(ends)}
+    found = skt_tf.distill(taught(), chain(), data, method="fsp", **points, **SHORT)
+    assert list(found.flow_weights) == [("p0", "p1"), ("p1", "p2"), ("p2", "p3")]
+    for method in ("skt", "skt_bottom_up"):
+        with pytest.raises(UserError, match=r"dense flows, which need the middles.*'fsp'"):
+            skt_tf.distill(taught(), chain(), data, method=method, **points, **SHORT)
+
+
+def test_two_sections_have_three_dense_flows(data):
+    points = {"teacher_points": NAMES[:5], "student_points": NAMES[:5]}
+    found = skt_tf.distill(taught(), chain(), data, method="skt_bottom_up", **points, **SHORT)
+    assert list(found.history) == ["section1", "section2", "task"]
+    assert list(found.flow_weights) == [("p0", "p1"), ("p1", "p2"), ("p0", "p2")]
+    # The same five names as the ends of four sections.
+    found = skt_tf.distill(taught(), chain(), data, method="fsp", sections=4, **points, **SHORT)
+    assert len(found.flow_weights) == 4
+
+
+def test_the_loss_is_that_of_the_named_layers(data):
+    """The first loss of a transfer, against NumPy on the layers' maps."""
+    teacher, student = taught(), chain()
+    images = data[0][:8]
+    fresh = chain()
+    found = skt_tf.distill(
+        teacher, student, (images, data[1][:8]), method="fsp", teacher_points=NAMES,
+        student_points=NAMES, flow_weights="equal", transfer_steps=1, task_steps=1, batch_size=8,
+        teacher_precision="float32", transfer_batch_norm="inference",
+    )  # fmt: skip
+
+    def matrices(network):
+        maps = [
+            keras.Model(network.input, network.get_layer(name).output).predict(images, verbose=0)
+            for name in NAMES[::2]
+        ]
+        result = []
+        for first, second in itertools.pairwise(maps):
+            n, height, width, _ = second.shape
+            ratio = first.shape[1] // height
+            first = first.reshape(n, height, ratio, width, ratio, -1).max(axis=(2, 4))
+            result.append(np.einsum("bhwi,bhwj->bij", first, second) / (height * width))
+        return result
+
+    expected = sum(
+        np.mean(np.sum((a - b) ** 2, axis=(1, 2)))
+        for a, b in zip(matrices(teacher), matrices(fresh))
+    )
+    assert found.history["transfer"]["loss"][0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_projections_are_trained_over_the_stages_and_bridge_differing_points_alone(data):
+    teacher, student = taught((4, 4, 4, 6, 6, 9, 9)), chain()
+    points = (dict(zip(skt_tf.layout().points, NAMES)),) * 2
+    found = bridge(teacher, student, skt_tf.dense_flows(), points)
+    assert {point: layer.kernel.shape for point, layer in found.items()} == {
+        "p0": (1, 1, 3, 4),
+        "p3": (1, 1, 8, 9),
+    }
+    start = found["p0"].kernel.numpy()
+    for stage in skt_tf.stages("skt")[:2]:
+        distiller = skt_tf.SequentialDistiller(
+            teacher, student, stage, teacher_points=points[0], student_points=points[1],
+            project=found,
+        )  # fmt: skip
+        assert distiller.projections["p0"] is found["p0"]
+        distiller.compile(keras.optimizers.SGD(1e-4))
+        before = found["p0"].kernel.numpy()
+        distiller.fit(data[0][:16], data[1][:16], batch_size=8, verbose=0)
+        assert not np.array_equal(found["p0"].kernel.numpy(), before)
+    again = bridge(teacher, student, skt_tf.dense_flows(), points)
+    assert np.array_equal(again["p0"].kernel.numpy(), start)
+
+
+def test_any_form_of_the_same_images_trains_the_same(data):
+    """Batches or single examples, labels as columns: a tf.data.Dataset is taken in its order."""
+    images, labels = data
+    single = tf.data.Dataset.from_tensor_slices((images, labels))
+    forms = {
+        "single": single,
+        "batched": single.batch(7),
+        "columns": tf.data.Dataset.from_tensor_slices((images, labels[:, None])).batch(5),
+    }
+    found = {}
+    for name, form in forms.items():
+        student = chain()
+        skt_tf.distill(None, student, form, method="baseline", batch_size=8, task_steps=15)
+        found[name] = weights(student)
+    assert same(found["single"], found["batched"])
+    assert same(found["single"], found["columns"])
+    # As a plain loop over the same batches, which go on over the end of the images.
+    student = chain()
+    distiller = skt_tf.SequentialDistiller(
+        None, student, skt_tf.stages("baseline")[0], weight_decay=0.0001
+    )
+    distiller.compile(keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay(
+        [7, 11], [0.1, 0.01, 0.001]), momentum=0.9))  # fmt: skip
+    order = np.arange(15 * 8) % len(images)
+    distiller.fit(images[order], labels[order], batch_size=8, shuffle=False, verbose=0)
+    for one, other in zip(found["single"], weights(student)):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-6)
+
+
+def test_arrays_are_shuffled_by_the_seed_alone_and_each_image_comes_once_an_epoch(data):
+    from skt_tf.data.user_data import Stream
+
+    images = np.arange(96, dtype=np.float32).reshape(96, 1, 1, 1)
+    stream = Stream((images, data[1]), None, 8, (1, 1, 1), CLASSES)
+
+    def order(**options):
+        batches = stream.training_batches(8, **{"seed": 0, "steps": 24, **options})
+        return np.concatenate([np.ravel(batch) for batch, _ in batches])
+
+    whole = order()
+    assert sorted(whole[:96]) == sorted(whole[96:]) == list(range(96))
+    assert not np.array_equal(whole[:96], whole[96:])
+    assert not np.array_equal(whole[:96], np.arange(96))
+    assert np.array_equal(order(start=5), whole[40:])
+    assert not np.array_equal(order(seed=1), whole)
+    assert not np.array_equal(order(stream=1), whole)
+
+
+def test_a_dataset_of_the_project_is_augmented_and_watched(digits):
+    student = skt_tf.resnet(8, 10, (8, 8, 1), 2, seed=0)
+    found = skt_tf.distill(None, student, digits, method="baseline", batch_size=8, task_steps=2)
+    assert 0 <= found.accuracy <= 1
+    with pytest.raises(UserError, match="images to watch of its own"):
+        skt_tf.distill(None, student, digits, (digits.test_images, digits.test_labels), "baseline")
+
+
+def test_the_saved_student_is_loaded_and_trained_on(data, tmp_path):
+    points = {"teacher_points": NAMES, "student_points": NAMES}
+    first = skt_tf.distill(
+        taught(), chain(), data, data, output_dir=tmp_path / "a", **points, **SHORT
+    )
+    loaded = keras.models.load_model(tmp_path / "a" / "student.keras", safe_mode=True)
+    assert same(weights(loaded), weights(first.student))
+    second = skt_tf.distill(taught(), loaded, data, data, method="fsp", **points, **SHORT)
+    assert second.student is loaded
+    assert not same(weights(loaded), weights(first.student))
+
+
+class Record(keras.callbacks.Callback):
+    """Writes down what Keras tells it."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def on_train_begin(self, logs=None):
+        self.calls.append(f"begin {self.model.stage.name}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(epoch)
+
+    def on_train_end(self, logs=None):
+        self.calls.append("end")
+
+
+def test_callbacks_see_each_stage_as_one_training(data):
+    record = Record()
+    # Five iterations in intervals of two: two fits of Keras'.
+    skt_tf.distill(
+        taught(), chain(), data, method="fsp", teacher_points=NAMES, student_points=NAMES,
+        transfer_steps=5, task_steps=2, evaluations=3, batch_size=8, callbacks=[record],
+    )  # fmt: skip
+    assert record.calls == ["begin transfer", 0, 1, 2, "end", "begin task", 0, 1, "end"]
+
+
+def test_a_callback_that_stops_training_ends_its_stage(data):
+    class Early(Record):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch)
+            if self.model.stage.name == "transfer" and epoch == 1:
+                self.model.stop_training = True
+
+    early = Early()
+    found = skt_tf.distill(
+        taught(), chain(), data, data, method="fsp", teacher_points=NAMES,
+        student_points=NAMES, transfer_steps=12, task_steps=4, evaluations=4, batch_size=8,
+        callbacks=[early],
+    )  # fmt: skip
+    assert early.calls == ["begin transfer", 0, 1, "end", "begin task", 0, 1, 2, 3, "end"]
+    assert found.history["transfer"]["step"] == [3, 6]
+    assert found.history["task"]["step"] == [1, 2, 3, 4]
+
+
+def test_keras_own_early_stopping_restores_the_best_weights(data):
+    stopping = keras.callbacks.EarlyStopping(
+        "val_accuracy", mode="max", patience=1, restore_best_weights=True
+    )
+    found = skt_tf.distill(
+        None, chain(), data, data, method="baseline", task_steps=40, evaluations=20, batch_size=8,
+        learning_rate=1e-6, callbacks=[stopping],
+    )  # fmt: skip
+    shown = found.history["task"]["validation_accuracy"]
+    assert found.history["task"]["step"][-1] < 40
+    assert found.accuracy == pytest.approx(max(shown))
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "p0_p1"])
+def test_callbacks_know_what_is_better_in_every_stage(data, monitor):
+    stopping = keras.callbacks.EarlyStopping(monitor, patience=9)
+    found = skt_tf.distill(
+        taught(), chain(), data, data, method="fsp", teacher_points=NAMES, student_points=NAMES,
+        callbacks=stopping, **SHORT,
+    )  # fmt: skip
+    assert list(found.history) == ["transfer", "task"]
+
+
+def test_the_students_own_regularisers_count(data):
+    norms = []
+    for factor in (0.0, 1.0):
+        network = chain(factor=factor)
+        skt_tf.distill(
+            None, network, data, method="baseline", task_steps=20, batch_size=8,
+            learning_rate=0.01, weight_decay=0.0,
+        )  # fmt: skip
+        norms.append(np.linalg.norm(network.layers[2].kernel.numpy()))
+    assert norms[1] < 0.9 * norms[0]
+
+
+REFUSED = {
+    "no method": ({"method": "skd"}, "methods=skd is unknown"),
+    "a wrong setting": ({"temprature": 2.0}, "no setting 'temprature': did you mean temperature?"),
+    "a value out of range": ({"temperature": -1.0}, "temperature=-1"),
+    "too few points": ({"student_points": NAMES[:5]}, "7 and 5 points"),
+    "no such layer": ({"student_points": (*NAMES[:6], "c9")}, "no layer named 'c9' (point p3)"),
+    "a layer twice": ({"student_points": (*NAMES[:6], "c0")}, "'c0' is named for two points"),
+    "out of order": (
+        {"student_points": (*NAMES[:5], "c6", "c5")},
+        "'c5' (point p3) does not follow from 'c6' (point m3)",
+    ),
+    "no map": (
+        {"student_points": (*NAMES[:6], "global_average_pooling2d")},
+        "puts out shape (None, 8): expected maps",
+    ),
+    "a string of labels": ({"labels": np.array(["a"] * 96)}, "labels of dtype <U1"),
+    "labels out of range": ({"labels": np.arange(96)}, "labels from 0 to 95: expected 0 to 3"),
+    "one-hot labels": ({"labels": np.eye(96)}, "labels of shape (96, 96)"),
+    "images of another shape": ({"images": np.zeros((96, 8, 8, 3))}, "take, (16, 16, 3)"),
+    "images that are NaN": (
+        {"images": np.full((96, 16, 16, 3), np.nan)}, "train_data has pixels that are NaN",
+    ),
+    "no images": ({"images": np.zeros((0, 16, 16, 3)), "labels": np.zeros(0, int)}, "no images"),
+    "images alone": ({"train_data": np.zeros((96, 16, 16, 3))}, "two arrays of one length"),
+    "an empty tf.data.Dataset": (
+        {"train_data": tf.data.Dataset.from_tensor_slices(
+            (np.zeros((0, 16, 16, 3)), np.zeros(0, int)))},
+        "has no images",
+    ),
+    "a tf.data.Dataset of images": (
+        {"train_data": tf.data.Dataset.from_tensor_slices(np.zeros((4, 16, 16, 3)))},
+        "expected (image, label)",
+    ),
+    "a column of several numbers": (
+        {"train_data": tf.data.Dataset.from_tensor_slices(
+            (np.zeros((4, 16, 16, 3)), np.zeros((4, 4), int)))},
+        "labels of shape",
+    ),
+    "names in one string": ({"student_points": ",".join(NAMES)}, "expected a list of names"),
+    "a number of iterations that is none": ({"task_steps": 8.0}, "task_steps=8.0 is no integer"),
+    "a teacher that is missing": ({"teacher": None}, "needs a teacher"),
+    "a path instead of a network": ({"teacher": "teacher.keras"}, "is a str: expected a keras"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_is_refused_in_a_sentence(case, data, tmp_path):
+    given, part = REFUSED[case]
+    options = {"teacher_points": NAMES, "student_points": NAMES, **given}
+    student = chain()
+    student.layers[-2].name = "global_average_pooling2d"
+    train = options.pop("images", data[0]), options.pop("labels", data[1])
+    train = options.pop("train_data", train)
+    teacher = options.pop("teacher", taught())
+    before = weights(student)
+    with pytest.raises(UserError) as error:
+        skt_tf.distill(teacher, student, train, output_dir=tmp_path / "out", **options)
+    assert part in str(error.value)
+    assert is_one_sentence(str(error.value))
+    assert same(weights(student), before)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_student_that_ends_with_a_softmax_is_refused(data):
+    student = chain()
+    softmax = keras.Model(student.input, layers.Softmax()(student.output))
+    for method in ("baseline", "kd", "skt"):
+        with pytest.raises(UserError, match=r"the student .* ends with a softmax: expected logits"):
+            skt_tf.distill(
+                taught(), softmax, data, method=method, teacher_points=NAMES, student_points=NAMES,
+                **SHORT,
+            )  # fmt: skip
+
+
+def test_a_tilde_is_the_home_folder(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    # Numbers may be NumPy's.
+    options = {"method": "baseline", "task_steps": np.int64(1), "batch_size": 8, "verbose": 0}
+    skt_tf.distill(None, chain(), data, output_dir="~/runs/mine", **options)
+    assert (tmp_path / "runs/mine/student.keras").is_file()
+
+
+def test_a_folder_of_other_things_is_left_alone(data, tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(UserError, match="holds other files and no distill"):
+        skt_tf.distill(None, chain(), data, method="baseline", output_dir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_what_a_run_was_is_written_beside_its_student(data, tmp_path):
+    found = skt_tf.distill(
+        None, chain(), data, data, "baseline", task_steps=2, batch_size=8, output_dir=tmp_path / "a"
+    )
+    record = json.loads((tmp_path / "a" / "distill.json").read_text())
+    assert record["accuracy"] == found.accuracy
+    assert record["settings"]["task_steps"] == 2
+    assert record["environment"]["keras"] == keras.__version__
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"settings": {}}'])
+def test_a_damaged_record_is_refused_in_a_sentence(text, data, tmp_path):
+    (tmp_path / "distill.json").write_text(text)
+    with pytest.raises(
+        UserError, match=r"distill\.json is not the record of a distillation"
+    ) as error:
+        skt_tf.distill(None, chain(), data, method="baseline", output_dir=tmp_path)
+    assert is_one_sentence(str(error.value))
+
+
+def spoilt(kind):
+    """A `tf.data.Dataset` whose first batches are sound."""
+    images, labels = (np.asarray(part) for part in examples())
+
+    def one_by_one():
+        for k, (image, label) in enumerate(zip(images, labels)):
+            if k == 20 and kind == "breaks":
+                raise OSError("the shelf is empty")
+            yield image, CLASSES + 3 if k == 20 and kind == "label" else label
+
+    signature = tf.TensorSpec(SHAPE, tf.float32), tf.TensorSpec((), tf.int32)
+    return tf.data.Dataset.from_generator(one_by_one, output_signature=signature)
+
+
+@pytest.mark.parametrize(("kind", "part"), [("breaks", "shelf is empty"), ("label", "label")])
+def test_data_that_turns_out_unfit_later_is_named_in_a_sentence(kind, part):
+    with pytest.raises(UserError, match=f"train_data.*{part}") as error:
+        skt_tf.distill(None, chain(), spoilt(kind), method="baseline", **SHORT)
+    assert isinstance(error.value.__cause__, tf.errors.OpError)
+
+
+def test_a_point_inside_of_a_nested_model_is_told_from_one_that_is_nowhere(data):
+    inner, images = chain(), keras.Input(SHAPE)
+    nested = keras.Model(images, inner(images))
+    with pytest.raises(UserError, match=f"lies inside of its layer '{inner.name}'"):
+        skt_tf.distill(
+            taught(), nested, data, method="fsp", teacher_points=NAMES, student_points=NAMES
+        )
