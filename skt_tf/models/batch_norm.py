@@ -110,7 +110,8 @@ def fold_batch_norm(model, precision="float32"):
         if layer.name in pairs:
             config["use_bias"] = True
         if not isinstance(layer, (layers.InputLayer, *_FLOAT32)):
-            config["dtype"] = precision
+            # Weights stay in float32, which workers of a cluster can send each other.
+            config["dtype"] = precision if precision == "float32" else f"mixed_{precision}"
         return type(layer).from_config(config)
 
     def call(layer, *arguments, **options):

@@ -101,7 +101,8 @@ def test_half_precision_stays_near_and_leaves_grey_levels_and_logits_in_float32(
     copy = fold_batch_norm(teacher, precision)
     assert copy.get_layer("p3").compute_dtype == precision
     assert copy.get_layer("logits").compute_dtype == "float32"
-    assert {v.dtype for v in copy.variables if v.path.endswith("kernel")} <= {precision, "float32"}
+    # Workers of a cluster send each other variables, and cannot send bfloat16.
+    assert {v.dtype for v in copy.variables if v.path.endswith("kernel")} == {"float32"}
     flows = dense_flows()
     pairs = zip(
         outputs(flow_model(teacher, flows), batch[0]), outputs(flow_model(copy, flows), batch[0])
