@@ -1,38 +1,12 @@
 """Nets of one seed are pairs in a whole experiment, in this process."""
 
-import numpy as np
 import pytest
 from command_line import SLOW
+from noise import BATCH, batches, same, values
 
 from skt_tf.configuration import Config
-from skt_tf.data.datasets import Dataset
 from skt_tf.experiments.experiment import run as run_experiment
 from skt_tf.training.sequential_distiller import SequentialDistiller
-
-CLASSES, SHAPE, BATCH = 4, (8, 8, 1), 8
-
-
-def values(network):
-    return [variable.numpy() for variable in network.variables]
-
-
-def same(first, second):
-    return [a.tobytes() for a in first] == [b.tobytes() for b in second]
-
-
-def batches(data):
-    return [(images.tobytes(), labels.tobytes()) for images, labels in data.as_numpy_iterator()]
-
-
-@pytest.fixture(scope="module")
-def images():
-    random = np.random.default_rng(0)
-
-    def draw(number):
-        pictures = random.integers(0, 256, (number, *SHAPE), dtype=np.uint8)
-        return pictures, np.arange(number, dtype=np.int32) % CLASSES
-
-    return Dataset("random", *draw(40), *draw(12), CLASSES, mirrored=False)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """skt_tf.distill with networks and images that are not the project's own."""
 
-import functools
 import itertools
 import json
 
@@ -8,34 +7,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from chains import CLASSES, NAMES, SHAPE, SHORT, chain, examples, same, taught, weights
 from command_line import is_one_sentence
 from keras import layers
 
 import skt_tf
 from skt_tf.methods.projections import bridge
 from skt_tf.utils.errors import UserError
-
-SHAPE, CLASSES = (16, 16, 3), 4
-
-
-NAMES = tuple(f"c{k}" for k in range(7))
-
-
-SHORT = {"transfer_steps": 4, "task_steps": 4, "hint_steps": 2, "batch_size": 8, "evaluations": 2}
-
-
-def chain(channels=(3, 4, 4, 6, 6, 8, 8), classes=CLASSES, shape=SHAPE, seed=0, factor=0.0):
-    """A plain network, no relative of the project's own, with a layer `c<k>` for each point."""
-    keras.utils.set_random_seed(seed)
-    images = x = keras.Input(shape)
-    x = layers.Rescaling(1 / 127.5, offset=-1)(x)
-    for k, number in enumerate(channels):
-        strides = 2 if k in (3, 5) else 1
-        x = layers.Conv2D(
-            number, 3, strides, "same", kernel_regularizer=keras.regularizers.L2(factor)
-        )(x)
-        x = layers.ReLU(name=f"c{k}")(layers.BatchNormalization(momentum=0.9)(x))
-    return keras.Model(images, layers.Dense(classes)(layers.GlobalAveragePooling2D()(x)))
 
 
 def mobile(classes=CLASSES, seed=1):
@@ -63,37 +41,12 @@ def mobile(classes=CLASSES, seed=1):
     return keras.Model(images, layers.Dense(classes)(x))
 
 
-@functools.cache
-def taught(channels=(3, 4, 4, 6, 6, 8, 8), classes=CLASSES):
-    """A `chain` that has learnt a little: before, its maps fade from layer to layer."""
-    teacher = chain(channels, classes, seed=1)
-    skt_tf.distill(None, teacher, examples(), method="baseline", task_steps=15, batch_size=16)
-    return teacher
-
-
 MOBILE = ("stem", *(f"section{k}_block{b}" for k in (1, 2, 3) for b in (0, 1)))
-
-
-@functools.cache
-def examples():
-    """Bright and dark images of four classes that a small network learns in a few steps."""
-    random = np.random.default_rng(0)
-    labels = np.arange(96) % CLASSES
-    images = random.normal(size=(96, *SHAPE)) * 10 + 30 + 60 * labels[:, None, None, None]
-    return images.clip(0, 255).astype(np.uint8), labels
 
 
 @pytest.fixture(scope="module")
 def data():
     return examples()
-
-
-def weights(network):
-    return [variable.numpy() for variable in network.variables]
-
-
-def same(first, second):
-    return [a.tobytes() for a in first] == [b.tobytes() for b in second]
 
 
 def test_a_mobile_teacher_teaches_a_small_student_of_other_channels(data):

@@ -3,34 +3,20 @@
 import dataclasses
 import types
 
+import noise
 import numpy as np
 import pytest
 import tensorflow as tf
+from noise import BATCH, batches, same, values
 
 from skt_tf.configuration import Config
-from skt_tf.data.datasets import Dataset
 from skt_tf.methods.catalogue import METHOD_NAMES, ONE_START, stages
 from skt_tf.methods.flow_weights import normalized_flow_weights
 from skt_tf.models.points import dense_flows
 from skt_tf.training.sequential_distiller import SequentialDistiller
 from skt_tf.training.stage_loop import run_stages
 
-CLASSES, SHAPE, BATCH = 4, (8, 8, 1), 8
-
-
 TRANSFER_STAGES = {"fsp": 1, "skt": 2, "skt_kd": 2, "skt_bottom_up": 3}
-
-
-def values(network):
-    return [variable.numpy() for variable in network.variables]
-
-
-def same(first, second):
-    return [a.tobytes() for a in first] == [b.tobytes() for b in second]
-
-
-def batches(data):
-    return [(images.tobytes(), labels.tobytes()) for images, labels in data.as_numpy_iterator()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +40,7 @@ def momenta(optimizer):
 
 @pytest.fixture(scope="module")
 def images():
-    random = np.random.default_rng(0)
-
-    def draw(number):
-        pictures = random.integers(0, 256, (number, *SHAPE), dtype=np.uint8)
-        return pictures, np.arange(number, dtype=np.int32) % CLASSES
-
-    return Dataset("random", *draw(40), *draw(12), CLASSES, mirrored=False)
+    return noise.images()
 
 
 @pytest.fixture(scope="module")
