@@ -5,7 +5,7 @@ import statistics
 
 from skt_tf.data.datasets import load_dataset
 from skt_tf.data.images import image_size
-from skt_tf.models.evaluation import ensemble_accuracy, probabilities
+from skt_tf.models.evaluation import accuracy, ensemble_accuracy, probabilities
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import RESULTS, check_data, finished, network_path
 from skt_tf.utils.environment import environment
@@ -17,7 +17,9 @@ _TOLERANCE = 0.001
 
 
 def run(config):
-    """Evaluates every network of the run in `config.output_dir` on the test images once more.
+    """Evaluates every network of the run in `config.output_dir` once more.
+
+    On the test images, and on those that were held out, if there are any.
 
     Returns:
         Whether all accuracies are those of results.json: exactly so on the machine and
@@ -32,6 +34,8 @@ def run(config):
         results["dataset"], config.data_dir, image_size(results["config"].get("image_size"))
     )
     check_data(results, dataset)
+    if results["config"].get("validation"):
+        dataset = dataset.hold_out(results["config"]["validation"])
     now = environment()
     # On how many devices it was trained, a network does not show.
     same = all(now.get(k) == v for k, v in results["environment"].items() if k != "replicas")
@@ -45,7 +49,10 @@ def run(config):
                 f"{path} takes images of shape {network.input_shape[1:]}, but those of "
                 f"{dataset.name} have {dataset.image_shape}"
             )
-        return probabilities(network, dataset.test_images)
+        held = None
+        if dataset.validation_images is not None:
+            held = accuracy(network, dataset.validation_images, dataset.validation_labels)
+        return probabilities(network, dataset.test_images), held
 
     def hits(outputs):
         return ensemble_accuracy(outputs, dataset.test_labels)
@@ -70,14 +77,20 @@ def _pairs(folder, results, measure, hits):
     """(name, accuracy in results.json, measured accuracy) of everything that has one."""
     # A teacher of other classes has none.
     if results["teacher"]["accuracy"] is not None:
-        found = hits([measure(network_path(folder, "teacher", 0))])
-        yield "teacher", results["teacher"]["accuracy"], found
+        outputs, held = measure(network_path(folder, "teacher", 0))
+        yield "teacher", results["teacher"]["accuracy"], hits([outputs])
+        if held is not None:
+            yield "teacher, held-out images", results["teacher"]["validation_accuracy"], held
     for method, entry in results["methods"].items():
         outputs, accuracies = [], []
         for net, said in enumerate(entry["accuracies"]):
-            outputs.append(measure(network_path(folder, method, net)))
+            found, held = measure(network_path(folder, method, net))
+            outputs.append(found)
             accuracies.append(hits(outputs[-1:]))
             yield f"{method}, net {net + 1}", said, accuracies[-1]
+            if held is not None:
+                said = entry["validation_accuracies"][net]
+                yield f"{method}, net {net + 1}, held-out images", said, held
         if entry["mean"] is not None:
             yield f"{method}, mean", entry["mean"], statistics.fmean(accuracies)
         if entry["ensemble"] is not None:

@@ -23,6 +23,7 @@ from skt_tf.data import datasets
 from skt_tf.data.datasets import load_dataset
 from skt_tf.experiments import experiment
 from skt_tf.models import evaluation
+from skt_tf.reports import verify
 
 FLOWS = ("p0_p1", "p1_p2", "p2_p3", "p0_p2", "p1_p3")
 
@@ -527,6 +528,11 @@ def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path
     assert last == pytest.approx(results["methods"]["baseline"]["validation_accuracies"][0])
     report = (tmp_path / "run/report.md").read_text(encoding="utf-8")
     assert "100 of the training images, held out" in report
+    again = Config(job="verify", output_dir=config.output_dir)
+    assert verify.run(again)
+    results["methods"]["hint"]["validation_accuracies"][0] += 0.1
+    (tmp_path / "run/results.json").write_text(json.dumps(results), encoding="utf-8")
+    assert not verify.run(again)
 
 
 def test_a_run_of_another_environment_goes_on_with_a_warning(run, tmp_path):
