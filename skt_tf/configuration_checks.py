@@ -87,7 +87,12 @@ def _check_networks(config):
 
 def _check_methods(config):
     controls = [method for method in config.methods if method in ONE_START]
-    if controls and (config.experiment != "fast_optimization" or config.job == "tune"):
+    if controls and config.job == "tune":
+        raise UserError(
+            f"--methods={','.join(config.methods)} is a control of several nets that begin with "
+            "the same weights: --job=tune trains one net a trial, so give another method"
+        )
+    if controls and config.experiment != "fast_optimization":
         raise UserError(
             f"--methods={','.join(config.methods)}: the nets of {', '.join(controls)} begin their "
             "task with the same weights, as a control of fast optimization: give "

@@ -1,13 +1,12 @@
 """How an experiment ends: what takes all nets of a method, and the report."""
 
 from skt_tf.experiments.nets import net_seed, new_student
-from skt_tf.experiments.run_folder import grow
 from skt_tf.methods.fsp import shown_before
 from skt_tf.models.cost import describe
 from skt_tf.models.evaluation import ensemble_accuracy, probabilities
 from skt_tf.models.saving import load_network
 from skt_tf.reports import report
-from skt_tf.reports.results import SHARED, nets_done
+from skt_tf.reports.results import SHARED, grow, nets_done
 
 
 def complete(run, dataset):

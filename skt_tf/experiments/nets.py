@@ -9,14 +9,10 @@ from skt_tf.models.evaluation import accuracies
 from skt_tf.models.initialization import draw_weights
 from skt_tf.models.resnet import resnet_for
 from skt_tf.models.saving import load_network
-from skt_tf.reports.results import RESULTS, SHARED, add_net, add_work, method_entry
+from skt_tf.reports.results import SHARED, add_net, add_work, method_entry
 from skt_tf.training.history import StageRecord
 from skt_tf.training.stage_loop import run_stages
 from skt_tf.utils.errors import Diverged, UserError
-from skt_tf.utils.files import read_json, write_json
-
-# What the stages that all nets of a method share have logged.
-_RECORDS = "records.json"
 
 
 def net_seed(config, method, net):
@@ -55,12 +51,18 @@ def new_student(config, dataset, method, seed):
 
 def copy_weights(teacher, student):
     """Gives `student` the weights of `teacher`; raises a ValueError if they are other networks."""
-    if [v.shape for v in teacher.variables] != [v.shape for v in student.variables]:
+    if _layers(teacher) != _layers(student):
         raise UserError(
             f"the student '{student.name}' is to begin with the weights of the teacher "
             f"'{teacher.name}', and has others: expected the same network"
         )
     student.set_weights(teacher.get_weights())
+
+
+def _layers(network):
+    """What two networks of one kind have in common, whatever their layers are called."""
+    kinds = [(type(layer).__name__, getattr(layer, "activation", None)) for layer in network.layers]
+    return kinds, [variable.shape for variable in network.variables]
 
 
 class Nets:
@@ -134,26 +136,22 @@ class Nets:
         if not plan:
             return []
         path, seed = run.path(method, SHARED), net_seed(self.config, method, 0)
-        noted = path.with_name(_RECORDS)
-        if not entry.get("shared"):
-            first = new_student(self.config, self.dataset, method, seed)
-            records = self._run(plan, first, seed, path, f"{method}, for all nets", True)
-            if run.writes:
-                write_json(noted, list(map(dataclasses.asdict, records)))
-            entry["shared"] = run.save(path, first, records) or True
-            add_work(entry, records)
-            run.record()
-            run.checkpoints(path).clear()
-            student.set_weights(first.get_weights())
-            return records
-        student.set_weights(load_network(path).get_weights())
-        try:
-            return [StageRecord(**record) for record in read_json(noted)]
-        except (OSError, ValueError, TypeError):
-            raise UserError(
-                f"{noted} is gone or damaged: remove {path.parent.parent} and its part of "
-                f"{RESULTS} to train {method} anew"
-            ) from None
+        if entry.get("shared"):
+            student.set_weights(load_network(path).get_weights())
+            return [StageRecord(**record) for record in entry["shared"]["records"]]
+        first = new_student(self.config, self.dataset, method, seed)
+        records = self._run(plan, first, seed, path, f"{method}, for all nets", True)
+        entry["matrices"] = records[-1].matrices
+        records = [dataclasses.replace(record, matrices=None) for record in records]
+        entry["shared"] = {
+            "weights": run.save(path, first, records),
+            "records": [dataclasses.asdict(record) for record in records],
+        }
+        add_work(entry, records)
+        run.record()
+        run.checkpoints(path).clear()
+        student.set_weights(first.get_weights())
+        return records
 
     def _add_first_teacher(self, entry):
         """The first net of the teachers is the one that teaches: it is not trained twice."""

@@ -4,12 +4,12 @@ import pathlib
 import sys
 import zlib
 
-from skt_tf.methods.catalogue import METHOD_NAMES
 from skt_tf.models.saving import save_network, weights_digest
 from skt_tf.reports.results import (
     RESULTS,
     SHARED,
     add_failure,
+    grow,
     has_failed,
     nets_done,
     network_path,
@@ -79,20 +79,6 @@ def resume(folder, config, machine):
     return results
 
 
-def grow(results, methods=(), nets=0):
-    """Makes the configuration of `results` that of all that is there, `methods` and `nets` too.
-
-    So it ends as that of one command that asked for everything. What was asked for before and
-    never trained is no longer a part of it.
-    """
-    entries = results["methods"]
-    there = {name for name, entry in entries.items() if entry["accuracies"] or entry["failed"]}
-    methods = [name for name in METHOD_NAMES if name in there | set(methods)]
-    results["methods"] = {name: entries[name] for name in methods if name in entries}
-    nets = max([nets, *(nets_done(results, name) for name in methods)])
-    results["config"] = {**results["config"], "methods": methods, "nets": nets}
-
-
 def check_teacher(results, folder, path):
     """Raises a ValueError where a run was begun with another network as --teacher than `path`."""
     entry = results["teacher"]
@@ -130,7 +116,7 @@ def check_networks(results, folder, needed=()):
             entry["weights"] = known
         said |= {(method, net): weights for net, weights in enumerate(known)}
         if entry.get("shared"):
-            said[method, SHARED] = entry["shared"]
+            said[method, SHARED] = entry["shared"]["weights"]
     for (method, net), weights in said.items():
         path = network_path(folder, method, net)
         if not path.exists():

@@ -5,7 +5,7 @@ import itertools
 
 import keras
 
-from skt_tf.utils.errors import UserError
+from skt_tf.utils.errors import UserError, option
 
 
 def point_output(model, point, points=None):
@@ -26,6 +26,9 @@ def point_output(model, point, points=None):
     if name not in layers:
         close = difflib.get_close_matches(name, layers, n=1)
         hint = f": did you mean '{close[0]}'?" if close and points else ""
+        if point[0] == "f" and name == point:
+            within = f"{option('section_flows')}=within"
+            hint = f", where {within} begins the flow of section {point[1:]}"
         for layer in model.layers:
             if name in [inner.name for inner in getattr(layer, "layers", ())]:
                 hint = (
@@ -50,6 +53,20 @@ def point_output(model, point, points=None):
             "maps [batch, height, width, channels] of a known size"
         )
     return output
+
+
+def first_layers(model, points):
+    """{point: layer name} of `points` and, in order of depth, of each section's first layer."""
+    layers, found = {layer.name for layer in model.layers}, {}
+    for point, name in points.items():
+        if point[0] == "p" and point != "p0":
+            first = f"f{point[1:]}"
+            middle = found.pop(f"m{point[1:]}", None)
+            found[first] = _own_name(layers, first)
+            if middle is not None:
+                found[f"m{point[1:]}"] = middle
+        found[point] = name
+    return found
 
 
 def _own_name(layers, point):

@@ -72,12 +72,13 @@ def read(folders, config=None):
     if len(each) == 1:
         return Pool(folders, each, first)
     for folder, results in zip(folders, each):
-        numbers = {name: nets_done(results, name) for name in results["methods"]}
+        methods = [name for name, entry in results["methods"].items() if not entry["failed"]]
+        numbers = {name: nets_done(results, name) for name in methods}
         if len(set(numbers.values())) > 1:  # Nets of different seeds would be taken for pairs.
             raise UserError(
-                f"{folder} has as many nets of its methods: "
+                f"{folder} has more nets of some methods than of others ("
                 + ", ".join(f"{name} {number}" for name, number in numbers.items())
-                + ": expected one number of nets, to take runs together"
+                + "): runs can be taken together where each method has as many"
             )
     recorded["seed"] = [results["config"]["seed"] for results in each]
     recorded["nets"] = sum(results["config"]["nets"] for results in each)

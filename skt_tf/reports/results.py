@@ -2,7 +2,7 @@
 
 import statistics
 
-from skt_tf.methods.catalogue import TEACHERS, stage_steps
+from skt_tf.methods.catalogue import METHOD_NAMES, TEACHERS, stage_steps
 from skt_tf.models.points import flow_name, layout
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import read_json
@@ -44,7 +44,27 @@ def finished(folder):
             f"{path} is that of an unfinished run, without all nets of {', '.join(missing)}: "
             "expected a finished one"
         )
+    grow(results)  # More nets may have been asked for than were trained.
     return results
+
+
+def grow(results, methods=(), nets=0):
+    """Makes the configuration of `results` that of all that is there, `methods` and `nets` too.
+
+    So it ends as that of one command that asked for everything. What was asked for before and
+    never trained is no longer a part of it.
+
+    Args:
+        results: of a run, which are changed.
+        methods, nets: what is asked for beside what is there.
+    """
+    entries = results["methods"]
+    there = {name for name, entry in entries.items() if entry["accuracies"] or entry["failed"]}
+    methods = [name for name in METHOD_NAMES if name in there | set(methods)]
+    results["methods"] = {name: entries[name] for name in methods if name in entries}
+    # Of nets that could not be trained there is no number but the one that was asked for.
+    nets = max([nets, *(nets_done(results, name) for name in methods)]) or results["config"]["nets"]
+    results["config"] = {**results["config"], "methods": methods, "nets": nets}
 
 
 def read_results(path):
@@ -73,6 +93,11 @@ def read_results(path):
             f"{path} is not a results file of this project, or is damaged: give another "
             "--output_dir"
         )
+    # What records of the first version lack.
+    for entry in results["methods"].values():
+        entry.setdefault("failed", None)
+    if results["teacher"] is not None:
+        results["teacher"] = {"failed": None, "final_loss": None, **results["teacher"]}
     return results
 
 

@@ -8,7 +8,7 @@ from skt_tf.methods.losses import objective
 from skt_tf.methods.projections import bridge
 from skt_tf.models.batch_norm import fuse_batch_norm
 from skt_tf.models.checks import check_network
-from skt_tf.models.maps import check_order
+from skt_tf.models.maps import check_order, first_layers
 from skt_tf.utils.distribution import several_workers
 from skt_tf.utils.errors import UserError
 
@@ -274,13 +274,15 @@ def check_pair(teacher, student, config):
     Raises:
         ValueError: networks that a stage of a method cannot compare.
     """
-    points = config.points
+    points = ordered = config.points
+    if config.section_flows == "within" and config.transfers(config.methods):
+        ordered = [first_layers(*pair) for pair in zip((teacher, student), points)]
     for method in config.methods:
         # The one of most flows first, for an error to list all that differ.
         for stage in sorted(config.stages(method), key=lambda stage: -len(stage.flows)):
             if stage.objective == "transfer":
-                check_order(teacher, points[0])
-                check_order(student, points[1])
+                check_order(teacher, ordered[0])
+                check_order(student, ordered[1])
             SequentialDistiller(
                 teacher,
                 student,

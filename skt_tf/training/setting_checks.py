@@ -9,6 +9,9 @@ from skt_tf.models.points import flow_name
 from skt_tf.utils.errors import UserError, option
 from skt_tf.utils.fields import check_fields
 
+# A rate that was divided by ten so often is none.
+_MOST_BOUNDARIES = 20
+
 
 def check(settings):
     """Raises a ValueError where the values of `Settings` are not possible."""
@@ -107,7 +110,8 @@ def _check_boundaries(settings):
     if given is None:
         return
     shares = [Fraction(0), *map(Fraction, given), Fraction(1)]
-    if not given or any(first >= second for first, second in itertools.pairwise(shares)):
+    falls = all(first < second for first, second in itertools.pairwise(shares))
+    if not 1 <= len(given) <= _MOST_BOUNDARIES or not falls:
         raise UserError(
             f"{option('transfer_boundaries')}={','.join(given)}: expected rising shares of a "
             "stage, above 0 and below 1, such as 1/2,3/4"
@@ -149,7 +153,8 @@ def _check_flow_weights(settings):
 
 def shares(given):
     """Shares of a stage as fractions in lowest terms, which are equal however they are written."""
-    texts = [str(share).strip() for share in given]
+    texts = given.split(",") if isinstance(given, str) else given
+    texts = [str(share).strip() for share in texts]
     # No exponents: a fraction of 1e999999999 would be written out.
     number = re.compile(r"\d{1,9}(/0*[1-9]\d{0,8})?|\d{0,9}\.\d{1,20}", re.ASCII)
     if not all(map(number.fullmatch, texts)):

@@ -603,9 +603,10 @@ def test_first_layers_of_sections_cannot_be_had_where_points_are_named():
 def test_controls_of_fast_optimization_are_refused_elsewhere(method):
     assert parse("--experiment=fast_optimization", f"--methods=fsp,{method}")
     for job in ("experiment", "tune"):
-        with pytest.raises(UserError, match=rf"^--methods={method}.*fast_optimization") as refusal:
+        with pytest.raises(UserError, match=rf"^--methods={method}.*control") as refusal:
             parse(f"--job={job}", f"--methods={method}")
         assert is_one_sentence(str(refusal.value))
+        assert ("--experiment=fast_optimization" in str(refusal.value)) == (job == "experiment")
 
 
 def test_the_default_rows_have_the_control_of_each_method_that_has_one_of_its_own():
