@@ -212,6 +212,8 @@ class RunFolder:
                 + ": it will not end with the same bytes",
                 file=sys.stderr,
             )
+            if self.missing() and now not in self.results.get("further_environments", ()):
+                self.results.setdefault("further_environments", []).append(now)
 
     def record(self):
         if self.writes:

@@ -96,8 +96,9 @@ def read_results(path):
     # What records of the first version lack.
     for entry in results["methods"].values():
         entry.setdefault("failed", None)
-    if results["teacher"] is not None:
-        results["teacher"] = {"failed": None, "final_loss": None, **results["teacher"]}
+    teacher = results["teacher"]
+    if teacher is not None and not teacher.setdefault("failed", None):
+        teacher.setdefault("final_loss", None)
     return results
 
 

@@ -253,6 +253,10 @@ def origin(pool, command_line):
         name = "Environment" if number == 0 else f"Environment of seed {config['seed'][number]}"
         blocks.append(Heading(name))
         blocks.append(_bullets(environment))
+    for each in pool.each:
+        for environment in each.get("further_environments", ()):
+            blocks.append(Heading("Environment in which the run went on"))
+            blocks.append(_bullets(environment))
     return blocks
 
 

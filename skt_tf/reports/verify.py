@@ -39,6 +39,7 @@ def run(config):
     now = environment()
     # On how many devices it was trained, a network does not show.
     same = all(now.get(k) == v for k, v in results["environment"].items() if k != "replicas")
+    same = same and not results.get("further_environments")
     same = same and results["config"].get("deterministic", True)
     allowed = 0.0 if same else _TOLERANCE
 

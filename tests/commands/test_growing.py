@@ -102,6 +102,7 @@ def test_a_run_grows_from_what_a_repository_keeps_of_it(small, tmp_path):
     for name in ("crop", "section_flows", "transfer_boundaries"):
         del results["config"][name]
     del results["methods"]["fsp"]["weights"], results["teacher"]["weights"]
+    here, results["environment"]["cores"] = results["environment"]["cores"], 999
     (folder / "results.json").write_text(json.dumps(results))
     before = snapshot(folder)
     begun("--methods=baseline", cwd=tmp_path)
@@ -110,6 +111,9 @@ def test_a_run_grows_from_what_a_repository_keeps_of_it(small, tmp_path):
     original = json.loads((small / "run/results.json").read_text("utf-8"))
     assert known["methods"]["fsp"] == original["methods"]["fsp"]
     assert known["config"]["crop"] == "pad"
+    (environment,) = known["further_environments"]
+    assert (environment["cores"], known["environment"]["cores"]) == (here, 999)
+    assert "Environment in which the run went on" in (folder / "report.md").read_text("utf-8")
 
 
 def test_a_teacher_is_known_by_its_weights(small, tmp_path):
