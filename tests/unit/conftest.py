@@ -1,9 +1,12 @@
 """Unit tests start no process: what does is in tests/commands or tests/robustness."""
 
 import os
+import platform
 import subprocess
 
 import pytest
+
+platform.uname().processor  # noqa: B018 – libraries ask for it; Python asks a process, once.
 
 
 @pytest.fixture(autouse=True)
