@@ -121,7 +121,9 @@ class _Experiment:
         self.dataset = load_dataset(*config.images)
         check_data(run.results, self.dataset)
         check_student(run.results, config.student)
-        check_teacher(run.results, run.folder, config.teacher)
+        if known_teacher := run.results["teacher"]:
+            copy, weights = run.path("teacher", 0), known_teacher.get("weights")
+            check_teacher(config.teacher, known_teacher["source"], copy, weights)
         check_networks(run.results, run.folder, needed(run))
         run.results["data"] = self.dataset.digest
         if config.validation:

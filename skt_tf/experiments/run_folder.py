@@ -21,6 +21,7 @@ from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import DRAFT, write_json
 from skt_tf.utils.locks import LOCK
+from skt_tf.utils.records import differences
 
 
 def begin(config, machine):
@@ -68,10 +69,9 @@ def resume(folder, config, machine):
     results = read_results(path)
     found = config.differing(results["config"], aside=("methods", "nets"))
     if found:
-        said = [f"{name} ({there} there, {here} here)" for name, (there, here) in found.items()]
         raise UserError(
             f"--output_dir={folder} holds another experiment; it differs in "
-            + ", ".join(said)
+            + differences(found)
             + ": give another folder, or --fresh to keep that one beside a new one"
         )
     results["config"] = {**fresh["config"], **results["config"]}
@@ -79,16 +79,21 @@ def resume(folder, config, machine):
     return results
 
 
-def check_teacher(results, folder, path):
-    """Raises a ValueError where a run was begun with another network as --teacher than `path`."""
-    entry = results["teacher"]
+def check_teacher(path, source, copy, weights=None):
+    """Raises a ValueError where a run was begun with another network than --teacher gives now.
+
+    Args:
+        path: of --teacher, or None.
+        source: the path that it was begun with.
+        copy: the path of that network in the run's own folder.
+        weights: its digest, if it is known.
+    """
     # It lies in the folder as well; where it came from need not be there any more.
-    if not (entry and path) or (path == entry["source"] and not pathlib.Path(path).exists()):
+    if path is None or (path == source and not pathlib.Path(path).exists()):
         return
     if not pathlib.Path(path).is_file():
         raise UserError(f"{path} does not exist: expected a network saved by Keras (.keras)")
-    known = entry.get("weights") or weights_digest(network_path(folder, "teacher", 0))
-    if weights_digest(path) != known:
+    if weights_digest(path) != (weights or weights_digest(copy)):
         raise UserError(
             f"--teacher={path} is another network than this run was begun with: give that one, or "
             "start over with --fresh"

@@ -20,7 +20,7 @@ from skt_tf.training.stage_loop import run_stages
 from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import remove_drafts, write_json
-from skt_tf.utils.records import read_record
+from skt_tf.utils.records import differences, read_record
 
 RECORD = "distill.json"
 
@@ -146,14 +146,13 @@ class Distillation:
             pairs["student"] = known["student"], self.record["student"]
         found |= {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
         if found:
-            said = [f"{name} ({there} there, {here} here)" for name, (there, here) in found.items()]
             begun = ""
             if "student" in found:  # Most often it was built without a seed.
                 begun = ", or the student with the weights that it began with there"
                 begun += " (keras.utils.set_random_seed before it is built)"
             raise UserError(
                 f"output_dir={self.folder} holds another distillation; it differs in "
-                f"{', '.join(said)}: give another folder{begun}"
+                f"{differences(found)}: give another folder{begun}"
             )
         self.record = known
 

@@ -36,7 +36,7 @@ from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import Diverged, UserError
 from skt_tf.utils.files import remove_drafts, write_json
 from skt_tf.utils.locks import FolderLock
-from skt_tf.utils.records import read_record
+from skt_tf.utils.records import differences, read_record
 
 RECORD = "search.json"
 # Of the training images, where --validation is 0.
@@ -174,15 +174,14 @@ class _Search:
         if known["data"] != self.record["data"]:
             found["the images"] = known["data"], self.record["data"]
         if found:
-            said = [f"{name} ({there} there, {here} here)" for name, (there, here) in found.items()]
             raise UserError(
                 f"--output_dir={self.folder} holds another search; it differs in "
-                f"{', '.join(said)}: give another folder, or --fresh to keep that one beside "
+                f"{differences(found)}: give another folder, or --fresh to keep that one beside "
                 "a new one"
             )
         if known["ready"] and needs_teacher(self.plan):
-            entry = {"source": known["settings"].get("teacher")}
-            check_teacher({"teacher": entry}, self.folder, self.config.teacher)
+            source = known["settings"].get("teacher")
+            check_teacher(self.config.teacher, source, self._teacher_path)
         self.record = {**known, "settings": self.record["settings"]}
 
     def _wait_for_chief(self):

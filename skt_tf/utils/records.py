@@ -26,6 +26,13 @@ def read_record(path, keys, what):
     return record
 
 
+def differences(found):
+    """`{name: (value there, value here)}` in words, for the sentence that refuses to go on."""
+    return ", ".join(
+        f"{name} ({there} there, {here} here)" for name, (there, here) in found.items()
+    )
+
+
 def pack(array):
     """An array as plain JSON values: `shape`, `dtype`, and its bytes in base64, `values`."""
     array = np.ascontiguousarray(array)
