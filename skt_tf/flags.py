@@ -28,24 +28,14 @@ def define_flags(flag_values=flags.FLAGS):
     for field in dataclasses.fields(Config):
         default, choices = field.default, field.metadata["choices"]
         text = field.metadata["help"] + (f": {', '.join(choices)}." if choices else ".")
-        _DEFINE[field.type](
-            field.name,
-            default,
-            text,
-            flag_values=flag_values,
-        )
+        _DEFINE[field.type](field.name, default, text, flag_values=flag_values)
     flag_values.set_gnu_getopt(True)
 
 
 def from_flags(flag_values=flags.FLAGS):
     """The `Config` that the parsed flags say; raises a ValueError of one sentence."""
     values = {field.name: flag_values[field.name].value for field in dataclasses.fields(Config)}
-    for name in (
-        "methods", "runs", "export", "tune", "teacher_points", "student_points",
-        "transfer_boundaries",
-    ):  # fmt: skip
-        if values[name] is not None:
-            values[name] = tuple(values[name])
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     if values["transfer_split"] is not None:
         try:
             values["transfer_split"] = tuple(float(part) for part in values["transfer_split"])

@@ -18,6 +18,7 @@ import tensorflow as tf
 from skt_tf.benchmarks.step_costs import STEPS, WARM_UP, Parts, timed
 from skt_tf.data.datasets import load_dataset
 from skt_tf.models.cost import check_memory
+from skt_tf.utils.document import NONE, Table, show
 from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import DRAFT, remove_drafts, write_json
@@ -114,26 +115,20 @@ def _read(path):
 
 
 def _print(results, other):
-    from rich import console, table
-
     header = ["part", "images/s", "ms", "GFLOP/step", "% of peak"]
     header += ["times other's ms"] if other else []
     milliseconds, settings = other or ({}, {})
-    shown = table.Table(box=None, title="one step of each part, median")
-    for k, name in enumerate(header):
-        shown.add_column(name, justify="right" if k else "left")
+    rows = []
     for name, row in results["stages"].items():
-        flops = row["flops_per_image"]
-        speed = row["images_per_second"]
-        cells = [name, f"{speed:,.0f}" if speed else "-", f"{row['milliseconds']:.1f}"]
-        cells += [f"{flops * results['config']['batch_size'] / 1e9:.1f}" if flops else "-"]
-        cells += [f"{row['share_of_peak']:.0%}" if flops else "-"]
+        flops, speed = row["flops_per_image"], row["images_per_second"]
+        cells = [name, f"{speed:,.0f}" if speed else NONE, f"{row['milliseconds']:.1f}"]
+        cells += [f"{flops * results['config']['batch_size'] / 1e9:.1f}" if flops else NONE]
+        cells += [f"{row['share_of_peak']:.0%}" if flops else NONE]
         if other:
             known = milliseconds.get(name)
-            cells += [f"{row['milliseconds'] / known:.2f}" if known else "-"]
-        shown.add_row(*cells)
-    print()
-    console.Console(width=None if sys.stdout.isatty() else 200).print(shown)
+            cells += [f"{row['milliseconds'] / known:.2f}" if known else NONE]
+        rows.append(tuple(cells))
+    show("one step of each part, median", Table(tuple(header), tuple(rows)))
     print(
         f"matrix products: {results['peak_flops_per_second'] / 1e9:,.0f} GFLOP/s in "
         f"{keras.config.dtype_policy().compute_dtype}"

@@ -37,7 +37,7 @@ class Parts:
         self.flows = config.flows
         self.weights = normalized_flow_weights(teacher, self.flows, dataset.train_images[:512])
         frozen = fold_batch_norm(teacher, config.teacher_precision)
-        disjoint, dense, _ = config.unsplit_stages("skt")
+        disjoint, dense, _ = config.stages("skt", even=True)
         hint = config.stages("hint")[0]
         batch = next(iter(self._batches()))
 

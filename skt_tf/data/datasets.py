@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from skt_tf.data import digits, image_folders, tfds
 from skt_tf.data.batches import evaluation_batches, training_batches
-from skt_tf.data.images import CROPS, MIRRORED
+from skt_tf.data.images import CROPS, MIRRORED, check_labels, spread
 from skt_tf.utils.errors import UserError, option
 
 
@@ -75,16 +75,12 @@ class Dataset:
 
     def _check_labels(self, part):
         images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
-        if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        if labels.shape != (len(images),):
             raise UserError(
-                f"{part}_labels have shape {labels.shape} and dtype {labels.dtype}: expected one "
-                f"integer for each of the {len(images)} images"
+                f"{part}_labels have shape {labels.shape}: expected one integer for each of the "
+                f"{len(images)} images"
             )
-        if labels.min() < 0 or labels.max() >= self.num_classes:
-            raise UserError(
-                f"{part}_labels reach from {labels.min()} to {labels.max()}: expected 0 to "
-                f"{self.num_classes - 1}, for {self.num_classes} classes"
-            )
+        check_labels(labels, f"{part}_labels are", self.num_classes)
 
     @property
     def image_shape(self):
@@ -113,8 +109,7 @@ class Dataset:
 
     def sample(self, number):
         """Up to `number` of the training images, evenly spread over all of them."""
-        chosen = np.linspace(0, len(self.train_images) - 1, min(number, len(self.train_images)))
-        return self.train_images[chosen.round().astype(int)]
+        return spread(self.train_images, number)
 
     @functools.cached_property
     def digest(self):

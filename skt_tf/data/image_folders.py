@@ -3,7 +3,7 @@
 import numpy as np
 
 from skt_tf.data.images import gather
-from skt_tf.utils.errors import UserError, one_line, option
+from skt_tf.utils.errors import UserError, one_line
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
 
@@ -32,16 +32,11 @@ def read(folder, image_size=None):
         )
     files = {part: _files(folder / part, names) for part in ("train", "test")}
     grey = all(_is_grey(path) for paths, _ in files.values() for path in paths)
-    found = []
-    for paths, labels in files.values():
-        images = (_image(path, "L" if grey else "RGB") for path in paths)
-        found.append((gather(images, len(paths), image_size, str(folder)), labels))
-    if found[0][0].shape[1:] != found[1][0].shape[1:]:
-        raise UserError(
-            f"{folder} has images of shapes {found[0][0].shape[1:]} and {found[1][0].shape[1:]}: "
-            f"give {option('image_size')}, such as 32 or 32x48, to bring all to one"
-        )
-    return *found, names
+    paths = [path for paths, _ in files.values() for path in paths]
+    images = (_image(path, "L" if grey else "RGB") for path in paths)
+    images = gather(images, len(paths), image_size, str(folder))
+    train, test = (labels for _, labels in files.values())
+    return (images[: len(train)], train), (images[len(train) :], test), names
 
 
 def _classes(folder):

@@ -69,6 +69,27 @@ def gather(images, number, size, where):
     return found
 
 
+def spread(images, number):
+    """Up to `number` of `images`, evenly spread over all of them."""
+    import numpy as np
+
+    chosen = np.linspace(0, len(images) - 1, min(number, len(images)))
+    return images[chosen.round().astype(int)]
+
+
+def check_labels(labels, name, classes):
+    """Refuses labels, an array called `name`, that are no class numbers below `classes`."""
+    if labels.dtype.kind not in "iu":
+        raise UserError(
+            f"{name} of dtype {labels.dtype}: expected one class number for each image, integers"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise UserError(
+            f"{name} from {labels.min()} to {labels.max()}: expected 0 to {classes - 1}, for "
+            f"{classes} classes"
+        )
+
+
 def _check_memory(number, shape, where):
     needed = number * math.prod(shape)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from skt_tf.data.batches import draw_images, over_steps
+from skt_tf.data.images import check_labels, spread
 from skt_tf.utils.errors import UserError, one_line
 
 
@@ -57,7 +58,7 @@ class Stream:
         if images.dtype.kind == "f" and not np.isfinite(images).all():
             raise UserError(f"{name} has pixels that are NaN or infinite: expected numbers")
         self._check_shape(images.shape[1:], name)
-        self._check_labels(labels, name)
+        check_labels(labels, f"{name} has labels", self._classes)
         return images, labels.astype(np.int32)
 
     def _checked_dataset(self, data, name):
@@ -84,7 +85,7 @@ class Stream:
                 f"{name} has labels of shape {labels.shape[1:]}: expected one class number for "
                 "each image"
             )
-        self._check_labels(labels, name)
+        check_labels(labels, f"{name} has labels", self._classes)
         shape = [None, *first[0].shape[1:]]
         return data.map(
             lambda images, labels: (tf.ensure_shape(images, shape), tf.reshape(labels, [-1]))
@@ -97,18 +98,6 @@ class Stream:
             raise UserError(
                 f"{name} has images of shape {tuple(given)}: expected those that the networks "
                 f"take, {tuple(self._shape)}"
-            )
-
-    def _check_labels(self, labels, name):
-        if labels.dtype.kind not in "iu":
-            raise UserError(
-                f"{name} has labels of dtype {labels.dtype}: expected one class number for each "
-                "image, integers"
-            )
-        if labels.min() < 0 or labels.max() >= self._classes:
-            raise UserError(
-                f"{name} has labels from {labels.min()} to {labels.max()}: expected 0 to "
-                f"{self._classes - 1}, for the student's {self._classes} classes"
             )
 
     @functools.cached_property
@@ -150,10 +139,9 @@ class Stream:
         if isinstance(self._train, tf.data.Dataset):
             first = self._train.rebatch(self._batch_size).take(-(-number // self._batch_size))
             return (images for images, _ in first)
-        images = self._train[0]
-        chosen = np.linspace(0, len(images) - 1, min(number, len(images))).round().astype(int)
-        starts = range(0, len(chosen), self._batch_size)
-        return (images[chosen[start : start + self._batch_size]] for start in starts)
+        images = spread(self._train[0], number)
+        starts = range(0, len(images), self._batch_size)
+        return (images[start : start + self._batch_size] for start in starts)
 
     @property
     def digest(self):

@@ -22,7 +22,6 @@ from skt_tf.experiments.run_folder import (
     check_networks,
     check_student,
     check_teacher,
-    refuse_strangers,
 )
 from skt_tf.experiments.teacher import (
     check_room_for_targets,
@@ -37,7 +36,7 @@ from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.cost import check_memory
 from skt_tf.models.resnet import resnet_for
 from skt_tf.models.saving import load_network
-from skt_tf.reports.results import check_data, has_failed
+from skt_tf.reports.results import RESULTS, check_data, has_failed
 from skt_tf.training.sequential_distiller import check_pair
 from skt_tf.utils.distribution import (
     all_agree,
@@ -48,6 +47,7 @@ from skt_tf.utils.distribution import (
 from skt_tf.utils.errors import UnfitTeacher, UserError
 from skt_tf.utils.files import remove_drafts
 from skt_tf.utils.locks import FolderLock
+from skt_tf.utils.records import refuse_strangers
 
 
 def run(config):
@@ -71,7 +71,7 @@ def run(config):
             "--distribution=none"
         )
     with contextlib.ExitStack() as stack:
-        refuse_strangers(pathlib.Path(config.output_dir))
+        refuse_strangers(pathlib.Path(config.output_dir), RESULTS)
         lock = None
         if is_chief(strategy):
             lock = stack.enter_context(FolderLock(config.output_dir))

@@ -4,7 +4,7 @@ import dataclasses
 
 from skt_tf.methods.catalogue import TEACHERS, needs_teacher, stage_steps
 from skt_tf.methods.fsp import SHOWN
-from skt_tf.models.checks import check_images, classifies
+from skt_tf.models.checks import check_classes, check_images
 from skt_tf.models.evaluation import accuracies
 from skt_tf.models.initialization import draw_weights
 from skt_tf.models.resnet import resnet_for
@@ -37,11 +37,7 @@ def new_student(config, dataset, method, seed):
         return resnet_for(dataset, config.depth(method), config.width, seed)
     student = load_network(config.student)
     check_images(student, dataset, f"--student={config.student}")
-    if not classifies(student, dataset):
-        raise UserError(
-            f"--student={config.student} has outputs of shape {student.output_shape[1:]}, but "
-            f"{dataset.name} has {dataset.num_classes} classes"
-        )
+    check_classes(student, dataset, f"--student={config.student}")
     # With saved weights too, what dropout draws must depend on the seed alone.
     drawn = draw_weights(student, seed)
     if config.student_weights == "saved":

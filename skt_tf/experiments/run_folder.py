@@ -19,9 +19,8 @@ from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.history import write_metrics
 from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError
-from skt_tf.utils.files import DRAFT, write_json
-from skt_tf.utils.locks import LOCK
-from skt_tf.utils.records import differences
+from skt_tf.utils.files import write_json
+from skt_tf.utils.records import refuse_other
 
 
 def begin(config, machine):
@@ -40,20 +39,6 @@ def begin(config, machine):
     }
 
 
-def refuse_strangers(folder, record=RESULTS):
-    """Raises a ValueError where `folder` is none, or holds other things and no `record`."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--output_dir={folder} is a file: expected a folder")
-    if not folder.exists() or (folder / record).exists():
-        return
-    # A run that was killed as it began leaves these alone.
-    if any(not path.name.startswith((LOCK, DRAFT)) for path in folder.iterdir()):
-        raise UserError(
-            f"--output_dir={folder} holds other files and no {record}: give an empty or a new "
-            "folder"
-        )
-
-
 def resume(folder, config, machine):
     """The results so far in `folder`, or those of a run that begins.
 
@@ -68,12 +53,7 @@ def resume(folder, config, machine):
         return fresh
     results = read_results(path)
     found = config.differing(results["config"], aside=("methods", "nets"))
-    if found:
-        raise UserError(
-            f"--output_dir={folder} holds another experiment; it differs in "
-            + differences(found)
-            + ": give another folder, or --fresh to keep that one beside a new one"
-        )
+    refuse_other(folder, "experiment", found)
     results["config"] = {**fresh["config"], **results["config"]}
     grow(results, config.methods, config.nets)
     return results

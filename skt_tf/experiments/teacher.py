@@ -1,10 +1,9 @@
 """The teacher of an experiment or a search, given or trained, and what it teaches by."""
 
 from skt_tf.methods.catalogue import TEACHER, transfers
-from skt_tf.methods.flow_weights import flow_weights
+from skt_tf.methods.flow_weights import note_flow_weights
 from skt_tf.models.checks import check_images, classifies
 from skt_tf.models.evaluation import accuracies
-from skt_tf.models.points import flow_name
 from skt_tf.models.resnet import resnet_for, weighted_layers
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import add_work, has_failed, method_entry, teacher_entry
@@ -108,13 +107,9 @@ def teacher_of(run, dataset, given, remaining):
 
 def flow_weights_of(run, teacher, dataset):
     """λ of every flow of a run, measured where they are not known: the same for all its nets."""
-    config, known = run.config, run.results["flow_weights"]
-    if not config.transfers(config.methods):
+    if not run.config.transfers(run.config.methods):
         return None
-    if known is not None:
-        return {flow: known[flow_name(flow)] for flow in config.flows}
-    weights = flow_weights(config, teacher, dataset)
-    run.results["flow_weights"] = {flow_name(flow): λ for flow, λ in weights.items()}
+    weights = note_flow_weights(run.results, run.config, teacher, dataset)
     run.record()
     return weights
 

@@ -2,18 +2,14 @@
 
 import pathlib
 import re
-import statistics
-import time
 
 import numpy as np
 
-from skt_tf.data.batches import EVALUATION_BATCH
-from skt_tf.exporting.runtimes import load, run_student
+from skt_tf.exporting.runtimes import load
+from skt_tf.models.cost import median_seconds
+from skt_tf.models.evaluation import in_batches, softmax_of
 from skt_tf.utils.document import Table, percent
 from skt_tf.utils.errors import UserError, one_line
-
-# Calls of one image each that are timed, and the seconds after which there are enough.
-_CALLS, _SECONDS = 200, 2
 
 
 def compare(student, path, files, dataset):
@@ -34,7 +30,7 @@ def compare(student, path, files, dataset):
     import keras
 
     images, labels = dataset.test_images, dataset.test_labels
-    call = run_student(student)
+    call = softmax_of(student)
     said = _outputs(call, images)
     rows = {"keras": _row(call, f"keras {keras.__version__}", path, said, said, images, labels)}
     for kind, file in files.items():
@@ -59,24 +55,12 @@ def _row(call, name, path, outputs, said, images, labels):
         "accuracy": float(np.mean(classes == labels)),
         "agreement": float(np.mean(classes == expected)),
         "largest_difference": float(np.abs(outputs - said).max()),
-        "milliseconds": 1000 * _seconds(call, images[:1].astype(np.float32)),
+        "milliseconds": 1000 * median_seconds({name: lambda: call(np.float32(images[:1]))})[name],
     }
 
 
 def _outputs(call, images):
-    batches = np.split(images, range(EVALUATION_BATCH, len(images), EVALUATION_BATCH))
-    return np.concatenate([call(batch.astype(np.float32)) for batch in batches])
-
-
-def _seconds(call, image):
-    for _ in range(3):  # Other sizes of the batch came before: memory is laid out anew.
-        call(image)
-    seconds, end = [], time.monotonic() + _SECONDS
-    while not seconds or (len(seconds) < _CALLS and time.monotonic() < end):
-        began = time.perf_counter()
-        call(image)
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+    return in_batches(lambda batch: call(np.float32(batch)), images)
 
 
 def size(path):

@@ -2,14 +2,12 @@
 
 import pathlib
 
-import numpy as np
-
 from skt_tf.data.datasets import load_dataset
 from skt_tf.exporting import runtimes
 from skt_tf.exporting.comparison import compare, table
 from skt_tf.exporting.formats import FILES, FORMATS
 from skt_tf.exporting.writers import check_calibration, write
-from skt_tf.models.checks import check_student
+from skt_tf.models.checks import check_classes, check_images, check_student
 from skt_tf.models.saving import load_network
 from skt_tf.utils.document import Bullets, markdown, show
 from skt_tf.utils.environment import environment
@@ -102,8 +100,7 @@ def run(config):
     _check_folder(folder)
     runtimes.check_installed(kinds)
     dataset = _dataset(config, student)
-    chosen = np.linspace(0, len(dataset.train_images) - 1, _CALIBRATION).round().astype(int)
-    images = dataset.train_images[np.unique(chosen)]
+    images = dataset.sample(_CALIBRATION)
     with whole_folder(folder) as draft:
         written = _write(student, draft, kinds, images)
         rows = compare(student, config.student, written, dataset)
@@ -152,15 +149,11 @@ def _check_folder(folder):
 def _dataset(config, student):
     """The images to compare by: those that the student classifies."""
     dataset = load_dataset(config.dataset, config.data_dir, config.size)
-    for what, takes, has in (
-        ("takes images of shape", student.input_shape[1:], dataset.image_shape),
-        ("has outputs of shape", student.output_shape[1:], (dataset.num_classes,)),
-    ):
-        if takes != has:
-            raise UserError(
-                f"--student={config.student} {what} {takes}, but {dataset.name}, by which the "
-                f"exported files are compared, has {has}: give the student's --dataset"
-            )
+    try:
+        for check in (check_images, check_classes):
+            check(student, dataset, f"--student={config.student}")
+    except UserError as error:
+        raise UserError(f"{error}: give the student's --dataset, to compare the files by") from None
     return dataset
 
 

@@ -38,16 +38,6 @@ def _check_import(name, kind, packages):
             ) from None
 
 
-def run_student(student):
-    """The Keras student as `load` gives an exported file."""
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def outputs(batch):
-        return tf.nn.softmax(tf.cast(student(batch, training=False), tf.float32))
-
-    return lambda images: outputs(images).numpy()
-
-
 def load(kind, path):
     """Loads an exported file into its own runtime.
 

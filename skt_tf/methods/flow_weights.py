@@ -82,3 +82,22 @@ def flow_weights(config, teacher, dataset):
     if config.flow_weights == "equal":
         return dict.fromkeys(flows, 1.0)
     return dict(zip(flows, config.flow_weights, strict=True))
+
+
+def note_flow_weights(record, config, teacher, dataset):
+    """λ of every flow as `flow_weights` gives them, noted in `record` for all that follows.
+
+    Args:
+        record: a dict of JSON values. Where its `flow_weights` is not None, nothing is measured.
+        config, teacher, dataset: as of `flow_weights`.
+    """
+    if record["flow_weights"] is None:
+        weights = flow_weights(config, teacher, dataset)
+        record["flow_weights"] = {flow_name(flow): λ for flow, λ in weights.items()}
+    return noted_flow_weights(record, config.flows)
+
+
+def noted_flow_weights(record, flows):
+    """{flow: λ} as `record` has them, or None."""
+    known = record["flow_weights"]
+    return known and {flow: known[flow_name(flow)] for flow in flows}

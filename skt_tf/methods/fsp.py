@@ -32,6 +32,18 @@ def max_pool_to(maps, size):
     return maps
 
 
+def smaller_size(first, second, called="maps"):
+    """(height, width) of the smaller of two maps; a ValueError where neither is."""
+    sizes = tuple(first.shape[1:3]), tuple(second.shape[1:3])
+    smaller = tuple(map(min, zip(*sizes)))
+    if smaller not in sizes:
+        raise UserError(
+            f"{called} of sizes {sizes[0]} and {sizes[1]}: one must be at most as large as "
+            "the other in both directions"
+        )
+    return smaller
+
+
 def fsp_matrix(first, second):
     """The FSP matrix of two feature maps, G[i, j] = Σ_s,t F¹[s,t,i] F²[s,t,j] / (h·w) [FSP].
 
@@ -52,13 +64,7 @@ def fsp_matrix(first, second):
             "expected two maps [batch, height, width, channels], "
             f"received shapes {first.shape} and {second.shape}"
         )
-    sizes = first.shape[1:3].as_list(), second.shape[1:3].as_list()
-    smaller = [min(pair) for pair in zip(*sizes, strict=True)]
-    if smaller not in sizes:
-        raise UserError(
-            f"maps of sizes {sizes[0]} and {sizes[1]}: one must be at most as large as "
-            "the other in both directions"
-        )
+    smaller = smaller_size(first, second)
     first, second = (tf.cast(max_pool_to(maps, smaller), tf.float32) for maps in (first, second))
     positions = smaller[0] * smaller[1]
     first, second = (tf.reshape(maps, [-1, positions, maps.shape[-1]]) for maps in (first, second))

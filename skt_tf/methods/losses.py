@@ -10,7 +10,7 @@ flags. Its `names` are the parts of its loss that logs show beside the sum.
 import keras
 import tensorflow as tf
 
-from skt_tf.methods.fsp import flow_model, max_pool_to
+from skt_tf.methods.fsp import flow_model, max_pool_to, smaller_size
 from skt_tf.models.checks import check_logits
 from skt_tf.models.maps import point_output
 from skt_tf.models.points import RESNET, flow_name
@@ -91,7 +91,10 @@ class Hint:
         del projections  # The regressor does what they do.
         hint = point_output(teacher, self.point, points[0])
         guided = point_output(student, self.point, points[1])
-        hint, guided = _same_size(hint, guided)
+        size = smaller_size(hint, guided, "the hint's maps in teacher and student,")
+        hint, guided = (
+            maps if maps.shape[1:3] == size else _MaxPoolTo(size)(maps) for maps in (hint, guided)
+        )
         if hint.shape[-1] != guided.shape[-1]:
             # Seeded, for the same run twice must give the same bytes.
             start = keras.initializers.HeNormal(seed=0)
@@ -104,20 +107,6 @@ class Hint:
         del labels, progress
         error = tf.square(tf.cast(outputs, tf.float32) - tf.cast(targets, tf.float32))
         return {"hint": 0.5 * tf.reduce_mean(self.reduce(error, axis=[1, 2, 3]))}
-
-
-def _same_size(*maps):
-    """Both maps, the larger max-pooled to the smaller."""
-    sizes = [tuple(each.shape[1:3]) for each in maps]
-    smaller = tuple(map(min, zip(*sizes)))
-    if smaller not in sizes:
-        raise UserError(
-            f"the hint's maps have sizes {sizes[0]} in the teacher and {sizes[1]} in the student: "
-            "one must be at most as large as the other in both directions"
-        )
-    return [
-        each if size == smaller else _MaxPoolTo(smaller)(each) for each, size in zip(maps, sizes)
-    ]
 
 
 @keras.saving.register_keras_serializable(package="skt_tf")

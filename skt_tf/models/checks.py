@@ -47,13 +47,22 @@ def check_images(network, dataset, name):
         )
 
 
-def check_student(student):
-    """Refuses a network that does not classify images of one size."""
+def check_classes(network, dataset, name):
+    """Refuses a network, called `name`, that has other classes than `dataset`."""
+    if not classifies(network, dataset):
+        raise UserError(
+            f"{name} has outputs of shape {network.output_shape[1:]}, but {dataset.name} has "
+            f"{dataset.num_classes} classes"
+        )
+
+
+def check_student(student, of_one_size=True):
+    """Refuses a network that does not classify images, `of_one_size` or of any."""
     images, classes = student.input_shape, student.output_shape
-    if len(images) != 4 or None in images[1:]:
+    if len(images) != 4 or (of_one_size and None in images[1:]):
         raise UserError(
             f"the student '{student.name}' takes inputs of shape {images}: expected images "
-            "[batch, height, width, channels] of one size"
+            "[batch, height, width, channels]" + " of one size" * of_one_size
         )
     if len(classes) != 2 or classes[1] is None:
         raise UserError(

@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from skt_tf.utils.errors import UserError, option
 
-# Passes that are timed: at least so many, then as many as fit into these seconds, up to so many.
-_LEAST, _SECONDS, _MOST = 10, 0.3, 100
+# Calls that are timed: at least so many, then as many as fit into these seconds, up to so many.
+_LEAST, _SECONDS, _MOST = 10, 0.5, 100
+# And before them, not timed: the first allocates.
+_WARM_UP = 3
 
 
 def describe(networks, images):
@@ -27,25 +29,32 @@ def describe(networks, images):
     """
     images = tf.constant(images)
     passes = {name: _inference(network, images) for name, network in networks.items()}
-    seconds = {name: [] for name in passes}
-    # In turns, since the machine may do other work at times, and warm up.
-    end = time.monotonic() + _SECONDS
-    for repetition in range(1 + _MOST):
-        if repetition > _LEAST and time.monotonic() > end:
-            break
-        for name, forward in passes.items():
-            began = time.monotonic()
-            forward().numpy()
-            if repetition:  # The first pass allocates.
-                seconds[name].append(time.monotonic() - began)
+    seconds = median_seconds({name: lambda f=f: f().numpy() for name, f in passes.items()})
     return {
         name: {
             "parameters": network.count_params(),
             "flops_per_image": step_flops(passes[name].get_concrete_function().graph) / len(images),
-            "images_per_second": len(images) / statistics.median(seconds[name]),
+            "images_per_second": len(images) / seconds[name],
         }
         for name, network in networks.items()
     }
+
+
+def median_seconds(calls):
+    """{name: median seconds of some calls} for {name: function of nothing}.
+
+    They take turns, since the machine may do other work at times.
+    """
+    seconds = {name: [] for name in calls}
+    end = time.monotonic() + _SECONDS
+    for repetition in range(_WARM_UP + _MOST):
+        if repetition >= _WARM_UP + _LEAST and time.monotonic() > end:
+            break
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(found[_WARM_UP:]) for name, found in seconds.items()}
 
 
 def _inference(network, images):

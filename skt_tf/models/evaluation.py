@@ -8,20 +8,25 @@ from skt_tf.data.batches import EVALUATION_BATCH
 
 def probabilities(network, images):
     """Softmax outputs of `network` for images: [number, classes], float32, NumPy."""
+    return in_batches(softmax_of(network), images)
 
-    outputs = _softmax(network)
+
+def in_batches(outputs, images):
+    """What `outputs`, a function of a batch of images, gives for all of them."""
     batches = np.split(images, range(EVALUATION_BATCH, len(images), EVALUATION_BATCH))
     return np.concatenate([outputs(batch) for batch in batches])
 
 
-def _softmax(network):
+def softmax_of(network):
+    """A function of a batch of images to the softmax outputs of `network`, as NumPy."""
+
     # A graph, since outside of one Keras holds the maps of all layers until the last is done.
     # And not that of `predict`, whose copies of the images would take as much again.
     @tf.function(autograph=False, reduce_retracing=True)
     def outputs(batch):
         return tf.nn.softmax(tf.cast(network(batch, training=False), tf.float32))
 
-    return outputs
+    return lambda batch: outputs(batch).numpy()
 
 
 def accuracy_over(network, batches):
@@ -31,7 +36,7 @@ def accuracy_over(network, batches):
         network: a `keras.Model`.
         batches: an iterable of (images, labels).
     """
-    outputs, hits, number = _softmax(network), 0, 0
+    outputs, hits, number = softmax_of(network), 0, 0
     for images, labels in batches:
         hits += int(np.sum(np.argmax(outputs(images), axis=1) == np.ravel(labels)))
         number += len(images)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from skt_tf.data.datasets import Dataset
 from skt_tf.data.user_data import Stream
 from skt_tf.methods.catalogue import ONE_START, needs_teacher, stages
-from skt_tf.models.checks import check_network
+from skt_tf.models.checks import check_network, check_student
 from skt_tf.training.distillation import Distillation
 from skt_tf.training.sequential_distiller import check_pair
 from skt_tf.training.settings import Settings
@@ -181,17 +181,8 @@ def _names(option, given):
 
 
 def _data(train_data, validation_data, student, batch_size):
-    classes = student.output_shape[-1]
-    if len(student.output_shape) != 2 or classes is None:
-        raise UserError(
-            f"the student has outputs of shape {student.output_shape[1:]}: expected logits, one "
-            "number for each class"
-        )
-    shape = student.input_shape[1:]
-    if len(shape) != 3:
-        raise UserError(
-            f"the student takes inputs of shape {shape}: expected images, (height, width, channels)"
-        )
+    check_student(student, of_one_size=False)
+    classes, shape = student.output_shape[-1], student.input_shape[1:]
     if not isinstance(train_data, Dataset):
         return Stream(train_data, validation_data, batch_size, shape, classes)
     if validation_data is not None:

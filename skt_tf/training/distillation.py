@@ -8,11 +8,10 @@ import keras
 import numpy as np
 
 from skt_tf.data.datasets import Dataset
-from skt_tf.methods.catalogue import needs_teacher
-from skt_tf.methods.flow_weights import flow_weights
+from skt_tf.methods.catalogue import needs_teacher, transfers
+from skt_tf.methods.flow_weights import note_flow_weights, noted_flow_weights
 from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.evaluation import accuracy_over
-from skt_tf.models.points import flow_name
 from skt_tf.models.saving import save_network
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.history import write_metrics
@@ -20,7 +19,7 @@ from skt_tf.training.stage_loop import run_stages
 from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import remove_drafts, write_json
-from skt_tf.utils.records import differences, read_record
+from skt_tf.utils.records import read_record, refuse_other, refuse_strangers
 
 RECORD = "distill.json"
 
@@ -74,10 +73,12 @@ class Distillation:
             self.record["accuracy"] = self._accuracy()
             return self._result()
         config, plan = self.config, self.config.stages(self.config.methods[0])
-        weights, frozen = None, None
+        weights = frozen = None
         if needs_teacher(plan):
-            weights = self._flow_weights(plan)
             frozen = fold_batch_norm(self.teacher, config.teacher_precision)
+        if transfers(plan):
+            weights = note_flow_weights(self.record, config, self.teacher, self.data)
+            self._write()
         began = time.monotonic()
         records = run_stages(
             plan,
@@ -100,7 +101,7 @@ class Distillation:
         if self.folder:
             save_network(self.student, self.folder / "student.keras")
             write_metrics(self.folder / "metrics.csv", records)
-            write_json(self.folder / RECORD, self.record)
+            self._write()
             checkpoints.clear()
         return self._result()
 
@@ -122,17 +123,13 @@ class Distillation:
         """Takes over what the folder holds; returns its checkpoints."""
         if not self.folder:
             return None
+        refuse_strangers(self.folder, RECORD)
         path = self.folder / RECORD
         if path.exists():
             keys = self.record.keys() - {"augmentation"}  # Older records lack it.
             self._compare(read_record(path, keys, "a distillation"))
-        elif any(not f.name.startswith(".") for f in self.folder.iterdir()):
-            raise UserError(
-                f"output_dir={self.folder} holds other files and no {RECORD}: give an empty or a "
-                "new folder"
-            )
         remove_drafts(self.folder)
-        write_json(path, self.record)
+        self._write()
         return Checkpoints(self.folder / "checkpoints", self.config.checkpoint_every)
 
     def _compare(self, known):
@@ -145,36 +142,20 @@ class Distillation:
         if known["history"] is None:
             pairs["student"] = known["student"], self.record["student"]
         found |= {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-        if found:
-            begun = ""
-            if "student" in found:  # Most often it was built without a seed.
-                begun = ", or the student with the weights that it began with there"
-                begun += " (keras.utils.set_random_seed before it is built)"
-            raise UserError(
-                f"output_dir={self.folder} holds another distillation; it differs in "
-                f"{differences(found)}: give another folder{begun}"
-            )
+        begun = ""
+        if "student" in found:  # Most often it was built without a seed.
+            begun = ", or the student with the weights that it began with there"
+            begun += " (keras.utils.set_random_seed before it is built)"
+        refuse_other(self.folder, "distillation", found, begun)
         self.record = known
 
-    def _flow_weights(self, plan):
-        flows = [flow for stage in plan for flow in stage.flows]
-        if not flows:
-            return None
-        if self.record["flow_weights"] is None:
-            weights = flow_weights(self.config, self.teacher, self.data)
-            self.record["flow_weights"] = {flow_name(flow): λ for flow, λ in weights.items()}
-            if self.folder:
-                write_json(self.folder / RECORD, self.record)
-        return self._weights()
-
-    def _weights(self):
-        known = self.record["flow_weights"]
-        return known and {flow: known[flow_name(flow)] for flow in self.config.flows}
+    def _write(self):
+        if self.folder:
+            write_json(self.folder / RECORD, self.record)
 
     def _result(self):
-        return Distilled(
-            self.student, self.record["history"], self.record["accuracy"], self._weights()
-        )
+        weights = noted_flow_weights(self.record, self.config.flows)
+        return Distilled(self.student, self.record["history"], self.record["accuracy"], weights)
 
 
 def _augmentation(data):

@@ -55,7 +55,7 @@ def _check_methods(settings):
         raise UserError(f"{methods} names a method twice")
     for method in settings.methods:
         try:
-            settings.unsplit_stages(method)
+            settings.stages(method, even=True)
         except UserError as error:
             raise UserError(f"{methods}: {error}") from None
     _check_split(settings, methods)
@@ -90,7 +90,7 @@ def _check_split(settings, methods):
         return
     if not settings.transfer_split or not all(0 < part < 1e9 for part in settings.transfer_split):
         raise UserError(f"{_split(settings)}: expected numbers above 0 and below 10⁹, such as 1,3")
-    plans = [settings.unsplit_stages(method) for method in settings.methods]
+    plans = [settings.stages(method, even=True) for method in settings.methods]
     if all(sum(bool(stage.flows) for stage in plan) < 2 for plan in plans):
         raise UserError(
             f"{_split(settings)} has nothing to split: none of {methods} has several transfer "

@@ -150,15 +150,12 @@ class Settings:
         """All flows that a stage may transfer."""
         return self.layout.flows(self.dense_flows, self.section_flows)
 
-    def stages(self, method):
-        """The stages of `method` with this configuration's flows, and their shares."""
-        return self._stages(method, self.transfer_split)
+    def stages(self, method, even=False):
+        """The stages of `method` with this configuration's flows, and their shares.
 
-    def unsplit_stages(self, method):
-        """Likewise, the transfer stages with equal shares."""
-        return self._stages(method, None)
-
-    def _stages(self, method, split):
+        With `even` the transfer stages have equal ones.
+        """
+        split = None if even else self.transfer_split
         return stages(method, self.dense_flows, split, self.layout, self.section_flows)
 
     def transfers(self, methods):

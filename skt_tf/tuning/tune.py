@@ -17,14 +17,13 @@ import keras_tuner
 
 from skt_tf.data.datasets import load_dataset
 from skt_tf.experiments.nets import net_seed, new_student
-from skt_tf.experiments.run_folder import check_teacher, refuse_strangers
+from skt_tf.experiments.run_folder import check_teacher
 from skt_tf.experiments.teacher import load_teacher, train_teacher
 from skt_tf.methods.catalogue import needs_teacher, transfers
-from skt_tf.methods.flow_weights import flow_weights
+from skt_tf.methods.flow_weights import note_flow_weights, noted_flow_weights
 from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.cost import check_memory
 from skt_tf.models.evaluation import accuracy
-from skt_tf.models.points import flow_name
 from skt_tf.models.saving import load_network, save_network
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.sequential_distiller import check_pair
@@ -36,7 +35,7 @@ from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import Diverged, UserError
 from skt_tf.utils.files import remove_drafts, write_json
 from skt_tf.utils.locks import FolderLock
-from skt_tf.utils.records import differences, read_record
+from skt_tf.utils.records import read_record, refuse_other, refuse_strangers
 
 RECORD = "search.json"
 # Of the training images, where --validation is 0.
@@ -103,11 +102,10 @@ class _Search:
 
     def run(self):
         config = self.config
-        teacher = weights = None
+        teacher = None
         if needs_teacher(self.plan):
             teacher = fold_batch_norm(load_network(self._teacher_path), config.teacher_precision)
-        if self.record["flow_weights"]:
-            weights = {flow: self.record["flow_weights"][flow_name(flow)] for flow in config.flows}
+        weights = noted_flow_weights(self.record, config.flows)
         tuner = _Tuner(self, teacher, weights)
         try:
             tuner.search()
@@ -154,8 +152,7 @@ class _Search:
             )  # fmt: skip
             save_network(teacher, self._teacher_path)
             if transfers(self.plan):
-                weights = flow_weights(self.config, teacher, self.dataset)
-                self.record["flow_weights"] = {flow_name(flow): λ for flow, λ in weights.items()}
+                note_flow_weights(self.record, self.config, teacher, self.dataset)
         self.record["ready"] = True
         write_json(path, self.record)
 
@@ -173,12 +170,7 @@ class _Search:
         found = self.config.differing(known["settings"], self.record["settings"], aside=_FREE)
         if known["data"] != self.record["data"]:
             found["the images"] = known["data"], self.record["data"]
-        if found:
-            raise UserError(
-                f"--output_dir={self.folder} holds another search; it differs in "
-                f"{differences(found)}: give another folder, or --fresh to keep that one beside "
-                "a new one"
-            )
+        refuse_other(self.folder, "search", found)
         if known["ready"] and needs_teacher(self.plan):
             source = known["settings"].get("teacher")
             check_teacher(self.config.teacher, source, self._teacher_path)

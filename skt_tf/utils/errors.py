@@ -24,7 +24,7 @@ def option(name):
 
 def start_over():
     """How the one who is told of the error starts over."""
-    return "start over with --fresh" if _flags else "give another output_dir"
+    return "give another folder, or start over with --fresh" if _flags else "give another folder"
 
 
 class UserError(ValueError):

@@ -4,8 +4,9 @@ import base64
 
 import numpy as np
 
-from skt_tf.utils.errors import UserError, start_over
-from skt_tf.utils.files import read_json
+from skt_tf.utils.errors import UserError, option, start_over
+from skt_tf.utils.files import DRAFT, read_json
+from skt_tf.utils.locks import LOCK
 
 
 def read_record(path, keys, what):
@@ -26,11 +27,35 @@ def read_record(path, keys, what):
     return record
 
 
-def differences(found):
-    """`{name: (value there, value here)}` in words, for the sentence that refuses to go on."""
-    return ", ".join(
-        f"{name} ({there} there, {here} here)" for name, (there, here) in found.items()
-    )
+def refuse_other(folder, what, found, more=""):
+    """Raises a ValueError where a folder's record is of other work than is asked for.
+
+    Args:
+        folder: the folder.
+        what: the work, such as "experiment".
+        found: {name: (value there, value here)} of what differs; nothing is refused for none.
+        more: what else can be done than to start over.
+    """
+    if found:
+        said = (f"{name} ({there} there, {here} here)" for name, (there, here) in found.items())
+        raise UserError(
+            f"{option('output_dir')}={folder} holds another {what}; it differs in "
+            f"{', '.join(said)}: {start_over()}{more}"
+        )
+
+
+def refuse_strangers(folder, record):
+    """Raises a ValueError where `folder` is none, or holds other things and no file `record`."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{option('output_dir')}={folder} is a file: expected a folder")
+    if not folder.exists() or (folder / record).exists():
+        return
+    # Work that was killed as it began leaves these alone.
+    if any(not path.name.startswith((LOCK, DRAFT)) for path in folder.iterdir()):
+        raise UserError(
+            f"{option('output_dir')}={folder} holds other files and no {record}: give an empty or "
+            "a new folder"
+        )
 
 
 def pack(array):

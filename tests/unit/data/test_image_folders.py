@@ -143,7 +143,7 @@ def test_a_folder_must_be_named():
 
 
 def test_more_images_than_memory_holds_are_refused_before_they_are_read(varied):
-    with pytest.raises(UserError, match=r"32 images of shape .* GB.*smaller image_size"):
+    with pytest.raises(UserError, match=r"40 images of shape .* GB.*smaller image_size"):
         load_dataset("folder", varied, (8192 * 16, 8192 * 8))
 
 

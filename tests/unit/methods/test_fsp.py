@@ -130,7 +130,7 @@ def test_maps_of_another_rank_are_refused_with_their_shapes(first, second):
 
 
 def test_maps_of_which_neither_is_the_larger_are_refused():
-    with pytest.raises(UserError, match=r"sizes \[8, 4\] and \[4, 8\]"):
+    with pytest.raises(UserError, match=r"sizes \(8, 4\) and \(4, 8\)"):
         fsp_matrix(np.zeros((1, 8, 4, 2), np.float32), np.zeros((1, 4, 8, 2), np.float32))
 
 

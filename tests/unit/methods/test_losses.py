@@ -184,7 +184,7 @@ def test_of_hints_of_other_map_sizes_the_larger_is_pooled(network, teacher):
 
 
 def test_hints_of_which_neither_map_is_the_larger_are_refused_with_both(network):
-    with pytest.raises(UserError, match=r"sizes \(4, 8\) in the teacher and \(8, 4\)"):
+    with pytest.raises(UserError, match=r"teacher and student, of sizes \(4, 8\) and \(8, 4\)"):
         Hint().views(network(0, shape=(8, 16, 1)), network(1, shape=(16, 8, 1)))
 
 
