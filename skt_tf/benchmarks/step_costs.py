@@ -81,30 +81,24 @@ class Parts:
             hint_reduction="mean",
             weight_decay=self.config.weight_decay,
         )
+        return self._compiled(distiller)
+
+    def _compiled(self, model, **options):
         # A rate that moves nothing: what is measured must not depend on what was learned.
-        distiller.compile(
-            keras.optimizers.SGD(1e-6, momentum=0.9), jit_compile=self.config.jit_compile
-        )
-        return distiller
+        optimizer = keras.optimizers.SGD(1e-6, momentum=0.9)
+        model.compile(optimizer, jit_compile=self.config.jit_compile, **options)
+        return model
 
     def _peer(self, teacher):
         """Keras' own distiller with three feature losses, on the same networks."""
-        peer = keras.distillation.Distiller(
-            teacher,
-            self.student(),
-            [
-                keras.distillation.FeatureDistillation(
-                    teacher_layer_name=f"p{k}", student_layer_name=f"p{k}"
-                )
-                for k in range(1, SECTIONS + 1)
-            ],
-        )
-        peer.compile(
-            keras.optimizers.SGD(1e-6, momentum=0.9),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            jit_compile=self.config.jit_compile,
-        )
-        return peer
+        features = [
+            keras.distillation.FeatureDistillation(
+                teacher_layer_name=f"p{k}", student_layer_name=f"p{k}"
+            )
+            for k in range(1, SECTIONS + 1)
+        ]
+        peer = keras.distillation.Distiller(teacher, self.student(), features)
+        return self._compiled(peer, loss=_entropy())
 
     def _forward(self, view, images):
         function = tf.function(
@@ -144,44 +138,23 @@ class Parts:
         self.calls["checkpoint"] = call
 
     def _fit(self, name, model, batches):
-        def call(steps):
-            clock = _Clock()
-            model.fit(
-                batches(),
-                steps_per_epoch=steps + WARM_UP,
-                shuffle=False,
-                verbose=0,
-                callbacks=[clock],
-            )
-            return clock.seconds[WARM_UP - 1 :]
-
-        self.calls[name] = call
+        self.calls[name] = lambda steps: _timed_fit(
+            model, batches(), steps_per_epoch=steps + WARM_UP, shuffle=False
+        )
         self.flops[name] = self.flops[name.removeprefix("fit_").removesuffix("_kept")]
         if name.endswith("_kept"):
             self.flops[name] -= self.flops["teacher_forward"]
 
     def _bare_fit(self, name):
         """The student by Keras alone, on tensors that lie in memory."""
-        model = self.student()
-        model.compile(
-            keras.optimizers.SGD(1e-6, momentum=0.9),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-            jit_compile=self.config.jit_compile,
-        )
+        model = self._compiled(self.student(), loss=_entropy(), metrics=["accuracy"])
         number = self.config.batch_size * (STEPS + WARM_UP)
         # A small dataset more than once.
         chosen = np.arange(number) % len(self.dataset.train_labels)
         data = self.dataset.train_images[chosen], self.dataset.train_labels[chosen]
-
-        def call(steps):
-            clock = _Clock()
-            model.fit(
-                *data, batch_size=self.config.batch_size, verbose=0, callbacks=[clock], shuffle=True
-            )
-            return clock.seconds[WARM_UP - 1 :]
-
-        self.calls[name] = call
+        self.calls[name] = lambda steps: _timed_fit(
+            model, *data, batch_size=self.config.batch_size, shuffle=True
+        )
         self.flops[name] = self.flops["task"]
 
 
@@ -201,6 +174,16 @@ class _Clock(keras.callbacks.Callback):
         if self.last is not None:
             self.seconds.append(now - self.last)
         self.last = now
+
+
+def _timed_fit(model, *data, **options):
+    clock = _Clock()
+    model.fit(*data, verbose=0, callbacks=[clock], **options)
+    return clock.seconds[WARM_UP - 1 :]
+
+
+def _entropy():
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def timed(function, times):

@@ -73,11 +73,7 @@ def check_teacher(path, source, copy, weights=None):
         return
     if not pathlib.Path(path).is_file():
         raise UserError(f"{path} does not exist: expected a network saved by Keras (.keras)")
-    if weights_digest(path) != (weights or weights_digest(copy)):
-        raise UserError(
-            f"--teacher={path} is another network than this run was begun with: give that one, or "
-            "start over with --fresh"
-        )
+    _check_same("teacher", path, weights_digest(path), weights or weights_digest(copy))
 
 
 def check_networks(results, folder, needed=()):
@@ -127,9 +123,13 @@ def check_student(results, path):
     if path is None or not pathlib.Path(path).is_file():
         return
     found = f"{zlib.crc32(pathlib.Path(path).read_bytes()):08x}"
-    if results.setdefault("student", found) != found:
+    _check_same("student", path, found, results.setdefault("student", found))
+
+
+def _check_same(flag, path, found, known):
+    if found != known:
         raise UserError(
-            f"--student={path} is another network than this run was begun with: give that one, or "
+            f"--{flag}={path} is another network than this run was begun with: give that one, or "
             "start over with --fresh"
         )
 

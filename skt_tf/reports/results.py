@@ -10,6 +10,14 @@ from skt_tf.utils.records import unpack
 
 RESULTS = "results.json"
 SHARED = "shared"
+# What a file must have, for whatever reads it to find it.
+_NUMBER, _SHARE = int | float, "share"
+_FORM = {"dataset": str, "config": dict, "environment": dict, "methods": dict}
+_WORK = {"iterations": _NUMBER, "seconds": _NUMBER, "parameters": _NUMBER}
+_TEACHER = {"depth": _NUMBER, "accuracy": _SHARE, "source": object, **_WORK}
+_STAGE = {"name": str, "steps": _NUMBER, "final_loss": _NUMBER | None}
+_METHOD = {"accuracies": [_SHARE], "mean": _SHARE, "ensemble": _SHARE, "stages": [_STAGE], **_WORK}
+_NETWORK = {"parameters": _NUMBER, "flops_per_image": _NUMBER, "images_per_second": _NUMBER}
 
 
 def check_data(results, dataset):
@@ -71,21 +79,16 @@ def read_results(path):
     """The results in a file; a ValueError if a part of them is missing or of another kind."""
     try:
         results = read_json(path)
-        teachers = [results["teacher"]] if results["teacher"] is not None else []
-        weights = results["flow_weights"]
-        flows = {flow_name(flow) for flow in _flows(results["config"])}
+        flows = {flow_name(flow): float for flow in _flows(results["config"])}
         sound = (
-            isinstance(results["dataset"], str)
-            and isinstance(results["config"], dict)
-            and isinstance(results["environment"], dict)
-            and all(_is_like(entry, teacher_entry(0, None)) for entry in teachers)
-            and all(
-                _is_like(entry, method_entry((), {}, 0)) for entry in results["methods"].values()
-            )
-            and (weights is None or weights.keys() == flows)
-            and all(isinstance(weight, float) for weight in (weights or {}).values())
-            and _can_be_shown(results)
+            all(_has_form(results[name], form) for name, form in _FORM.items())
+            and (results["teacher"] is None or _has_form(results["teacher"], _TEACHER))
+            and all(_has_form(entry, _METHOD) for entry in results["methods"].values())
+            and (results["flow_weights"] is None or _has_form(results["flow_weights"], flows))
+            and all(_has_form(n, _NETWORK) for n in (results.get("networks") or {}).values())
         )
+        for packed in _packed(results):
+            unpack(packed)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         sound = False
     if not sound:
@@ -129,19 +132,23 @@ def network_path(folder, method, net):
     return folder / method / (net if net == SHARED else f"net{net}") / "student.keras"
 
 
-def _can_be_shown(results):
-    """Whether the parts that only a report reads are whole; raises an error if they are not."""
-    for network in (results.get("networks") or {}).values():
-        for name in ("parameters", "flops_per_image", "images_per_second"):
-            if not isinstance(network[name], int | float):
-                return False
-    shown = results.get("shown")
-    pictures = [entry["matrices"] for entry in results["methods"].values() if "matrices" in entry]
-    if shown:
-        pictures += [shown["teacher"], shown["before"], {"image": shown["image"]}]
-    for packed in (packed for arrays in pictures for packed in arrays.values()):
-        unpack(packed)
-    return True
+def _has_form(value, form):
+    """Whether `value` is what `form` says: a type, a list of one form, or a dict of forms."""
+    if isinstance(form, list):
+        return isinstance(value, list) and all(_has_form(one, form[0]) for one in value)
+    if isinstance(form, dict):
+        return all(_has_form(value[name], each) for name, each in form.items())
+    if form is _SHARE:
+        return value is None or (isinstance(value, float) and 0 <= value <= 1)
+    return isinstance(value, form)
+
+
+def _packed(results):
+    """All packed arrays, of which a report makes pictures."""
+    arrays = [entry["matrices"] for entry in results["methods"].values() if "matrices" in entry]
+    if shown := results.get("shown"):
+        arrays += [shown["teacher"], shown["before"], {"image": shown["image"]}]
+    return [packed for each in arrays for packed in each.values()]
 
 
 def nets_done(results, method):
@@ -190,19 +197,6 @@ def method_entry(plan, iterations, parameters):
         ],
         "failed": None,
     }
-
-
-def _is_like(entry, model):
-    """Whether an entry has what `model` has; a number may be missing, and a failure."""
-    for name in model.keys() - {"failed"}:
-        value, kind = entry[name], type(model[name])
-        if kind is list and not isinstance(value, list):
-            return False
-        if kind in (int, float) and not isinstance(value, int | float):
-            return False
-    shares = [entry.get("accuracy"), entry.get("mean"), entry.get("ensemble")]
-    shares += entry.get("accuracies", [])
-    return all(share is None or (isinstance(share, float) and 0 <= share <= 1) for share in shares)
 
 
 def add_net(entry, accuracies, records, weights, shared=0):

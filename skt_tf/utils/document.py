@@ -8,6 +8,8 @@ import re
 import string
 import sys
 
+from markdown_it import MarkdownIt
+
 # A cell without a value.
 NONE = "-"
 
@@ -86,10 +88,27 @@ def show(title, table):
 
 
 def page(title, blocks):
-    """The report as an HTML page."""
+    """The report as an HTML page: its Markdown, with the figures inside."""
+    figures = {block.file: block for block in blocks if isinstance(block, Figure)}
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.renderer.rules |= {
+        # Wider than a narrow screen, tables scroll.
+        "table_open": lambda *_: '<div class="scrolls" tabindex="0"><table>',
+        "table_close": lambda *_: "</table></div>",
+        "image": lambda tokens, k, *_: _image(figures[tokens[k].attrs["src"]]),
+    }
+    body = parser.render(markdown(title, blocks)).replace(" %", "\N{NO-BREAK SPACE}%")
     template = importlib.resources.files("skt_tf.utils").joinpath("report.html").read_text("utf-8")
-    body = "\n".join(map(_as_html, blocks))
     return string.Template(template).substitute(title=html.escape(title), body=body)
+
+
+def _image(figure):
+    # An image of its own: its names cannot collide with those of another figure.
+    source = "data:image/svg+xml;base64," + base64.b64encode(figure.svg).decode()
+    # On a narrow screen it shrinks as far as its letters stay legible, then it scrolls.
+    points = float(re.search(rb'width="([0-9.]+)pt"', figure.svg)[1])
+    width = f"width: {1.6 * points:.0f}px; min-width: {points:.0f}px"
+    return f'<img src="{source}" alt="{html.escape(figure.title)}" style="{width}">'
 
 
 def _as_markdown(block):
@@ -107,36 +126,3 @@ def _as_markdown(block):
             return "\n".join("| " + " | ".join(line) + " |" for line in lines)
         case Figure(file, title):
             return f"![{title}]({file})"
-
-
-def _as_html(block):
-    match block:
-        case Heading(text):
-            return f"<h2>{_inline(text)}</h2>"
-        case Text(text):
-            return f"<p>{_inline(text)}</p>"
-        case Code(text):
-            return f"<pre>{html.escape(text)}</pre>"
-        case Bullets(items):
-            return "<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in items) + "</ul>"
-        case Table(header, rows):
-            head = "".join(f"<th>{_inline(cell)}</th>" for cell in header)
-            body = "".join(
-                "<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>"
-                for row in rows
-            )
-            table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            return f'<div class="scrolls" tabindex="0">{table}</div>'
-        case Figure(_, title, svg):
-            # An image of its own: its names cannot collide with those of another figure.
-            source = "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
-            # On a narrow screen it shrinks as far as its letters stay legible, then it scrolls.
-            points = float(re.search(rb'width="([0-9.]+)pt"', svg)[1])
-            title = html.escape(title)
-            width = f"width: {1.6 * points:.0f}px; min-width: {points:.0f}px"
-            return f'<figure><img src="{source}" alt="{title}" style="{width}"></figure>'
-
-
-def _inline(text):
-    text = html.escape(text).replace(" %", "\N{NO-BREAK SPACE}%")
-    return re.sub("`([^`]+)`", r"<code>\1</code>", text)
