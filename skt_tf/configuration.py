@@ -7,28 +7,33 @@ import contextlib
 import dataclasses
 import math
 import os
-from fractions import Fraction
 
 from skt_tf.configuration_checks import check, check_values
 from skt_tf.data.images import CROPS, MIRRORED, image_size
 from skt_tf.exporting.formats import FORMATS
 from skt_tf.methods.catalogue import DENSE, METHOD_NAMES, TEACHERS
-from skt_tf.training.settings import Settings
+from skt_tf.training.settings import BOUNDARIES, Settings
 from skt_tf.tuning.search_space import TUNABLE, searchable
 from skt_tf.utils.errors import UserError, named_as_flags
-from skt_tf.utils.fields import COUNT, NATURAL, POSITIVE, between, setting
+from skt_tf.utils.fields import COUNT, NATURAL, POSITIVE, Limits, setting
 
-JOBS = ("experiment", "tune", "export", "benchmark", "verify", "report")
+# {job: room}; each is `run(config)` of the room's module of its name.
+JOBS = {
+    "experiment": "experiments",
+    "tune": "tuning",
+    "export": "exporting",
+    "benchmark": "benchmarks",
+    "verify": "reports",
+    "report": "reports",
+}
 # The rows of each experiment's table.
 EXPERIMENTS = {
     "minimization": ("baseline", "baseline_long", "kd", "hint", "fsp", "skt", "skt_bottom_up"),
     "fast_optimization": (TEACHERS, "baseline", "baseline_long", "hint", "fsp", "skt"),
 }
-# Where the rate falls in tasks of 21k iterations, after which the papers compare fast optimization.
-SHORT_TASK = (Fraction(11, 21), Fraction(16, 21))
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # The deepest that has been published.
-DEPTH = between(8, 1202)
+DEPTH = Limits(8, 1202)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +81,10 @@ class Config(Settings):
         limits=DEPTH,
     )
     width: int = setting(
-        16, "Channels of the first section, in both networks", limits=between(1, 4096)
+        16, "Channels of the first section, in both networks", limits=Limits(1, 4096)
     )
     nets: int = setting(
-        1, "Students trained per method, each with its own seed", limits=between(1, 10_000)
+        1, "Students trained per method, each with its own seed", limits=Limits(1, 10_000)
     )
     teacher_steps: int = setting(64_000, "Iterations of the teacher's training", limits=COUNT)
     budget: float = setting(1.0, "Factor on every number of iterations", limits=POSITIVE)
@@ -238,7 +243,7 @@ class Config(Settings):
 
     def boundaries(self, stage):
         if self.experiment == "fast_optimization" and "task" in stage.iterations:
-            return SHORT_TASK
+            return BOUNDARIES["transfer"]  # As in all that has 21k iterations.
         return super().boundaries(stage)
 
     @classmethod

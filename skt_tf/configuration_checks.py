@@ -147,8 +147,6 @@ def _check_search(config):
                 f"--tune={name} is nothing that {config.methods[0]} uses: expected some of "
                 f"{', '.join(possible)}"
             )
-    if config.tune == ():
-        raise UserError(f"--tune is empty: expected some of {', '.join(possible)}")
 
 
 def _check_fresh(config):

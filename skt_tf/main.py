@@ -13,20 +13,11 @@ import tempfile
 from absl import app, flags, logging
 
 from skt_tf import flags as project_flags
+from skt_tf.configuration import JOBS
 from skt_tf.utils.errors import UserError, named_as_flags, one_line
 from skt_tf.utils.files import DRAFT
 from skt_tf.utils.quiet import load_tensorflow
 from skt_tf.utils.signals import Stopped, listen
-
-# Each job is `run(config)` of a module of its name.
-_ROOMS = {
-    "experiment": "experiments",
-    "tune": "tuning",
-    "export": "exporting",
-    "benchmark": "benchmarks",
-    "verify": "reports",
-    "report": "reports",
-}
 
 project_flags.define_flags()
 
@@ -83,7 +74,7 @@ def main(argv):
         # TensorFlow takes seconds to load: only for a configuration that holds.
         if config.job != "report":
             load_tensorflow(config.distribution, config.deterministic)
-        job = importlib.import_module(f"skt_tf.{_ROOMS[config.job]}.{config.job}")
+        job = importlib.import_module(f"skt_tf.{JOBS[config.job]}.{config.job}")
         with named_as_flags():
             outcome = job.run(config)
         if config.job == "experiment":

@@ -5,7 +5,6 @@ medians hold where their seconds would not.
 """
 
 import contextlib
-import json
 import pathlib
 import resource
 import sys
@@ -21,7 +20,7 @@ from skt_tf.models.cost import check_memory
 from skt_tf.utils.document import NONE, Table, show
 from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError
-from skt_tf.utils.files import DRAFT, remove_drafts, write_json
+from skt_tf.utils.files import DRAFT, read_json, remove_drafts, write_json
 from skt_tf.utils.locks import FolderLock
 
 ROUNDS = 5
@@ -103,7 +102,7 @@ def _peak_memory():
 
 def _read(path):
     try:
-        other = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        other = read_json(path)
         milliseconds = {name: float(row["milliseconds"]) for name, row in other["stages"].items()}
         return milliseconds, {**other["config"], **other["environment"]}
     except OSError as error:

@@ -26,12 +26,16 @@ KEPT_IMAGES = 5_120
 
 
 class Parts:
-    """{name: a function of a number of steps that returns the seconds of each}."""
+    """The parts of a stage.
+
+    Attributes:
+        calls: {name: a function of a number of steps that returns the seconds of each}.
+        flops: {name: FLOPs of a step}, of the parts that are counted.
+    """
 
     def __init__(self, config, dataset, scratch):
         self.config, self.dataset = config, dataset
         self.flops, self.calls = {}, {}
-        self.scratch = scratch
         teacher = resnet_for(dataset, config.teacher_depth, config.width, seed=0)
         self.student = lambda: resnet_for(dataset, config.student_depth, config.width, seed=1)
         self.flows = config.flows

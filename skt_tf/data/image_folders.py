@@ -28,7 +28,7 @@ def read(folder, image_size=None):
     if unknown:
         raise UserError(
             f"{folder / 'test' / unknown[0]} is a class that {folder / 'train'} lacks: expected "
-            f"some of {_some(names)}"
+            f"some of {', '.join(names[:8])}" + ", …" * (len(names) > 8)
         )
     files = {part: _files(folder / part, names) for part in ("train", "test")}
     grey = all(_is_grey(path) for paths, _ in files.values() for path in paths)
@@ -36,7 +36,8 @@ def read(folder, image_size=None):
     images = (_image(path, "L" if grey else "RGB") for path in paths)
     images = gather(images, len(paths), image_size, str(folder))
     train, test = (labels for _, labels in files.values())
-    return (images[: len(train)], train), (images[len(train) :], test), names
+    # A copy, so that the training images need not stay where some of them are held out.
+    return (images[: len(train)], train), (images[len(train) :].copy(), test), names
 
 
 def _classes(folder):
@@ -88,8 +89,7 @@ def _image(path, mode):
             if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255.
                 grey = np.asarray(image, np.uint32) >> 8
                 image = np.clip(grey, 0, 255).astype(np.uint8)
-                image = np.stack([image] * len(mode), axis=-1)
-                return image
+                return np.stack([image] * len(mode), axis=-1)
             if "A" in image.mode or "transparency" in image.info:
                 image = image.convert("RGBA")  # A palette may be what is transparent.
             pixels = np.asarray(image.convert(mode))
@@ -113,7 +113,3 @@ def _damaged(path, error):
         f"{path} cannot be read as an image ({one_line(error)}): mend it, or take it out of the "
         "folder"
     )
-
-
-def _some(names):
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -36,6 +36,12 @@ def read(name, data_dir=None, image_size=None):
     place = data_dir or "the default folder of TensorFlow Datasets"
     try:
         builder = tfds.builder(name, data_dir=data_dir)
+        place = builder.data_dir
+        if not builder.is_prepared():
+            _check_reachable(_HOSTS.get(name.split("/")[0], _OWN_HOST))
+            builder.download_and_prepare()
+        _check_features(builder, name)
+        found = [_read(builder, split, image_size) for split in _splits(builder, name)]
     except tfds.core.registered.DatasetNotFoundError:
         known = ["digits", "folder", *tfds.list_builders(with_community_datasets=False)]
         close = difflib.get_close_matches(name.split("/")[0], known, n=3)
@@ -44,30 +50,16 @@ def read(name, data_dir=None, image_size=None):
             f"dataset '{name}' is neither digits nor folder, nor known to TensorFlow Datasets, nor "
             f"in {place}: {hint}"
         ) from None
-    except Exception as error:
-        raise _unreadable(name, place, error) from error
-    try:
-        place = builder.data_dir
-        if not builder.is_prepared():
-            _check_reachable(_HOSTS.get(name.split("/")[0], _OWN_HOST))
-            builder.download_and_prepare()
-        _check_features(builder, name)
-        splits = _splits(builder, name)
-        found = [_read(builder, split, image_size) for split in splits]
     except UserError:
         raise
     # TFDS passes on whatever its downloader, its file reader or TensorFlow raises.
     except Exception as error:
-        raise _unreadable(name, place, error) from error
+        raise UserError(
+            f"dataset '{name}' cannot be read from {place} ({one_line(error)}): prepare "
+            f"it with `tfds build {name}` on a machine with a network and give its folder as "
+            + option("data_dir")
+        ) from error
     return *found, builder.info.features["label"].names
-
-
-def _unreadable(name, place, error):
-    return UserError(
-        f"dataset '{name}' cannot be read from {place} ({one_line(error)}): prepare "
-        f"it with `tfds build {name}` on a machine with a network and give its folder as "
-        + option("data_dir")
-    )
 
 
 def _check_features(builder, name):

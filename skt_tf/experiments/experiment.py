@@ -20,7 +20,7 @@ from skt_tf.experiments.nets import Nets, copy_weights, new_student, stages_of
 from skt_tf.experiments.run_folder import (
     RunFolder,
     check_networks,
-    check_student,
+    check_student_file,
     check_teacher,
 )
 from skt_tf.experiments.teacher import (
@@ -120,7 +120,7 @@ class _Experiment:
         keras.config.set_dtype_policy(config.precision)
         self.dataset = load_dataset(*config.images)
         check_data(run.results, self.dataset)
-        check_student(run.results, config.student)
+        check_student_file(run.results, config.student)
         if known_teacher := run.results["teacher"]:
             copy, weights = run.path("teacher", 0), known_teacher.get("weights")
             check_teacher(config.teacher, known_teacher["source"], copy, weights)

@@ -23,9 +23,16 @@ from skt_tf.utils.files import write_json
 from skt_tf.utils.records import refuse_other
 
 
-def begin(config, machine):
-    """The results of a run of which nothing is done, on the `machine`."""
-    return {
+def resume(folder, config, machine):
+    """The results so far in `folder`, or those of a run that begins.
+
+    Methods and nets that `config` asks for are added to those that are there; see `grow`.
+
+    Raises:
+        ValueError: the folder holds a run of another configuration, with what differs.
+    """
+    path = folder / RESULTS
+    fresh = {
         "experiment": config.experiment,
         "dataset": config.dataset,
         "data": None,
@@ -37,17 +44,6 @@ def begin(config, machine):
         "networks": None,
         "shown": None,
     }
-
-
-def resume(folder, config, machine):
-    """The results so far in `folder`, or those of a run that begins.
-
-    Methods and nets that `config` asks for are added to those that are there; see `grow`.
-
-    Raises:
-        ValueError: the folder holds a run of another configuration, with what differs.
-    """
-    path, fresh = folder / RESULTS, begin(config, machine)
     grow(fresh, config.methods, config.nets)
     if config.fresh or not path.exists():
         return fresh
@@ -118,8 +114,11 @@ def check_networks(results, folder, needed=()):
             results["methods"][method]["weights"][net] = found
 
 
-def check_student(results, path):
-    """Raises a ValueError where a run was begun with another file of --student."""
+def check_student_file(results, path):
+    """Raises a ValueError where a run was begun with another file of --student.
+
+    By its bytes, not its weights: of most students the layers alone are used.
+    """
     if path is None or not pathlib.Path(path).is_file():
         return
     found = f"{zlib.crc32(pathlib.Path(path).read_bytes()):08x}"

@@ -45,7 +45,6 @@ def train_teacher(config, dataset, checkpoints, **options):
         Diverged: its loss is no longer a finite number.
     """
     teacher = resnet_for(dataset, config.teacher_depth, config.width, config.seed)
-    options = {"title": f"teacher, {config.teacher_depth} layers", **options}
     records = run_stages(
         (TEACHER,),
         teacher,
@@ -54,6 +53,7 @@ def train_teacher(config, dataset, checkpoints, **options):
         config,
         seed=config.seed,
         checkpoints=checkpoints,
+        title=f"teacher, {config.teacher_depth} layers",
         **options,
     )
     return teacher, records
@@ -158,8 +158,8 @@ def fail_transfers(run, error):
     config = run.config
     for method in config.methods:
         plan = config.stages(method)
-        if not transfers(plan) or has_failed(run.results, method):
+        stages = transfers(plan)
+        if not stages or has_failed(run.results, method):
             continue
         entry = run.results["methods"].setdefault(method, method_entry(plan, config.iterations, 0))
-        stage = next(stage for stage in plan if stage.flows)
-        run.fail(Diverged(f"{method}: {error}", stage.name), run.path(method, 0), entry)
+        run.fail(Diverged(f"{method}: {error}", stages[0].name), run.path(method, 0), entry)

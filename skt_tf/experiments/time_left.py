@@ -18,8 +18,9 @@ class Remaining:
 
     def add(self, stage, iterations, seconds):
         """Takes note of a stage of the network that is being trained."""
-        self._iterations[self._kind(stage, self.depth)] += iterations
-        self._seconds[self._kind(stage, self.depth)] += seconds
+        kind = stage.objective, self.depth
+        self._iterations[kind] += iterations
+        self._seconds[kind] += seconds
 
     def seconds(self, rest):
         """Seconds that the network's further stages, (stage, iterations), and `later` will take.
@@ -35,7 +36,7 @@ class Remaining:
             return self._seconds[kind] / number if number else unit * self._passes(kind)
 
         all_stages = (*((*stage, self.depth) for stage in rest), *self.later)
-        return sum(number * rate(self._kind(stage, depth)) for stage, number, depth in all_stages)
+        return sum(number * rate((stage.objective, depth)) for stage, number, depth in all_stages)
 
     def say(self, title, plan, steps, records):
         """Takes note of the last of `records`, of the stages of `plan`, and prints what is left."""
@@ -43,18 +44,12 @@ class Remaining:
         done = records[-1]
         self.add(plan[number - 1], done.steps, done.seconds)
         left = self.seconds(zip(plan[number:], steps[number:]))
-        rest = "the last of the experiment"
-        if left:
-            rest = f"about {duration(left)} left of the experiment"
+        rest = f"about {duration(left)} left" if left else "the last"
         print(
             f"{title}: {done.name} is done, {done.steps:,} iterations in {duration(done.seconds)}; "
-            + rest,
+            f"{rest} of the experiment",
             flush=True,
         )
-
-    @staticmethod
-    def _kind(stage, depth):
-        return stage.objective, depth
 
     def _passes(self, kind):
         """Of an iteration through layers: one forward and two backward, and the teacher's one."""

@@ -8,7 +8,7 @@ import numpy as np
 from skt_tf.exporting.runtimes import load
 from skt_tf.models.cost import median_seconds
 from skt_tf.models.evaluation import in_batches, softmax_of
-from skt_tf.utils.document import Table, percent
+from skt_tf.utils.document import NONE, Table, percent
 from skt_tf.utils.errors import UserError, one_line
 
 
@@ -51,7 +51,7 @@ def _row(call, name, path, outputs, said, images, labels):
     return {
         "runtime": name,
         "file": pathlib.Path(path).name,
-        "bytes": size(path),
+        "bytes": _size(path),
         "accuracy": float(np.mean(classes == labels)),
         "agreement": float(np.mean(classes == expected)),
         "largest_difference": float(np.abs(outputs - said).max()),
@@ -63,7 +63,7 @@ def _outputs(call, images):
     return in_batches(lambda batch: call(np.float32(batch)), images)
 
 
-def size(path):
+def _size(path):
     """Bytes of a file, or of all files of a folder."""
     path = pathlib.Path(path)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
@@ -83,7 +83,7 @@ def table(rows):
                 f"{row['bytes'] / 1000:,.0f}",
                 percent(row["accuracy"]),
                 percent(row["agreement"]),
-                f"{row['largest_difference']:.1g}" if kind != "keras" else "-",
+                f"{row['largest_difference']:.1g}" if kind != "keras" else NONE,
                 f"{row['milliseconds']:.2f}",
             )
             for kind, row in rows.items()

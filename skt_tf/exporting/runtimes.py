@@ -9,8 +9,6 @@ from skt_tf.utils.environment import cores
 from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.quiet import silence
 
-_ONNX_CONVERTER, _ONNX_RUNTIME = ("onnx", "tf2onnx"), ("onnxruntime",)
-
 
 def check_installed(kinds, running=True):
     """Refuses formats whose optional packages are missing.
@@ -20,7 +18,7 @@ def check_installed(kinds, running=True):
         running: whether the files will be run, too, or written alone.
     """
     if "onnx" in kinds:
-        for name in (*_ONNX_CONVERTER, *(_ONNX_RUNTIME if running else ())):
+        for name in ("onnx", "tf2onnx", *["onnxruntime"] * running):
             _check_import(name, "onnx", "onnx onnxruntime tf2onnx")
     if running and any(kind.startswith("litert") for kind in kinds) and not _interpreter():
         _check_import("ai_edge_litert.interpreter", "litert", "ai-edge-litert")

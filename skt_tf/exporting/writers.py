@@ -1,5 +1,6 @@
 """A student's forward pass, raw images to class probabilities, in each file format."""
 
+import functools
 import pathlib
 import re
 import tempfile
@@ -13,7 +14,6 @@ from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.quiet import silence
 
 
-# The file or folder of each format.
 def check_calibration(student, images):
     """Refuses calibration images that are not the student's."""
     if np.ndim(images) != 4 or np.shape(images)[1:] != student.input_shape[1:] or not len(images):
@@ -79,27 +79,7 @@ def _saved_model(student, path, calibration_images):
     _save(module, path, signatures)
 
 
-def _litert(student, path, calibration_images):
-    del calibration_images
-    path.write_bytes(_converted(student, lambda converter: None))
-
-
-def _litert_int8(student, path, calibration_images):
-    images = np.asarray(calibration_images, np.float32)
-
-    def quantize(converter):
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ({"images": one[None]} for one in images)
-        # What has no int8 kernel stays in float32.
-        converter.target_spec.supported_ops = [
-            tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
-            tf.lite.OpsSet.TFLITE_BUILTINS,
-        ]
-
-    path.write_bytes(_converted(student, quantize))
-
-
-def _converted(student, configure):
+def _litert(student, path, calibration_images, int8=False):
     frozen = _frozen(student)
     module = tf.Module()
     module.serve = tf.function(
@@ -111,8 +91,17 @@ def _converted(student, configure):
     with tempfile.TemporaryDirectory() as folder:
         _save(module, folder, module.serve)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        configure(converter)
-        return converter.convert()
+        if int8:
+            images = np.asarray(calibration_images, np.float32)
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: ({"images": one[None]} for one in images)
+            # What has no int8 kernel stays in float32.
+            kernels = tf.lite.OpsSet
+            converter.target_spec.supported_ops = [
+                kernels.TFLITE_BUILTINS_INT8,
+                kernels.TFLITE_BUILTINS,
+            ]
+        path.write_bytes(converter.convert())
 
 
 def _onnx(student, path, calibration_images):
@@ -171,6 +160,6 @@ def _reason(error):
 _WRITERS = {
     "saved_model": _saved_model,
     "litert": _litert,
-    "litert_int8": _litert_int8,
+    "litert_int8": functools.partial(_litert, int8=True),
     "onnx": _onnx,
 }

@@ -72,8 +72,8 @@ def stage_steps(stages, budget):
 
 
 def transfers(plan):
-    """Whether a stage of `plan` transfers flows."""
-    return any(stage.flows for stage in plan)
+    """The stages of `plan` that transfer flows."""
+    return [stage for stage in plan if stage.flows]
 
 
 def needs_teacher(plan):
@@ -113,7 +113,7 @@ def stages(method, overlap="span", split=None, layout=RESNET, section_flows="end
             "'fsp', whose flows need ends alone"
         )
     plan = _catalogue(overlap, layout, section_flows)[method]
-    number = sum(bool(stage.flows) for stage in plan)
+    number = len(transfers(plan))
     if split is None or number < 2:
         return plan
     if len(split) != number:

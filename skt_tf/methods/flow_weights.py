@@ -67,7 +67,7 @@ def flow_weights(config, teacher, dataset):
     """λ of every flow, as --flow_weights says: the same for every net and stage of a run.
 
     Args:
-        config: the run's `Config`.
+        config: the `Settings` of the training.
         teacher: the teacher.
         dataset: a `Dataset` or a `Stream` of the training images, of which at most
             `WEIGHT_IMAGES` are looked at.

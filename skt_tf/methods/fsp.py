@@ -26,9 +26,8 @@ def max_pool_to(maps, size):
     for axis, cells in enumerate(size, start=1):
         length = maps.shape[axis]
         windows = [range(k * length // cells, -(-(k + 1) * length // cells)) for k in range(cells)]
-        maps = tf.stack(
-            [tf.reduce_max(tf.gather(maps, window, axis=axis), axis) for window in windows], axis
-        )
+        parts = [keras.ops.take(maps, list(window), axis) for window in windows]
+        maps = keras.ops.stack([keras.ops.max(part, axis) for part in parts], axis)
     return maps
 
 

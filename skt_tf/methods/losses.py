@@ -4,7 +4,11 @@ An objective says which part of each network it looks at (its *views*, Keras mod
 that share the networks' layers) and compares their outputs. Views are asked for with both
 networks' {point: layer name}, or None where layers have the points' names, and with the
 {point: layer} of projections on the student's side. It knows no optimizer, no files and no
-flags. Its `names` are the parts of its loss that logs show beside the sum.
+flags. `losses` compares what the views put out for one batch, the teacher's `targets` and the
+student's `outputs`, beside the `labels` [batch], integers, at the `progress` of the stage, 0…1;
+it returns {name: scalar, float32}, whose sum is minimised. Its `names` are the parts that logs
+show beside the sum, `has_logits` says that the outputs are logits, whose accuracy is logged too,
+and a `weight` of (first, last) that fades.
 """
 
 import keras
@@ -92,9 +96,7 @@ class Hint:
         hint = point_output(teacher, self.point, points[0])
         guided = point_output(student, self.point, points[1])
         size = smaller_size(hint, guided, "the hint's maps in teacher and student,")
-        hint, guided = (
-            maps if maps.shape[1:3] == size else _MaxPoolTo(size)(maps) for maps in (hint, guided)
-        )
+        hint, guided = (max_pool_to(maps, size) for maps in (hint, guided))
         if hint.shape[-1] != guided.shape[-1]:
             # Seeded, for the same run twice must give the same bytes.
             start = keras.initializers.HeNormal(seed=0)
@@ -107,24 +109,6 @@ class Hint:
         del labels, progress
         error = tf.square(tf.cast(outputs, tf.float32) - tf.cast(targets, tf.float32))
         return {"hint": 0.5 * tf.reduce_mean(self.reduce(error, axis=[1, 2, 3]))}
-
-
-@keras.saving.register_keras_serializable(package="skt_tf")
-class _MaxPoolTo(keras.layers.Layer):
-    """Max-pools maps down to `size` (height, width)."""
-
-    def __init__(self, size, **kwargs):
-        super().__init__(**kwargs)
-        self.size = tuple(size)
-
-    def call(self, maps):
-        return max_pool_to(maps, self.size)
-
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], *self.size, input_shape[-1])
-
-    def get_config(self):
-        return {**super().get_config(), "size": self.size}
 
 
 class Task:

@@ -25,10 +25,7 @@ def bridge(teacher, student, flows, points=(None, None)):
     """
     projections = {}
     for point in sorted({point for flow in flows for point in flow}):
-        taught, maps = (
-            point_output(teacher, point, points[0]),
-            point_output(student, point, points[1]),
-        )
+        taught, maps = (point_output(n, point, p) for n, p in zip((teacher, student), points))
         if taught.shape[-1] == maps.shape[-1]:
             continue
         # Seeded by its point, for the same run twice must give the same bytes.

@@ -88,36 +88,21 @@ def _leading_to(ends):
     return found
 
 
-def _size(shape):
-    return math.prod(shape.as_list())
-
-
-def _forward(op):
-    height, width, channels, _ = op.inputs[1].shape.as_list()
-    return 2 * _size(op.outputs[0].shape) * height * width * channels
-
-
-def _backward_images(op):
-    # As many as forward: the gradient comes in where the result went out.
-    gradient, kernel = op.inputs[2].shape, op.inputs[1].shape.as_list()
-    return 2 * _size(gradient) * math.prod(kernel[:3])
-
-
-def _backward_kernel(op):
-    gradient, kernel = op.inputs[2].shape, op.outputs[0].shape.as_list()
-    return 2 * _size(gradient) * math.prod(kernel[:3])
+def _convolution(maps, kernel):
+    return 2 * math.prod(maps.shape) * math.prod(kernel.shape[:3])
 
 
 def _product(op):
     transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
     inner = op.inputs[0].shape[-2 if transposed else -1]
-    return 2 * _size(op.outputs[0].shape) * inner
+    return 2 * math.prod(op.outputs[0].shape) * inner
 
 
 _COUNT = {
-    "Conv2D": _forward,
-    "Conv2DBackpropInput": _backward_images,
-    "Conv2DBackpropFilter": _backward_kernel,
+    "Conv2D": lambda op: _convolution(op.outputs[0], op.inputs[1]),
+    # As many as forward: the gradient comes in where the result went out.
+    "Conv2DBackpropInput": lambda op: _convolution(op.inputs[2], op.inputs[1]),
+    "Conv2DBackpropFilter": lambda op: _convolution(op.inputs[2], op.outputs[0]),
     "MatMul": _product,
     "BatchMatMulV2": _product,
 }

@@ -72,10 +72,11 @@ def first_layers(model, points):
 def _own_name(layers, point):
     """The layer at a point for which no name was given."""
     section = point[1:]
-    # In networks of `resnet`. Of a single block the inner activation is the middle as well.
-    names = {f"s{section}b1_inner": f"s{section}b1_inner", f"s{section}b1_1_conv": f"m{section}"}
-    if point not in layers and point == f"f{section}":
-        return next((name for known, name in names.items() if known in layers), point)
+    if point not in layers and point == f"f{section}":  # In networks of `resnet`.
+        if f"s{section}b1_inner" in layers:
+            return f"s{section}b1_inner"
+        if f"s{section}b1_1_conv" in layers:
+            return f"m{section}"  # Of a single block the inner activation is the middle as well.
     return point
 
 

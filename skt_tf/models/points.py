@@ -2,7 +2,7 @@
 
 A network has a stem, which ends at `p0`, and sections k = 1, 2, 3, …, each with a middle
 `m<k>` and an end `p<k>`, and a first layer inside of it, `f<k>`. A flow is a pair of points.
-[FSP] and [SKT] as in flows.py.
+[FSP] and [SKT] as in methods/fsp.py.
 """
 
 import dataclasses

@@ -38,20 +38,17 @@ def load_network(path):
             config = json.loads(archive.read("config.json"))
             if isinstance(config, dict):
                 config.pop("compile_config", None)  # How it was trained; nothing of it is loaded.
-            _refuse_code(config, path)
+            _refuse_code(config)
         network = keras.models.load_model(path, compile=False, safe_mode=True)
-    except UserError:
-        raise
+        check_network(network)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     # Keras passes on what zipfile, h5py, json and its own deserialisers raise.
     except Exception as error:
         raise UserError(
             f"{path} cannot be loaded as a Keras model ({one_line(error)}): expected a network "
             "of Keras' own layers, saved by Keras (.keras)"
         ) from error
-    try:
-        check_network(network)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
     if not all(np.isfinite(variable.numpy()).all() for variable in network.variables):
         raise UserError(
             f"{path} holds weights that are NaN or infinite: expected a trained network"
@@ -90,19 +87,19 @@ def weights_digest(path):
     return f"{total:08x}"
 
 
-def _refuse_code(config, path):
+def _refuse_code(config):
     """Looks for what Keras saves as Python's bytecode, at any depth of a model's config."""
     if isinstance(config, dict):
         # Functions as arguments of a layer are saved as `__lambda__`.
         if config.get("class_name") in ("Lambda", "__lambda__"):
             raise UserError(
-                f"{path} carries a Lambda layer, whose Python code could do anything when it is "
-                "loaded: expected a network of Keras' own layers"
+                "it carries a Lambda layer, whose Python code could do anything when it is loaded: "
+                "expected a network of Keras' own layers"
             )
         config = config.values()
     if not isinstance(config, str | int | float | None):
         for part in config:
-            _refuse_code(part, path)
+            _refuse_code(part)
 
 
 def save_network(network, path):

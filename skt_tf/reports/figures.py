@@ -59,7 +59,8 @@ def flow_curves(curves):
     if not curves:
         return None
     canvas, axes = _axes(len(curves), 2.4, 2.4)
-    colours = {flow: COLOURS[2 + k] for k, flow in enumerate(_names(curves))}
+    names = dict.fromkeys(flow for flows in curves.values() for flow in flows)
+    colours = dict(zip(names, COLOURS[2:]))
     handles = {}
     for axis, (method, flows) in zip(axes, curves.items()):
         for number, (flow, points) in enumerate(flows.items()):
@@ -79,10 +80,6 @@ def flow_curves(curves):
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 3}
     canvas.legend(handles.values(), labels, frameon=False, fontsize=9, **place)
     return canvas
-
-
-def _names(curves):
-    return list(dict.fromkeys(flow for flows in curves.values() for flow in flows))
 
 
 def matrix_pictures(image, columns):
@@ -125,11 +122,7 @@ def trials(points):
     Args:
         points: {name: list of (value, accuracy, share of the iterations)}.
     """
-    columns = min(len(points), 4)
-    rows = -(-len(points) // columns)
-    canvas = Canvas(figsize=(2.8 * columns, 2.5 * rows))
-    axes = canvas.subplots(rows, columns, squeeze=False, sharey=True).flat
-    # The axes last: zip takes one too many of what comes first.
+    canvas, axes = _axes(len(points), 2.8, 2.5, most=4)
     for (name, found), axis in zip(points.items(), axes):
         values, shares, parts = zip(*found)
         # Filled where all iterations were run.
@@ -137,12 +130,8 @@ def trials(points):
         percent = [100 * share for share in shares]
         axis.scatter(values, percent, s=22, c=colours, edgecolors=COLOURS[7])
         axis.set(xscale="log", xlabel=name.replace("_", " "))
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
-    for axis in list(axes):
-        axis.set_visible(False)
-    for row in range(rows):
-        canvas.axes[row * columns].set_ylabel("validation accuracy, %")
+    for axis in axes[::4]:
+        axis.set_ylabel("validation accuracy, %")
     canvas.tight_layout()
     return canvas
 
@@ -165,9 +154,9 @@ class _Plain(LogFormatter):
         return f"{x:g}" if super().__call__(x, pos) else ""
 
 
-def _axes(plots, width, height):
-    """A figure and its axes, `_COLUMNS` in a row, of `width` × `height` inches each."""
-    columns, rows = min(plots, _COLUMNS), -(-plots // _COLUMNS)
+def _axes(plots, width, height, most=_COLUMNS):
+    """A figure and its axes, up to `most` in a row, of `width` × `height` inches each."""
+    columns, rows = min(plots, most), -(-plots // most)
     canvas = Canvas(figsize=(width * columns, height * rows))
     axes = canvas.subplots(rows, columns, squeeze=False, sharey=True).flat
     for axis in axes[plots:]:

@@ -58,10 +58,7 @@ def read(folders, config=None):
         found = config.differing(recorded, results["config"], aside=("seed", "nets"))
         said = [f"{name} ({one} and {other})" for name, (one, other) in sorted(found.items())]
         # Folders of images have no name that would tell them apart.
-        if (
-            None not in (first.get("data"), results.get("data"))
-            and first["data"] != results["data"]
-        ):
+        if len({first.get("data"), results.get("data")} - {None}) > 1:
             said.append(f"the images or labels of '{first['dataset']}'")
         if said:
             raise UserError(

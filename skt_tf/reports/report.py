@@ -9,13 +9,7 @@ import pathlib
 
 from skt_tf.reports import pooled_runs, sections, tables
 from skt_tf.reports.results import RESULTS, failures
-from skt_tf.utils.document import (
-    Bullets,
-    Heading,
-    markdown,
-    page,
-    show,
-)
+from skt_tf.utils.document import Bullets, Heading, markdown, page, show
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import write_text
 

@@ -1,4 +1,4 @@
-"""results.json: how it begins, what it says of each network, and who may go on with it."""
+"""results.json: what it says of each network, read and checked."""
 
 import statistics
 
@@ -25,7 +25,7 @@ def check_data(results, dataset):
     if results.get("data") not in (None, dataset.digest):
         raise UserError(
             f"the images or labels of '{dataset.name}' are others than this run was begun with: "
-            "give those, or start over with --fresh"
+            "give those"
         )
 
 

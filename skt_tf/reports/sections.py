@@ -7,14 +7,7 @@ from skt_tf.methods.catalogue import TEACHERS
 from skt_tf.reports import figures, tables
 from skt_tf.reports.published import OF_FSP, TASK_STEPS, setting, unpublished
 from skt_tf.reports.results import failures
-from skt_tf.utils.document import (
-    Bullets,
-    Code,
-    Heading,
-    Table,
-    Text,
-    percent,
-)
+from skt_tf.utils.document import NONE, Code, Heading, Table, Text, bullets, percent
 
 
 def accuracies(pool):
@@ -44,12 +37,8 @@ def accuracies(pool):
                 "first; `baseline` has the task's iterations alone."
             )
         )
-    unequal = tables.unequal(results)
-    if unequal:
-        blocks.append(Text(unequal))
-    for sentence in (tables.more(results), tables.one_start(results)):
-        if sentence:
-            blocks.append(Text(sentence))
+    notes = tables.unequal(results), tables.more(results), tables.one_start(results)
+    blocks += [Text(sentence) for sentence in notes if sentence]
     reason = unpublished(results)
     if reason:
         blocks.append(Text(f"No published accuracies stand beside these: {reason}."))
@@ -197,7 +186,7 @@ def stages_and_weights(pool):
     rows = []
     for name, entry in results["methods"].items():
         for stage in entry["stages"]:
-            loss = "-" if stage["final_loss"] is None else f"{stage['final_loss']:.4g}"
+            loss = NONE if stage["final_loss"] is None else f"{stage['final_loss']:.4g}"
             rows.append((f"{name}, {stage['name']}", f"{stage['steps']:,}", loss))
     header = ("stage", "iterations", "loss at the end")
     blocks = [Heading("Stages"), Table(header, tuple(rows))]
@@ -244,26 +233,15 @@ def origin(pool, command_line):
         Heading("Command"),
         Code("\n".join(commands)),
         Heading("Configuration"),
-        _bullets({f"`{name}`": value for name, value in config.items() if value is not None}),
+        bullets({f"`{name}`": value for name, value in config.items() if value is not None}),
     ]
     environments = [each["environment"] for each in pool.each]
     for number, environment in enumerate(environments):
         if environment in environments[:number]:
             continue
         name = "Environment" if number == 0 else f"Environment of seed {config['seed'][number]}"
-        blocks.append(Heading(name))
-        blocks.append(_bullets(environment))
+        blocks += [Heading(name), bullets(environment)]
     for each in pool.each:
         for environment in each.get("further_environments", ()):
-            blocks.append(Heading("Environment in which the run went on"))
-            blocks.append(_bullets(environment))
+            blocks += [Heading("Environment in which the run went on"), bullets(environment)]
     return blocks
-
-
-def _bullets(values):
-    """{name: value} as a list; a value may be a list itself."""
-    said = {
-        name: (", ".join(map(str, value)) or "none") if isinstance(value, list) else value
-        for name, value in values.items()
-    }
-    return Bullets(tuple(f"{name}: {value}" for name, value in said.items()))

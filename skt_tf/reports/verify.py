@@ -5,11 +5,11 @@ import statistics
 
 from skt_tf.data.datasets import load_dataset
 from skt_tf.data.images import image_size
+from skt_tf.models.checks import check_images
 from skt_tf.models.evaluation import accuracy, ensemble_accuracy, probabilities
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import RESULTS, check_data, finished, network_path
 from skt_tf.utils.environment import environment
-from skt_tf.utils.errors import UserError
 
 # On another machine, or with other versions, sums round otherwise, and an image on the border
 # between two classes may fall on the other side.
@@ -45,21 +45,14 @@ def run(config):
 
     def measure(path):
         network = load_network(path)
-        if network.input_shape[1:] != dataset.image_shape:
-            raise UserError(
-                f"{path} takes images of shape {network.input_shape[1:]}, but those of "
-                f"{dataset.name} have {dataset.image_shape}"
-            )
+        check_images(network, dataset, path)
         held = None
         if dataset.validation_images is not None:
             held = accuracy(network, dataset.validation_images, dataset.validation_labels)
         return probabilities(network, dataset.test_images), held
 
-    def hits(outputs):
-        return ensemble_accuracy(outputs, dataset.test_labels)
-
     refuted = 0
-    for name, said, found in _pairs(folder, results, measure, hits):
+    for name, said, found in _pairs(folder, results, measure, dataset.test_labels):
         confirmed = abs(said - found) <= allowed
         refuted += not confirmed
         print(
@@ -74,12 +67,12 @@ def run(config):
     return not refuted
 
 
-def _pairs(folder, results, measure, hits):
+def _pairs(folder, results, measure, labels):
     """(name, accuracy in results.json, measured accuracy) of everything that has one."""
     # A teacher of other classes has none.
     if results["teacher"]["accuracy"] is not None:
         outputs, held = measure(network_path(folder, "teacher", 0))
-        yield "teacher", results["teacher"]["accuracy"], hits([outputs])
+        yield "teacher", results["teacher"]["accuracy"], ensemble_accuracy([outputs], labels)
         if held is not None:
             yield "teacher, held-out images", results["teacher"]["validation_accuracy"], held
     for method, entry in results["methods"].items():
@@ -87,7 +80,7 @@ def _pairs(folder, results, measure, hits):
         for net, said in enumerate(entry["accuracies"]):
             found, held = measure(network_path(folder, method, net))
             outputs.append(found)
-            accuracies.append(hits(outputs[-1:]))
+            accuracies.append(ensemble_accuracy([found], labels))
             yield f"{method}, net {net + 1}", said, accuracies[-1]
             if held is not None:
                 said = entry["validation_accuracies"][net]
@@ -95,4 +88,4 @@ def _pairs(folder, results, measure, hits):
         if entry["mean"] is not None:
             yield f"{method}, mean", entry["mean"], statistics.fmean(accuracies)
         if entry["ensemble"] is not None:
-            yield f"{method}, ensemble", entry["ensemble"], hits(outputs)
+            yield f"{method}, ensemble", entry["ensemble"], ensemble_accuracy(outputs, labels)

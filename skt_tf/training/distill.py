@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import inspect
 import pathlib
 
 import numpy as np
@@ -17,13 +18,6 @@ from skt_tf.training.sequential_distiller import check_pair
 from skt_tf.training.settings import Settings
 from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.locks import FolderLock
-
-# What else `distill` takes: the further fields of `Settings`.
-_NAMED = (
-    "methods", "transfer_steps", "task_steps", "teacher_points", "student_points", "project",
-    "batch_size", "seed",
-)  # fmt: skip
-SETTINGS = tuple(f.name for f in dataclasses.fields(Settings) if f.name not in _NAMED)
 
 
 def distill(
@@ -126,6 +120,11 @@ def distill(
         ) from error
 
 
+# What else `distill` takes: the further fields of `Settings`.
+_NAMED = {"methods", *inspect.signature(distill).parameters}
+SETTINGS = tuple(f.name for f in dataclasses.fields(Settings) if f.name not in _NAMED)
+
+
 @contextlib.contextmanager
 def _traced_without_notes():
     """Every stage is a graph of its own: traced once, and meant to be."""
@@ -157,9 +156,6 @@ def _config(method, teacher, options, settings):
         {k: v.item() if isinstance(v, np.generic) else v for k, v in given.items()}
         for given in (options, settings)
     )
-    for name in ("transfer_steps", "task_steps", "batch_size", "seed"):
-        if not isinstance(options[name], int):
-            raise UserError(f"{name}={options[name]} is no integer: expected one")
     if method in ONE_START:
         raise UserError(
             f"the method '{method}' is a control of several nets that begin with the same weights: "

@@ -113,7 +113,6 @@ def keep_targets(
                 f"{path} does not exist: all workers must share one {option('output_dir')}"
             )
         return kept
-    kept.path.parent.mkdir(parents=True, exist_ok=True)
     print(f"keeping the teacher's targets, {kept.size / 1e6:,.0f} MB: {path}")
     _check_room(kept)
     images, number = dataset.train_images, len(dataset.train_labels)

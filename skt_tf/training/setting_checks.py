@@ -4,7 +4,7 @@ import itertools
 import re
 from fractions import Fraction
 
-from skt_tf.methods.catalogue import stage_steps
+from skt_tf.methods.catalogue import stage_steps, transfers
 from skt_tf.models.points import flow_name
 from skt_tf.utils.errors import UserError, option
 from skt_tf.utils.fields import check_fields
@@ -91,7 +91,7 @@ def _check_split(settings, methods):
     if not settings.transfer_split or not all(0 < part < 1e9 for part in settings.transfer_split):
         raise UserError(f"{_split(settings)}: expected numbers above 0 and below 10⁹, such as 1,3")
     plans = [settings.stages(method, even=True) for method in settings.methods]
-    if all(sum(bool(stage.flows) for stage in plan) < 2 for plan in plans):
+    if all(len(transfers(plan)) < 2 for plan in plans):
         raise UserError(
             f"{_split(settings)} has nothing to split: none of {methods} has several transfer "
             "stages"
@@ -142,8 +142,8 @@ def _check_flow_weights(settings):
         )
     weights = dict(zip(settings.flows, settings.flow_weights))
     for method in settings.methods:
-        for stage in settings.stages(method):
-            if stage.flows and not any(weights[flow] for flow in stage.flows):
+        for stage in transfers(settings.stages(method)):
+            if not any(weights[flow] for flow in stage.flows):
                 raise UserError(
                     f"{flag}={given} leaves stage '{stage.name}' of {method} nothing to "
                     "transfer: expected a weight above 0 for one of "

@@ -1,6 +1,6 @@
 """What decides one training, checked: the settings that `distill` takes.
 
-The command line's configuration extends them (flags.py). Nothing here loads TensorFlow.
+The command line's configuration extends them (configuration.py). Nothing here loads TensorFlow.
 """
 
 import dataclasses

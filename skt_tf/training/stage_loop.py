@@ -44,7 +44,7 @@ def run_stages(
         student: the network to train.
         teacher: the frozen teacher, or None where no stage needs one.
         dataset: a `skt_tf.data.datasets.Dataset`, or a `skt_tf.data.user_data.Stream`.
-        config: the run's `Config`.
+        config: the `Settings` of the training.
         seed: of data order and augmentation.
         flow_weights: {flow: λ} for transfer stages.
         kept: `KeptTargets` for transfer stages, or None to compute them anew.

@@ -40,18 +40,6 @@ class _Lasting:
             self.trials[name].status = trials.TrialStatus.RUNNING
 
 
-class _Random(_Lasting, keras_tuner.oracles.RandomSearchOracle):
-    pass
-
-
-class _Bayesian(_Lasting, keras_tuner.oracles.BayesianOptimizationOracle):
-    pass
-
-
-class _Hyperband(_Lasting, keras_tuner.oracles.HyperbandOracle):
-    pass
-
-
 def oracle(config, space):
     """The oracle of --tuner for a `keras_tuner.HyperParameters`."""
     objective = keras_tuner.Objective(OBJECTIVE, "max")
@@ -64,13 +52,15 @@ def oracle(config, space):
         "max_consecutive_failed_trials": config.trials + 1,
     }
     if config.tuner == "hyperband":
-        found = _Hyperband(
-            max_epochs=EPOCHS, factor=_FACTOR, hyperband_iterations=config.trials, **shared
-        )
-        found.max_trials = config.trials
-        return found
-    kind = {"bayesian": _Bayesian, "random": _Random}[config.tuner]
-    return kind(max_trials=config.trials, **shared)
+        shared |= {"max_epochs": EPOCHS, "factor": _FACTOR, "hyperband_iterations": config.trials}
+    kind = {
+        "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
+        "hyperband": keras_tuner.oracles.HyperbandOracle,
+        "random": keras_tuner.oracles.RandomSearchOracle,
+    }[config.tuner]
+    found = type("Lasting", (_Lasting, kind), {})(**shared)
+    found.max_trials = config.trials
+    return found
 
 
 def share(values):

@@ -1,7 +1,17 @@
 """The report of a search: all trials, the best of them as a flagfile, and pictures."""
 
 from skt_tf.reports import figures
-from skt_tf.utils.document import Bullets, Code, Heading, Table, Text, markdown, page
+from skt_tf.utils.document import (
+    Bullets,
+    Code,
+    Heading,
+    Table,
+    Text,
+    bullets,
+    markdown,
+    page,
+    percent,
+)
 from skt_tf.utils.files import write_json, write_text
 
 FLAGFILE = "best.flags"
@@ -59,7 +69,7 @@ def _blocks(folder, record, trials, best):
     rows = tuple(
         (
             str(trial["number"]),
-            "failed" if trial["accuracy"] is None else f"{100 * trial['accuracy']:.2f}",
+            "failed" if trial["accuracy"] is None else percent(trial["accuracy"]),
             f"{trial['share']:.2f}",
             *(f"{trial['values'][name]:.4g}" for name in names),
         )
@@ -69,7 +79,7 @@ def _blocks(folder, record, trials, best):
     if best is not None:
         blocks.append(Code(f"python -m skt_tf.main --flagfile={folder / FLAGFILE}"))
     blocks += [Heading("Trials"), Table(header, rows)]
-    if len(names):
+    if names:
         blocks.append(
             Text(
                 "Weights of flows are factors on the teacher's λ, parts of the transfer iterations "
@@ -94,7 +104,7 @@ def _blocks(folder, record, trials, best):
             )
         ),
         Heading("Environment"),
-        Bullets(tuple(f"{name}: {value}" for name, value in record["environment"].items())),
+        bullets(record["environment"]),
     ]
     return blocks
 
@@ -105,5 +115,5 @@ def _answer(done):
     best = done[0]
     return (
         f"The best of {len(done)} trials is trial {best['number']}, with "
-        f"{100 * best['accuracy']:.2f} % of the validation images."
+        f"{percent(best['accuracy'])} % of the validation images."
     )

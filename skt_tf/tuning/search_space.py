@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from skt_tf.methods.catalogue import TEACHERS
+from skt_tf.methods.catalogue import TEACHERS, transfers
 from skt_tf.models.points import flow_name
 
 TUNABLE = (
@@ -23,10 +23,10 @@ def searchable(config):
     (method,) = config.methods
     plan = config.stages(method)
     kinds = [stage.objective for stage in plan]
-    transfers = sum(bool(stage.flows) for stage in plan)
+    number = len(transfers(plan))
     found = ["learning_rate"] if method != TEACHERS else []
-    found += ["transfer_learning_rate", "flow_weights"] * bool(transfers)
-    found += ["transfer_split"] * (transfers > 1)
+    found += ["transfer_learning_rate", "flow_weights"] * bool(number)
+    found += ["transfer_split"] * (number > 1)
     found += ["hint_learning_rate"] * ("hint" in kinds)
     found += ["temperature"] * ("soft_task" in kinds)
     return tuple(found)
@@ -47,7 +47,7 @@ def hyperparameters(config):
             for flow in _flows(config):
                 around(f"flow_weight_{flow_name(flow)}", 1.0, _WEIGHTS)
         elif name == "transfer_split":
-            for number in range(1, _transfers(config)):
+            for number in range(1, len(_transfers(config))):
                 around(f"transfer_part_{number}", 1.0, _SHARES)
         elif name == "temperature":
             space.Float(name, *_TEMPERATURES, sampling="log", default=config.temperature)
@@ -72,7 +72,7 @@ def configured(config, values, weights):
             # What no stage of the method transfers keeps its weight.
             changes[name] = tuple(_rounded(λ * factors.get(f, 1.0)) for f, λ in weights.items())
         elif name == "transfer_split":
-            parts = [values[f"transfer_part_{k}"] for k in range(1, _transfers(config))]
+            parts = [values[f"transfer_part_{k}"] for k in range(1, len(_transfers(config)))]
             changes[name] = (*map(_rounded, parts), 1.0)
         else:
             changes[name] = _rounded(values[name])
@@ -88,9 +88,9 @@ def _rounded(value):
 
 
 def _transfers(config):
-    return sum(bool(stage.flows) for stage in config.stages(config.methods[0]))
+    return transfers(config.stages(config.methods[0]))
 
 
 def _flows(config):
-    used = {flow for stage in config.stages(config.methods[0]) for flow in stage.flows}
+    used = {flow for stage in _transfers(config) for flow in stage.flows}
     return [flow for flow in config.flows if flow in used]

@@ -53,20 +53,14 @@ def run(config):
     Raises:
         ValueError: data or networks do not fit, or the folder holds another search.
     """
-    with contextlib.ExitStack() as stack:
-        refuse_strangers(pathlib.Path(config.output_dir), RECORD)
-        lock = None
-        if not _is_worker():
-            lock = stack.enter_context(FolderLock(config.output_dir))
+    refuse_strangers(pathlib.Path(config.output_dir), RECORD)
+    with contextlib.nullcontext() if _is_worker() else FolderLock(config.output_dir) as lock:
         return _Search(config, lock).run()
 
 
-def _is_chief():
-    return os.environ.get("KERASTUNER_TUNER_ID", "").startswith("chief")
-
-
 def _is_worker():
-    return "KERASTUNER_ORACLE_IP" in os.environ and not _is_chief()
+    chief = os.environ.get("KERASTUNER_TUNER_ID", "").startswith("chief")
+    return "KERASTUNER_ORACLE_IP" in os.environ and not chief
 
 
 class _Search:

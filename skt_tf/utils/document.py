@@ -53,6 +53,15 @@ class Figure:
     svg: bytes
 
 
+def bullets(values):
+    """{name: value} as `Bullets`; a value may be a list itself."""
+    said = {
+        name: (", ".join(map(str, value)) or "none") if isinstance(value, list) else value
+        for name, value in values.items()
+    }
+    return Bullets(tuple(f"{name}: {value}" for name, value in said.items()))
+
+
 def percent(share):
     """A share as a cell: in percent, with two digits."""
     return NONE if share is None else f"{100 * share:.2f}"

@@ -11,27 +11,20 @@ class Limits:
     """The numbers that a setting may have: from `least` to `most`, both included.
 
     Attributes:
-        said: what an error says that it expected.
+        said: what an error says that it expected; the numbers, if not given.
     """
 
     least: float
     most: float
-    said: str
-
-    def holds(self, value):
-        return self.least <= value <= self.most  # Nothing holds of what is no number.
+    said: str | None = None
 
 
-def between(least, most, said=None):
-    return Limits(least, most, said or f"{least} to {most}")
-
-
-COUNT = between(1, 2**30 - 1, "1 to 2³⁰ − 1")
-NATURAL = between(0, 2**30 - 1, "0 to 2³⁰ − 1")
-POSITIVE = between(5e-324, math.nextafter(1e9, 0), "above 0 and below 10⁹")
-DECAY = between(0, math.nextafter(1, 0), "0 or more, below 1")
+COUNT = Limits(1, 2**30 - 1, "1 to 2³⁰ − 1")
+NATURAL = Limits(0, 2**30 - 1, "0 to 2³⁰ − 1")
+POSITIVE = Limits(5e-324, math.nextafter(1e9, 0), "above 0 and below 10⁹")
+DECAY = Limits(0, math.nextafter(1, 0), "0 or more, below 1")
 # Logits divided by less leave float32.
-TEMPERATURE = between(0.001, math.nextafter(1e9, 0), "0.001 or more, below 10⁹")
+TEMPERATURE = Limits(0.001, math.nextafter(1e9, 0), "0.001 or more, below 10⁹")
 
 
 def setting(default, help, choices=None, limits=None, jobs=None):
@@ -43,8 +36,12 @@ def setting(default, help, choices=None, limits=None, jobs=None):
 def check_fields(settings):
     """Raises a ValueError where a field has none of its choices, or lies out of its limits."""
     for field in dataclasses.fields(settings):
-        _check_choice(field, getattr(settings, field.name))
-        _check_limits(field, getattr(settings, field.name))
+        value = getattr(settings, field.name)
+        integer = isinstance(value, int | None) and not isinstance(value, bool)
+        if field.type in (int, int | None) and not integer:
+            raise UserError(f"{option(field.name)}={value} is no integer: expected one")
+        _check_choice(field, value)
+        _check_limits(field, value)
 
 
 def _check_choice(field, value):
@@ -61,6 +58,8 @@ def _check_choice(field, value):
 
 def _check_limits(field, value):
     limits = field.metadata["limits"]
-    if limits and value is not None and not limits.holds(value):
+    # Not the other way round: of what is no number nothing holds.
+    if limits and value is not None and not limits.least <= value <= limits.most:
+        said = limits.said or f"{limits.least} to {limits.most}"
         shown = f"{value:g}" if isinstance(value, float) else value
-        raise UserError(f"{option(field.name)}={shown} is out of range: expected {limits.said}")
+        raise UserError(f"{option(field.name)}={shown} is out of range: expected {said}")

@@ -5,8 +5,7 @@ import base64
 import numpy as np
 
 from skt_tf.utils.errors import UserError, option, start_over
-from skt_tf.utils.files import DRAFT, read_json
-from skt_tf.utils.locks import LOCK
+from skt_tf.utils.files import read_json
 
 
 def read_record(path, keys, what):
@@ -50,8 +49,8 @@ def refuse_strangers(folder, record):
         raise UserError(f"{option('output_dir')}={folder} is a file: expected a folder")
     if not folder.exists() or (folder / record).exists():
         return
-    # Work that was killed as it began leaves these alone.
-    if any(not path.name.startswith((LOCK, DRAFT)) for path in folder.iterdir()):
+    # Work that was killed as it began leaves hidden files, and so do desktops and notebooks.
+    if any(not path.name.startswith(".") for path in folder.iterdir()):
         raise UserError(
             f"{option('output_dir')}={folder} holds other files and no {record}: give an empty or "
             "a new folder"

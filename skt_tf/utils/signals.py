@@ -47,24 +47,19 @@ def listen():
 
 @contextlib.contextmanager
 def steps_in_peace():
-    """Within the block a first signal waits for `stop_if_asked`, or for the block's end."""
+    """Within the block a first signal waits for `stop`, or for the block's end."""
     _listener.waiting = True
     try:
         yield
     finally:
         _listener.waiting = False
-    stop_if_asked()
+    if asked_to_stop():
+        stop()
 
 
 def asked_to_stop():
     """Whether a signal waits."""
     return _listener.asked is not None
-
-
-def stop_if_asked():
-    """Raises `Stopped` where a signal waits."""
-    if _listener.asked is not None:
-        raise Stopped(_listener.asked)
 
 
 def stop():
