@@ -31,7 +31,7 @@ def summary(results):
     baseline = entries.get(BASELINE, (None,))[0]
     rows = []
     for name, (accuracy, entry) in entries.items():
-        ensemble, paper = entry.get("ensemble"), said.get(name)
+        ensemble, paper = _ensemble(entry), said.get(name)
         compared = name not in ("teacher", TEACHERS, BASELINE)
         row = [
             name + _MORE * (name in _surplus(results)),
@@ -66,7 +66,7 @@ def nets(results):
         several = found.deviation is not None
         cells += [percent(found.value), f"{100 * found.deviation:.2f}" if several else NONE]
         cells += [_range(found.interval) if several and name not in ONE_START else NONE]
-        cells += [percent(entry["ensemble"])]
+        cells += [percent(_ensemble(entry))]
         rows.append((name, *cells))
     return Table(tuple(header), tuple(rows))
 
@@ -167,6 +167,10 @@ def one_start(results):
 def points(share, other):
     """The difference of two shares in points, signed."""
     return NONE if None in (share, other) else f"{100 * (share - other):+.2f}"
+
+
+def _ensemble(entry):
+    return entry.get("ensemble") if len(entry.get("accuracies", ())) > 1 else None  # One is none.
 
 
 def _beside(share, paper, name):

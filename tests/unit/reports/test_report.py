@@ -461,3 +461,12 @@ def test_the_iteration_at_which_the_baseline_is_reached(tmp_path):
     assert "| hint | not reached | 4 |" in text
     assert "| skt | 3 | 4 |" in text
     assert "50.00 %" in text
+
+
+def test_one_net_among_several_is_no_ensemble():
+    results = paper_results(nets=2)
+    results["methods"]["skt"] |= {"accuracies": [0.5], "mean": 0.5, "ensemble": 0.5}
+    for table, column in ((tables.summary(results), 2), (tables.nets(results), -1)):
+        cells = {row[0]: row[column] for row in table.rows}
+        assert cells["skt"] == "-"
+        assert cells["hint"] != "-"
