@@ -148,7 +148,7 @@ def _check_folder(folder):
 
 def _dataset(config, student):
     """The images to compare by: those that the student classifies."""
-    dataset = load_dataset(config.dataset, config.data_dir, config.size)
+    dataset = load_dataset(*config.images)
     try:
         for check in (check_images, check_classes):
             check(student, dataset, f"--student={config.student}")
