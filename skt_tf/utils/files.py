@@ -10,6 +10,14 @@ import shutil
 DRAFT = ".draft-"
 
 
+def why(error):
+    """What an `OSError` says was the matter, or that a link leads nowhere, which is no file."""
+    path = error.filename
+    if isinstance(error, FileExistsError) and os.path.islink(path) and not os.path.exists(path):
+        return f"it is a link to {os.readlink(path)}, which does not exist"
+    return error.strerror
+
+
 @contextlib.contextmanager
 def whole(path):
     """Yields a path to write to; at the end of the block it takes the place of `path`.
@@ -33,6 +41,7 @@ def whole(path):
 def whole_folder(path):
     """Likewise yields a new folder to fill; there must be none at `path`, or an empty one."""
     path = pathlib.Path(path)
+    path = path.resolve(strict=True) if path.is_symlink() else path  # No folder replaces a link.
     _make(path.parent)
     draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
     shutil.rmtree(draft, ignore_errors=True)  # Of a killed process that had this one's number.
