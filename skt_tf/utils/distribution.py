@@ -51,10 +51,6 @@ def _mirrored(name):
     return tf.distribute.MirroredStrategy([d.name for d in devices], cross_device_ops=reduction)
 
 
-# Of processes in a cluster, those that train.
-_KINDS = ("chief", "worker")
-
-
 @functools.cache
 def join_cluster():
     """The strategy of the cluster in TF_CONFIG; waits until all of its workers are there.
@@ -112,7 +108,10 @@ def _parts(settings):
     cluster, task = settings["cluster"], settings["task"]
     yield "has an empty 'cluster'", cluster
     for kind, addresses in cluster.items():
-        yield f"has '{kind}' in 'cluster', where only chief and worker work", kind in _KINDS
+        yield (
+            f"has '{kind}' in 'cluster', where only chief and worker work",
+            kind in ("chief", "worker"),
+        )
         is_list = isinstance(addresses, list) and addresses
         yield f"has no list of addresses as '{kind}' of 'cluster'", is_list
         for address in addresses:
