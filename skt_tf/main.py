@@ -15,7 +15,7 @@ from absl import app, flags, logging
 from skt_tf import flags as project_flags
 from skt_tf.configuration import JOBS
 from skt_tf.utils.errors import UserError, named_as_flags, one_line
-from skt_tf.utils.files import DRAFT, why
+from skt_tf.utils.files import undrafted, why
 from skt_tf.utils.quiet import load_tensorflow
 from skt_tf.utils.signals import Stopped, listen
 
@@ -85,11 +85,11 @@ def main(argv):
                 f"skt_tf: warning: {', '.join(unused)}: without effect in --job={config.job}",
                 file=sys.stderr,
             )
-        # TensorFlow takes seconds to load: only for a configuration that holds.
-        if config.job != "report":
-            load_tensorflow(config.distribution, config.deterministic)
-        job = importlib.import_module(f"skt_tf.{JOBS[config.job]}.{config.job}")
         with named_as_flags():
+            # TensorFlow takes seconds to load: only for a configuration that holds.
+            if config.job != "report":
+                load_tensorflow(config.distribution, config.deterministic)
+            job = importlib.import_module(f"skt_tf.{JOBS[config.job]}.{config.job}")
             outcome = job.run(config)
         if config.job == "experiment":
             from skt_tf.reports.results import failures  # Loads NumPy.
@@ -113,9 +113,7 @@ def main(argv):
     except OSError as error:
         reason = why(error) or one_line(error)
         if error.filename:
-            # What a draft was to become is what is known.
-            name = re.sub(rf"(^|/){re.escape(DRAFT)}{os.getpid()}-", r"\1", str(error.filename))
-            _refuse(f"{name} cannot be read or written: {reason}")
+            _refuse(f"{undrafted(error.filename)} cannot be read or written: {reason}")
         _refuse(
             f"a file cannot be written ({reason}): make room for --output_dir="
             f"{config.output_dir}, for temporary files in {tempfile.gettempdir()}, and for the "

@@ -140,8 +140,8 @@ class Dataset:
         least = counts[counts > 0].min()
         if not classes <= number <= total - classes or least < 2:
             raise UserError(
-                f"{option('validation')}={number} cannot be drawn from {total} training images of "
-                f"{classes} classes, {least} or more of each: expected {classes} to "
+                f"{option('validation', 'number')}={number} cannot be drawn from "
+                f"{total} training images of {classes} classes, {least} or more of each: expected {classes} to "
                 f"{total - classes}, and two images of each class"
             )
         train, held = train_test_split(

@@ -142,7 +142,8 @@ def _kinds(formats, calibrated):
 def _check_folder(folder):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(
-            f"{option('output_dir')}={folder} exists and is not an empty folder: give a new one"
+            f"{option('output_dir', 'folder')}={folder} exists and is not an empty folder: "
+            "give a new one"
         )
 
 

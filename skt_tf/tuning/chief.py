@@ -50,9 +50,10 @@ def check_place():
     try:
         socket.create_server((host.strip("[]"), int(port)), family=kind).close()
     except OSError as error:
+        reason = error.strerror.partition(" (")[0]
         raise UserError(
             f"the chief cannot listen at port {port} of KERASTUNER_ORACLE_IP={host} "
-            f"({error.strerror.partition(' (')[0]}): expected an address of this machine and a free port"
+            f"({reason}): expected an address of this machine and a free port"
         ) from None
 
 

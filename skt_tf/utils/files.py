@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import pathlib
+import re
 import shutil
 
 DRAFT = ".draft-"
@@ -15,7 +16,12 @@ def why(error):
     path = error.filename
     if isinstance(error, FileExistsError) and os.path.islink(path) and not os.path.exists(path):
         return f"it is a link to {os.readlink(path)}, which does not exist"
-    return error.strerror
+    return "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+
+
+def undrafted(path):
+    """The path that a draft of this process is to become; any other as it is."""
+    return re.sub(rf"(^|/){re.escape(DRAFT)}{os.getpid()}-", r"\1", str(path))
 
 
 @contextlib.contextmanager

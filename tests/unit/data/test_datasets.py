@@ -352,7 +352,7 @@ def test_images_that_are_not_uint8_of_rank_4_are_refused(images):
 
 @pytest.mark.parametrize("number", [9, 1428])
 def test_so_many_are_held_out_that_each_class_is_on_both_sides(number, digits):
-    with pytest.raises(UserError, match=f"validation={number} .* expected 10 to 1427"):
+    with pytest.raises(UserError, match=f"number={number} .* expected 10 to 1427"):
         digits.hold_out(number)
     for possible in (10, 1427):
         held = digits.hold_out(possible)
