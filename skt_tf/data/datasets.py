@@ -141,8 +141,8 @@ class Dataset:
         if not classes <= number <= total - classes or least < 2:
             raise UserError(
                 f"{option('validation', 'number')}={number} cannot be drawn from "
-                f"{total} training images of {classes} classes, {least} or more of each: expected {classes} to "
-                f"{total - classes}, and two images of each class"
+                f"{total} training images of {classes} classes, {least} or more of each: expected "
+                f"{classes} to {total - classes}, and two images of each class"
             )
         train, held = train_test_split(
             np.arange(total), test_size=number, random_state=0, stratify=self.train_labels
