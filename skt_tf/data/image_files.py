@@ -83,10 +83,10 @@ class ImageFiles:
                 image = self._pixels(path)
             # Pillow and TensorFlow pass on what their decoders raise.
             except Exception as error:
-                other = isinstance(
-                    error, UnidentifiedImageError
-                )  # Which would name the path again.
-                damaged.append((path, "another kind of file" if other else one_line(error)))
+                reason = getattr(error, "strerror", None) or one_line(error)
+                if isinstance(error, UnidentifiedImageError):  # Which would name the path again.
+                    reason = "cut short, or another kind of file"
+                damaged.append((path, reason))
             else:
                 yield image
         if damaged:
