@@ -61,6 +61,12 @@ class Config(Settings):
         "Size that all images are brought to, such as 32, or 32x48 for height and width; theirs, "
         "which must be one, if not given",
     )
+    image_bits: int | None = setting(
+        None,
+        "Bits that images of 16 bits in a folder use, such as 12; the fewest of 8, 10, 12, 14 and "
+        "16 that hold all of them if not given",
+        limits=Limits(8, 16),
+    )
     mirror: bool | None = setting(
         None, "Mirror training images at random; for CIFAR alone if not given"
     )
@@ -235,7 +241,9 @@ class Config(Settings):
     @property
     def images(self):
         """What `load_dataset` is to load."""
-        return self.dataset, self.data_dir, self.size, self.mirror, self.crop
+        return (
+            self.dataset, self.data_dir, self.size, self.mirror, self.crop, self.image_bits,
+        )  # fmt: skip
 
     def depth(self, method):
         """The layers of the networks that `method` trains."""

@@ -7,11 +7,40 @@ import dataclasses
 import os
 import re
 
+from skt_tf.exporting.formats import FORMATS
 from skt_tf.methods.catalogue import ONE_START, TEACHERS
 from skt_tf.models.points import SECTIONS, check_depth
 from skt_tf.tuning.search_space import searchable
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.fields import check_fields
+
+_IMAGES = {"dataset", "data_dir", "image_size", "image_bits"}
+# What a job reads; of those that train, what they do not.
+_READ = {
+    "export": {"student", "export", "deterministic"},
+    "benchmark": {
+        *_IMAGES, "mirror", "crop", "seed", "batch_size", "teacher_depth", "student_depth", "width",
+        "precision", "teacher_precision", "weight_decay", "jit_compile", "target_views",
+        "dense_flows", "section_flows", "sections", "compare", "deterministic",
+    },
+    "verify": {"data_dir", "deterministic"},
+    "report": {"runs"},
+}  # fmt: skip
+_UNREAD = {
+    "experiment": {"tuner", "trials"},
+    "tune": {"nets", "tensorboard", "distribution", "experiment"},
+}
+
+
+def unread(config):
+    """The names of the fields that have no effect in the job of `config`."""
+    names = [field.name for field in dataclasses.fields(config)]
+    if config.job in _UNREAD:
+        return [name for name in names if name in _UNREAD[config.job]]
+    read = {"job", "output_dir", *_READ[config.job]}
+    if config.job == "export" and config.export != FORMATS[:1]:
+        read |= _IMAGES  # To compare the files by.
+    return [name for name in names if name not in read]
 
 
 def check_values(config):

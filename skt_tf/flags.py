@@ -6,6 +6,7 @@ import dataclasses
 from absl import flags
 
 from skt_tf.configuration import Config
+from skt_tf.configuration_checks import unread
 from skt_tf.utils.errors import UserError
 
 _DEFINE = {
@@ -30,6 +31,11 @@ def define_flags(flag_values=flags.FLAGS):
         text = field.metadata["help"] + (f": {', '.join(choices)}." if choices else ".")
         _DEFINE[field.type](field.name, default, text, flag_values=flag_values)
     flag_values.set_gnu_getopt(True)
+
+
+def without_effect(config, flag_values=flags.FLAGS):
+    """The flags that were given and that the job of `config` does not read, as `--name`."""
+    return [f"--{name}" for name in unread(config) if flag_values[name].present]
 
 
 def from_flags(flag_values=flags.FLAGS):

@@ -15,7 +15,7 @@ from absl import app, flags, logging
 from skt_tf import flags as project_flags
 from skt_tf.configuration import JOBS
 from skt_tf.utils.errors import UserError, named_as_flags, one_line
-from skt_tf.utils.files import DRAFT
+from skt_tf.utils.files import undrafted, why
 from skt_tf.utils.quiet import load_tensorflow
 from skt_tf.utils.signals import Stopped, listen
 
@@ -36,7 +36,10 @@ def _parse(argv):
     if {"--flagfile=", "-flagfile="} & set(argv):
         _refuse("--flagfile is empty: expected the path of a file of flags")
     try:
-        rest = flags.FLAGS(argv)
+        # Of a flagfile, as its editor wrote it: with a mark of the byte order, or --name = value.
+        lines = flags.FLAGS.read_flags_from_files(argv[1:])
+        lines = [line if line in argv else _tidied(line) for line in lines]
+        rest = flags.FLAGS([argv[0], *filter(None, lines)])
     except SystemExit:
         sys.exit(0)  # --help: absl leaves with an error after it.
     except flags.IllegalFlagValueError as error:
@@ -63,6 +66,12 @@ def _parse(argv):
     return rest
 
 
+def _tidied(line):
+    """A line of a flagfile as absl takes it; nothing of a comment."""
+    line = line.removeprefix("\ufeff").lstrip()
+    return "" if line.startswith("#") else re.sub(r"^(--?\w+)\s+=?\s*", r"\1=", line)
+
+
 def main(argv):
     del argv
     if not flags.FLAGS["verbosity"].present:
@@ -71,11 +80,16 @@ def main(argv):
     try:
         listen()
         config = project_flags.from_flags()
-        # TensorFlow takes seconds to load: only for a configuration that holds.
-        if config.job != "report":
-            load_tensorflow(config.distribution, config.deterministic)
-        job = importlib.import_module(f"skt_tf.{JOBS[config.job]}.{config.job}")
+        if unused := project_flags.without_effect(config):
+            print(
+                f"skt_tf: warning: {', '.join(unused)}: without effect in --job={config.job}",
+                file=sys.stderr,
+            )
         with named_as_flags():
+            # TensorFlow takes seconds to load: only for a configuration that holds.
+            if config.job != "report":
+                load_tensorflow(config.distribution, config.deterministic)
+            job = importlib.import_module(f"skt_tf.{JOBS[config.job]}.{config.job}")
             outcome = job.run(config)
         if config.job == "experiment":
             from skt_tf.reports.results import failures  # Loads NumPy.
@@ -97,10 +111,9 @@ def main(argv):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _refuse("the output cannot be written: whatever read it has ended")
     except OSError as error:
-        reason = error.strerror or one_line(error)
+        reason = why(error) or one_line(error)
         if error.filename:
-            said = f"{error.filename} cannot be read or written: {reason}"
-            _refuse(re.sub(rf"{DRAFT}\d+-", "", said))  # What it was to become is what is known.
+            _refuse(f"{undrafted(error.filename)} cannot be read or written: {reason}")
         _refuse(
             f"a file cannot be written ({reason}): make room for --output_dir="
             f"{config.output_dir}, for temporary files in {tempfile.gettempdir()}, and for the "

@@ -140,9 +140,9 @@ class Dataset:
         least = counts[counts > 0].min()
         if not classes <= number <= total - classes or least < 2:
             raise UserError(
-                f"{option('validation')}={number} cannot be drawn from {total} training images of "
-                f"{classes} classes, {least} or more of each: expected {classes} to "
-                f"{total - classes}, and two images of each class"
+                f"{option('validation', 'number')}={number} cannot be drawn from "
+                f"{total} training images of {classes} classes, {least} or more of each: expected "
+                f"{classes} to {total - classes}, and two images of each class"
             )
         train, held = train_test_split(
             np.arange(total), test_size=number, random_state=0, stratify=self.train_labels
@@ -177,7 +177,7 @@ class Dataset:
         return shares @ levels**2 - (shares @ levels) ** 2
 
 
-def load_dataset(name, data_dir=None, image_size=None, mirror=None, crop="pad"):
+def load_dataset(name, data_dir=None, image_size=None, mirror=None, crop="pad", image_bits=None):
     """Loads a dataset: `digits` (built in), a folder of images, or one of TensorFlow Datasets.
 
     `digits` are scikit-learn's 1,797 handwritten digits of 8×8 grey pixels, with a
@@ -193,6 +193,9 @@ def load_dataset(name, data_dir=None, image_size=None, mirror=None, crop="pad"):
         mirror: whether training images may be mirrored; None: those of CIFAR alone.
         crop: `"pad"` or `"none"`, whether training images are padded and cropped at random; see
             `Dataset`.
+        image_bits: of the images of a folder that have 16 bits a pixel, how many of them are
+            used: the upper 8 of those become grey levels. None: the fewest of 8, 10, 12, 14 and
+            16 that hold them all, which is printed.
 
     Returns:
         A `Dataset`.
@@ -218,7 +221,7 @@ def load_dataset(name, data_dir=None, image_size=None, mirror=None, crop="pad"):
                 f"the dataset 'folder' needs {option('data_dir')}, the folder of train/<class>/… "
                 "and test/<class>/…"
             )
-        images = image_folders.read(data_dir, image_size)
+        images = image_folders.read(data_dir, image_size, image_bits)
     else:
         images = tfds.read(name, data_dir, image_size)
     (train_images, train_labels), (test_images, test_labels), class_names = images

@@ -1,10 +1,12 @@
 """Datasets of TensorFlow Datasets: those that have an image and a label."""
 
+import contextlib
 import difflib
-import socket
-import urllib.request
+import pathlib
+import threading
 
 import numpy as np
+import requests
 
 from skt_tf.data.images import gather
 from skt_tf.utils.errors import UserError, one_line, option
@@ -16,6 +18,8 @@ _HOSTS = {
     "svhn_cropped": "ufldl.stanford.edu",
 }
 _OWN_HOST = "storage.googleapis.com"
+# Seconds that it may take to answer.
+_PATIENCE = 15
 
 
 def read(name, data_dir=None, image_size=None):
@@ -33,11 +37,12 @@ def read(name, data_dir=None, image_size=None):
     """
     import tensorflow_datasets as tfds
 
-    place = data_dir or "the default folder of TensorFlow Datasets"
+    place, other = data_dir or "the default folder of TensorFlow Datasets", ""
     try:
         builder = tfds.builder(name, data_dir=data_dir)
         place = builder.data_dir
         if not builder.is_prepared():
+            other = _other_version(builder, name)
             _check_reachable(_HOSTS.get(name.split("/")[0], _OWN_HOST))
             builder.download_and_prepare()
         _check_features(builder, name)
@@ -55,7 +60,7 @@ def read(name, data_dir=None, image_size=None):
     # TFDS passes on whatever its downloader, its file reader or TensorFlow raises.
     except Exception as error:
         raise UserError(
-            f"dataset '{name}' cannot be read from {place} ({one_line(error)}): prepare "
+            f"dataset '{name}' cannot be read from {place} ({one_line(error)}{other}): prepare "
             f"it with `tfds build {name}` on a machine with a network and give its folder as "
             + option("data_dir")
         ) from error
@@ -116,10 +121,30 @@ def _read(builder, split, size):
 
 
 def _check_reachable(host):
-    """Raises where there is no network: TFDS would try again for three minutes."""
-    if urllib.request.getproxies():
-        return  # The proxy resolves names.
-    try:
-        socket.getaddrinfo(host, 443)
-    except OSError as error:
-        raise ConnectionError(f"it is not there, and {host} cannot be reached") from error
+    """Raises where `host` does not answer: TFDS would try again for minutes."""
+    place, answers = f"https://{host}", []
+
+    def ask():
+        with contextlib.suppress(Exception):  # Whatever TFDS would meet as well.
+            answers.append(requests.head(place, timeout=_PATIENCE))
+
+    # A name with many addresses would wait for each of them.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_PATIENCE)
+    if not answers:
+        proxy = requests.utils.select_proxy(place, requests.utils.get_environ_proxies(place))
+        through = f" through the proxy {proxy.rpartition('@')[2]}" if proxy else ""
+        raise ConnectionError(f"it is not there, and {host} cannot be reached{through}")
+
+
+def _other_version(builder, name):
+    """What an error says of a version that is prepared where another one is looked for."""
+    import tensorflow_datasets as tfds
+
+    folder = pathlib.Path(builder.data_dir).parent
+    there = sorted(path.parent.name for path in folder.glob("*/dataset_info.json"))
+    there = [version for version in there if tfds.core.Version.is_valid(version)]
+    if not there:
+        return ""
+    return f"; version {there[-1]} is there, as '{name.split(':')[0]}:{there[-1]}'"

@@ -142,13 +142,14 @@ def _kinds(formats, calibrated):
 def _check_folder(folder):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(
-            f"{option('output_dir')}={folder} exists and is not an empty folder: give a new one"
+            f"{option('output_dir', 'folder')}={folder} exists and is not an empty folder: "
+            "give a new one"
         )
 
 
 def _dataset(config, student):
     """The images to compare by: those that the student classifies."""
-    dataset = load_dataset(config.dataset, config.data_dir, config.size)
+    dataset = load_dataset(*config.images)
     try:
         for check in (check_images, check_classes):
             check(student, dataset, f"--student={config.student}")

@@ -30,9 +30,8 @@ def run(config):
     """
     folder = pathlib.Path(config.output_dir)
     results = finished(folder)
-    dataset = load_dataset(
-        results["dataset"], config.data_dir, image_size(results["config"].get("image_size"))
-    )
+    size, bits = (results["config"].get(name) for name in ("image_size", "image_bits"))
+    dataset = load_dataset(results["dataset"], config.data_dir, image_size(size), image_bits=bits)
     check_data(results, dataset)
     if results["config"].get("validation"):
         dataset = dataset.hold_out(results["config"]["validation"])

@@ -26,16 +26,20 @@ class _Lasting:
 
     def reload(self):
         try:
+            # keras-tuner would take a bracket in the folder's name for a pattern.
+            for path in pathlib.Path(self._project_dir).glob("trial_*/trial.json"):
+                trial = trials.Trial.load(str(path))
+                self.trials[trial.trial_id] = trial
             super().reload()
-        except (RuntimeError, KeyError, ValueError) as error:
+            # A trial of which the oracle has no record was killed as it was made: it is made again.
+            known = {*self.start_order, *self._retry_queue}
+            self.trials = {name: self.trials[name] for name in sorted(known)}
+        # keras-tuner passes on what TensorFlow, json and its own constructors raise.
+        except Exception as error:
             raise UserError(
                 f"{self._project_dir} holds a search that is damaged, or of another version of "
                 "keras-tuner: start over with --fresh"
             ) from error
-        # A trial of which the oracle has no record was killed as it was made: it is made again.
-        known = {*self.start_order, *self._retry_queue}
-        there = sorted(self.trials.items())
-        self.trials = {name: trial for name, trial in there if name in known}
         for name in self._retry_queue:
             self.trials[name].status = trials.TrialStatus.RUNNING
 

@@ -1,5 +1,8 @@
 """The report of a search: all trials, the best of them as a flagfile, and pictures."""
 
+import fractions
+import shlex
+
 from skt_tf.reports import figures
 from skt_tf.utils.document import (
     Bullets,
@@ -32,6 +35,14 @@ def ranked(trials):
     )
 
 
+def shortened(trial):
+    """What the line of the best trial says where that had not all iterations."""
+    if trial["share"] == 1:
+        return ""
+    part = fractions.Fraction(trial["share"]).limit_denominator(100)
+    return f", after {part} of the iterations, as no trial of all has one: give more --trials"
+
+
 def write(folder, record, trials, best):
     """Writes best.flags, trials.json, report.md and report.html into `folder`.
 
@@ -50,7 +61,7 @@ def write(folder, record, trials, best):
         lines = best.as_flags({**values, "data_dir": best.data_dir})
         comment = (
             f"# {title}: trial {trials[0]['number']}, {trials[0]['accuracy']:.2%} of the "
-            "validation images."
+            f"validation images{shortened(trials[0])}."
         )
         write_text(folder / FLAGFILE, "\n".join([comment, *lines]) + "\n")
     write_text(folder / "report.md", markdown(title, blocks))
@@ -77,7 +88,8 @@ def _blocks(folder, record, trials, best):
     )
     blocks = [Text(_answer(done))]
     if best is not None:
-        blocks.append(Code(f"python -m skt_tf.main --flagfile={folder / FLAGFILE}"))
+        flagfile = shlex.quote(str(folder / FLAGFILE))
+        blocks.append(Code(f"python -m skt_tf.main --flagfile={flagfile}"))
     blocks += [Heading("Trials"), Table(header, rows)]
     if names:
         blocks.append(
@@ -115,5 +127,5 @@ def _answer(done):
     best = done[0]
     return (
         f"The best of {len(done)} trials is trial {best['number']}, with "
-        f"{percent(best['accuracy'])} % of the validation images."
+        f"{percent(best['accuracy'])} % of the validation images{shortened(best)}."
     )

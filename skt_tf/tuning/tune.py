@@ -6,33 +6,37 @@ distributed mode: a chief, which hands out trials, and workers, which train.
 
 import contextlib
 import dataclasses
-import json
-import os
 import pathlib
-import time
-import zlib
 
+import grpc
 import keras
 import keras_tuner
 
 from skt_tf.data.datasets import load_dataset
-from skt_tf.experiments.nets import net_seed, new_student
+from skt_tf.experiments.nets import new_student
 from skt_tf.experiments.run_folder import check_teacher
 from skt_tf.experiments.teacher import load_teacher, train_teacher
 from skt_tf.methods.catalogue import needs_teacher, transfers
 from skt_tf.methods.flow_weights import note_flow_weights, noted_flow_weights
 from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.cost import check_memory
-from skt_tf.models.evaluation import accuracy
 from skt_tf.models.saving import load_network, save_network
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.sequential_distiller import check_pair
-from skt_tf.training.stage_loop import run_stages
 from skt_tf.tuning import search_report as report
-from skt_tf.tuning.oracles import OBJECTIVE, oracle, share
-from skt_tf.tuning.search_space import configured, hyperparameters
+from skt_tf.tuning.chief import (
+    check_place,
+    is_shared,
+    is_worker,
+    no_answer,
+    showing_life,
+    wait_for_chief,
+)
+from skt_tf.tuning.oracles import share
+from skt_tf.tuning.search_space import configured
+from skt_tf.tuning.tuner import Tuner
 from skt_tf.utils.environment import environment
-from skt_tf.utils.errors import Diverged, UserError
+from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import remove_drafts, write_json
 from skt_tf.utils.locks import FolderLock
 from skt_tf.utils.records import read_record, refuse_other, refuse_strangers
@@ -51,16 +55,19 @@ def run(config):
         The trials, as `skt_tf.tuning.search_report.ranked` has them.
 
     Raises:
-        ValueError: data or networks do not fit, or the folder holds another search.
+        ValueError: data or networks do not fit, or the folder holds another search; or a worker
+            waits for a chief that is not there.
     """
-    refuse_strangers(pathlib.Path(config.output_dir), RECORD)
-    with contextlib.nullcontext() if _is_worker() else FolderLock(config.output_dir) as lock:
+    folder = pathlib.Path(config.output_dir)
+    refuse_strangers(folder, RECORD)
+    check_place()
+    with contextlib.ExitStack() as stack:
+        lock = None
+        if not is_worker():
+            lock = stack.enter_context(FolderLock(folder))
+            if is_shared():
+                stack.enter_context(showing_life(folder))
         return _Search(config, lock).run()
-
-
-def _is_worker():
-    chief = os.environ.get("KERASTUNER_TUNER_ID", "").startswith("chief")
-    return "KERASTUNER_ORACLE_IP" in os.environ and not chief
 
 
 class _Search:
@@ -89,8 +96,12 @@ class _Search:
             "ready": False,
         }
         self.plan = config.stages(config.methods[0])
-        if _is_worker():
-            self._wait_for_chief()
+        if is_worker():
+            path = self.folder / RECORD
+            wait_for_chief(
+                self.folder, path.exists, lambda: path.exists() and _known(path)["ready"]
+            )
+            self._compare(_known(path))
         else:
             self._prepare(lock)
 
@@ -100,12 +111,15 @@ class _Search:
         if needs_teacher(self.plan):
             teacher = fold_batch_norm(load_network(self._teacher_path), config.teacher_precision)
         weights = noted_flow_weights(self.record, config.flows)
-        tuner = _Tuner(self, teacher, weights)
+        tuner = Tuner(self, teacher, weights)
+        check_place()  # Hours may lie between.
         try:
             tuner.search()
         except keras_tuner.errors.FatalError as error:
             raise error.__cause__ from None
-        if _is_worker():
+        except grpc.RpcError as error:
+            raise no_answer(error) from None
+        if is_worker():
             return []
         found = [_row(trial) for _, trial in sorted(tuner.oracle.trials.items())]
         order = report.ranked(found)
@@ -119,7 +133,8 @@ class _Search:
             )
         print(
             f"best of {len(found)}: trial {order[0]['number']}, {order[0]['accuracy']:.2%} of the "
-            f"validation images\n{self.folder / report.FLAGFILE}, {self.folder / 'report.html'}"
+            f"validation images{report.shortened(order[0])}\n{self.folder / report.FLAGFILE}, "
+            f"{self.folder / 'report.html'}"
         )
         return order
 
@@ -170,94 +185,9 @@ class _Search:
             check_teacher(self.config.teacher, source, self._teacher_path)
         self.record = {**known, "settings": self.record["settings"]}
 
-    def _wait_for_chief(self):
-        path, said = self.folder / RECORD, False
-        while not path.exists() or not _known(path)["ready"]:
-            if not said:
-                print("waiting for the chief's teacher", flush=True)
-                said = True
-            time.sleep(1)
-        self._compare(_known(path))
-
 
 def _known(path):
     return read_record(path, {"data", "ready", "flow_weights"}, "a search")
-
-
-class _Impossible(Exception):
-    """The values of a trial make no configuration."""
-
-
-class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
-    """Trains one net a trial."""
-
-    def __init__(self, search, teacher, weights):
-        self.of, self.teacher, self.weights = search, teacher, weights
-        super().__init__(
-            oracle(search.config, hyperparameters(search.config)),
-            directory=str(search.folder),
-            project_name="search",
-        )
-        self.oracle.verbose = 0
-        keras_tuner.src.config.DEBUG = False  # A trial that fails has said why.
-
-    def save(self):
-        """As keras-tuner's, but whole or not at all."""
-        if not _is_worker():
-            self.oracle.save()
-        write_json(self._get_tuner_fname(), self.get_state())
-
-    def run_trial(self, trial):
-        values = dict(trial.hyperparameters.values)
-        try:
-            found = self._train(trial.trial_id, values)
-        except (Diverged, _Impossible) as error:
-            # What diverged names its trial by itself.
-            name = "" if isinstance(error, Diverged) else f"trial {int(trial.trial_id)}: "
-            print(f"{name}{error}", flush=True)
-            raise keras_tuner.errors.FailedTrialError(str(error)) from None
-        # keras-tuner would note any other error in a file and go on.
-        except Exception as error:
-            raise keras_tuner.errors.FatalError from error
-        shown = ", ".join(f"{k} {v:.4g}" for k, v in values.items() if "/" not in k)
-        print(
-            f"trial {int(trial.trial_id)}: {found:.2%} of the validation images with {shown}",
-            flush=True,
-        )
-        return {OBJECTIVE: found}
-
-    def _train(self, name, values):
-        search, base = self.of, self.of.config
-        try:
-            config = configured(base, values, self.weights)
-            config = dataclasses.replace(config, budget=config.budget * share(values))
-        except UserError as error:  # Such as a stage without an iteration.
-            raise _Impossible(str(error)) from None
-        seed = net_seed(config, config.methods[0], 0)
-        student = new_student(config, search.dataset, config.methods[0], seed)
-        # By its values too, since a trial that was killed as it was made may get others.
-        mark = zlib.crc32(json.dumps(values, sort_keys=True).encode())
-        folder = search.folder / "trials" / f"{name}-{mark:08x}"
-        checkpoints = Checkpoints(folder, config.checkpoint_every)
-        weights = self.weights
-        if "flow_weights" in base.tune:
-            weights = dict(zip(config.flows, config.flow_weights))
-        run_stages(
-            search.plan if config.transfer_split is None else config.stages(config.methods[0]),
-            student,
-            self.teacher,
-            search.dataset,
-            config,
-            seed=seed,
-            flow_weights=weights,
-            checkpoints=checkpoints,
-            title=f"trial {int(name)}",
-            verbose=0,
-        )
-        images, labels = search.dataset.validation_images, search.dataset.validation_labels
-        found = accuracy(student, images, labels)
-        checkpoints.clear()
-        return found
 
 
 def _row(trial):

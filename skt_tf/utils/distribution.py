@@ -57,26 +57,10 @@ def join_cluster():
 
     It must come before any other work of TensorFlow in the process.
     """
-    example = {
-        "cluster": {"worker": ["host1:2222", "host2:2222"]},
-        "task": {"type": "worker", "index": 0},
-    }
-    try:
-        settings = json.loads(os.environ["TF_CONFIG"])
-        cluster, task = settings["cluster"], settings["task"]
-        own = cluster[task["type"]][task["index"]]
-        addresses = [address for group in cluster.values() for address in group]
-        fits = set(cluster) <= {"chief", "worker"} and task["index"] >= 0
-        fits = fits and all(re.fullmatch(r"\S+:\d+", address) for address in addresses)
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError):
-        fits = False
-    if not fits:
-        raise UserError(
-            f"{option('distribution')}=multi_worker needs the environment variable TF_CONFIG, "
-            "which differs in 'index' from worker to worker, such as "
-            f"TF_CONFIG='{json.dumps(example)}'"
-        )
-    print(f"{task['type']} {task['index']}, one of {len(addresses)}: waiting for all", flush=True)
+    cluster, task = _cluster(os.environ.get("TF_CONFIG"))
+    own = cluster[task["type"]][task["index"]]
+    number = sum(map(len, cluster.values()))
+    print(f"{task['type']} {task['index']}, one of {number}: waiting for all", flush=True)
     try:
         with ending_at_once():  # TensorFlow waits where no signal is looked at.
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
@@ -92,6 +76,55 @@ def join_cluster():
             "each, and show it that one with CUDA_VISIBLE_DEVICES"
         )
     return strategy
+
+
+def _cluster(text):
+    """(cluster, task) of a TF_CONFIG; raises a ValueError that says which part of it is wrong."""
+    try:
+        settings = json.loads(text or "")
+        wrong = next((said for said, sound in _parts(settings) if not sound), None)
+        if wrong is None:
+            return settings["cluster"], settings["task"]
+    except json.JSONDecodeError as error:
+        wrong = "is not set"
+        if text:
+            wrong = f"is no JSON at character {error.pos + 1}: {text[error.pos : error.pos + 20]!r}"
+    example = {
+        "cluster": {"worker": ["host1:2222", "host2:2222"]},
+        "task": {"type": "worker", "index": 0},
+    }
+    raise UserError(
+        f"{option('distribution')}=multi_worker needs the environment variable TF_CONFIG, which "
+        f"{wrong}: expected one that differs in 'index' from worker to worker, such as "
+        f"TF_CONFIG='{json.dumps(example)}'"
+    )
+
+
+def _parts(settings):
+    """Yields, part after part of a TF_CONFIG, what is wrong with it, and whether it is sound."""
+    yield "is no JSON object", isinstance(settings, dict)
+    for name in ("cluster", "task"):
+        yield f"has no object '{name}'", isinstance(settings.get(name), dict)
+    cluster, task = settings["cluster"], settings["task"]
+    yield "has an empty 'cluster'", cluster
+    for kind, addresses in cluster.items():
+        yield (
+            f"has '{kind}' in 'cluster', where only chief and worker work",
+            kind in ("chief", "worker"),
+        )
+        is_list = isinstance(addresses, list) and addresses
+        yield f"has no list of addresses as '{kind}' of 'cluster'", is_list
+        for address in addresses:
+            sound = isinstance(address, str) and re.fullmatch(r"\S+:\d{1,5}", address)
+            yield f"has the address {address!r} of a {kind}, which is no host:port", sound
+    addresses = [address for group in cluster.values() for address in group]
+    for address in addresses:
+        yield f"has the address {address!r} twice", addresses.count(address) == 1
+    kind, index = task.get("type"), task.get("index")
+    yield f"has the task type {kind!r}, which 'cluster' lacks", kind in [*cluster]
+    number = len(cluster[kind])
+    sound = type(index) is int and 0 <= index < number
+    yield f"has the task index {index!r}: there are {number} of {kind}, counted from 0", sound
 
 
 def several_workers(strategy):

@@ -17,9 +17,9 @@ def named_as_flags():
         _flags = before
 
 
-def option(name):
-    """What an error calls an option: `--name` on the command line, in Python `name`."""
-    return f"--{name}" if _flags else name
+def option(name, argument=None):
+    """What an error calls an option: `--name`, or in Python `argument`, `name` if not given."""
+    return f"--{name}" if _flags else argument or name
 
 
 def start_over():

@@ -23,8 +23,8 @@ COUNT = Limits(1, 2**30 - 1, "1 to 2³⁰ − 1")
 NATURAL = Limits(0, 2**30 - 1, "0 to 2³⁰ − 1")
 POSITIVE = Limits(5e-324, math.nextafter(1e9, 0), "above 0 and below 10⁹")
 DECAY = Limits(0, math.nextafter(1, 0), "0 or more, below 1")
-# Logits divided by less leave float32.
-TEMPERATURE = Limits(0.001, math.nextafter(1e9, 0), "0.001 or more, below 10⁹")
+# Logits divided by less leave float32; divided by more, what tells them apart is rounding.
+TEMPERATURE = Limits(0.001, math.nextafter(1e4, 0), "0.001 or more, below 10⁴")
 
 
 def setting(default, help, choices=None, limits=None, jobs=None):
@@ -37,9 +37,13 @@ def check_fields(settings):
     """Raises a ValueError where a field has none of its choices, or lies out of its limits."""
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        integer = isinstance(value, int | None) and not isinstance(value, bool)
-        if field.type in (int, int | None) and not integer:
+        whole = isinstance(value, int | None) and not isinstance(value, bool)
+        if field.type in (int, int | None) and not whole:
             raise UserError(f"{option(field.name)}={value} is no integer: expected one")
+        if field.type in (float, float | None) and not whole and not isinstance(value, float):
+            raise UserError(f"{option(field.name)}={value} is no number: expected one")
+        if field.type in (bool, bool | None) and not isinstance(value, bool | None):
+            raise UserError(f"{option(field.name)}={value} is neither True nor False")
         _check_choice(field, value)
         _check_limits(field, value)
 

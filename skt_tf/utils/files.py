@@ -5,9 +5,23 @@ import errno
 import json
 import os
 import pathlib
+import re
 import shutil
 
 DRAFT = ".draft-"
+
+
+def why(error):
+    """What an `OSError` says was the matter, or that a link leads nowhere, which is no file."""
+    path = error.filename
+    if isinstance(error, FileExistsError) and os.path.islink(path) and not os.path.exists(path):
+        return f"it is a link to {os.readlink(path)}, which does not exist"
+    return "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+
+
+def undrafted(path):
+    """The path that a draft of this process is to become; any other as it is."""
+    return re.sub(rf"(^|/){re.escape(DRAFT)}{os.getpid()}-", r"\1", str(path))
 
 
 @contextlib.contextmanager
@@ -33,6 +47,7 @@ def whole(path):
 def whole_folder(path):
     """Likewise yields a new folder to fill; there must be none at `path`, or an empty one."""
     path = pathlib.Path(path)
+    path = path.resolve(strict=True) if path.is_symlink() else path  # No folder replaces a link.
     _make(path.parent)
     draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
     shutil.rmtree(draft, ignore_errors=True)  # Of a killed process that had this one's number.

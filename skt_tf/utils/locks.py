@@ -8,6 +8,7 @@ import pathlib
 import time
 
 from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.files import why
 
 LOCK = ".lock"
 
@@ -36,7 +37,7 @@ class FolderLock:
         except OSError as error:
             self._remove_made()
             raise UserError(
-                f"{option('output_dir')}={self.folder} cannot be written ({error.strerror}): "
+                f"{option('output_dir')}={self.folder} cannot be written ({why(error)}): "
                 "expected a folder of your own, or one that can be made"
             ) from None
         return self
@@ -55,6 +56,8 @@ class FolderLock:
     def keep_beside(self):
         """Gives the folder another name, beside its own, and holds a new one in its place.
 
+        Of a link the folder that it leads to gets the name, and the link stays.
+
         Returns:
             Its new path: the old one with the first number that is free.
 
@@ -67,9 +70,11 @@ class FolderLock:
                 f"--fresh cannot give --output_dir={self.folder} another name, since this command "
                 "was started in it: start it in another folder"
             )
-        names = (self.folder.with_name(f"{self.folder.name}.{k}") for k in itertools.count(1))
-        kept = next(path for path in names if not path.exists())
-        self.folder.rename(kept)
+        folder = self.folder.resolve() if self.folder.is_symlink() else self.folder
+        names = (folder.with_name(f"{folder.name}.{k}") for k in itertools.count(1))
+        kept = next(path for path in names if not os.path.lexists(path))
+        folder.rename(kept)
+        folder.mkdir()
         (kept / LOCK).unlink()
         self._file.close()
         self._acquire()

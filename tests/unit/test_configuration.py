@@ -240,6 +240,7 @@ def test_every_field_has_a_flag_that_sets_it():
         "sections": 3,
         "project": True,
         "image_size": "20x28",
+        "image_bits": 12,
         "mirror": True,
         "crop": "none",
         "transfer_boundaries": ("1/2", "3/4"),

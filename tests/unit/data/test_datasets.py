@@ -5,10 +5,12 @@ import socket
 
 import numpy as np
 import pytest
+import requests
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skt_tf.data import tfds
 from skt_tf.data.batches import draw_moves, move, training_batches
 from skt_tf.data.datasets import Dataset, load_dataset
 from skt_tf.utils.errors import UserError
@@ -266,16 +268,26 @@ def test_without_a_network_missing_data_is_refused_at_once(
 
 
 def test_a_download_that_fails_is_refused_with_its_reason(tmp_path, monkeypatch, failing_download):
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: [])
+    monkeypatch.setattr(requests, "head", lambda *args, **kwargs: None)
     sentence = refusal("cifar10", tmp_path)
     assert "the line was cut" in sentence
     assert "second line" not in sentence
 
 
-def test_behind_a_proxy_names_need_not_be_resolved(tmp_path, monkeypatch, failing_download):
+def test_a_proxy_that_is_dead_or_silent_is_named_soon(tmp_path, monkeypatch, failing_download):
+    monkeypatch.setattr(tfds, "_PATIENCE", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for port in (silent.getsockname()[1], 9):
+            monkeypatch.setenv("https_proxy", f"http://me:secret@127.0.0.1:{port}")
+            said = refusal("cifar10", tmp_path)
+            assert f"cannot be reached through the proxy 127.0.0.1:{port})" in said
+
+
+def test_a_version_that_is_there_is_named(tmp_path, monkeypatch, failing_download):
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
-    monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
-    assert "the line was cut" in refusal("cifar10", tmp_path)
+    (tmp_path / "cifar10/3.0.1").mkdir(parents=True)
+    (tmp_path / "cifar10/3.0.1/dataset_info.json").write_text("{}")
+    assert "version 3.0.1 is there, as 'cifar10:3.0.1'" in refusal("cifar10", tmp_path)
 
 
 def test_a_folder_whose_files_are_damaged_is_refused(tmp_path, failing_download):
@@ -313,7 +325,7 @@ def test_a_dataset_is_prepared_once_and_then_read_without_a_network(
         return {part: examples(part) for part in sizes}
 
     monkeypatch.setattr(tfds.builder_cls(name), "_split_generators", split_generators)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: [])
+    monkeypatch.setattr(requests, "head", lambda *args, **kwargs: None)
     load_dataset(name, str(tmp_path))
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     dataset = load_dataset(name, str(tmp_path))
@@ -340,7 +352,7 @@ def test_images_that_are_not_uint8_of_rank_4_are_refused(images):
 
 @pytest.mark.parametrize("number", [9, 1428])
 def test_so_many_are_held_out_that_each_class_is_on_both_sides(number, digits):
-    with pytest.raises(UserError, match=f"validation={number} .* expected 10 to 1427"):
+    with pytest.raises(UserError, match=f"number={number} .* expected 10 to 1427"):
         digits.hold_out(number)
     for possible in (10, 1427):
         held = digits.hold_out(possible)

@@ -1,10 +1,11 @@
 """Files that are written whole or not at all."""
 
 import json
+import os
 
 import pytest
 
-from skt_tf.utils.files import whole, write_json, write_text
+from skt_tf.utils.files import DRAFT, undrafted, whole, write_json, write_text
 
 
 def test_a_written_file_takes_its_place_with_nothing_beside_it(tmp_path):
@@ -81,3 +82,10 @@ def test_a_value_that_json_cannot_hold_leaves_the_old_file(tmp_path):
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == 1
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_a_draft_its_target_is_named_and_of_a_users_own_path_all():
+    own = f"/a --b/.draft-1-x/xdraft-{os.getpid()}-y/.draft-notes/c. d"
+    assert undrafted(own) == own
+    assert undrafted(f"run/{DRAFT}{os.getpid()}-model.keras") == "run/model.keras"
+    assert undrafted(f"{DRAFT}{os.getpid()}-out/saved_model") == "out/saved_model"
