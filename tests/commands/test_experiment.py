@@ -14,7 +14,8 @@ import jsonschema
 import keras
 import numpy as np
 import pytest
-from command_line import METHODS, NETS, RUN, finished_run, is_one_sentence, skt_tf, snapshot
+from command_line import METHODS, NETS, RUN, finished_run, skt_tf, snapshot
+from sentences import is_one_sentence
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from command_line import finished_run, is_one_sentence, skt_tf, snapshot
+from command_line import finished_run, skt_tf, snapshot
+from sentences import is_one_sentence
 
 
 def test_the_command_compares_every_file_with_the_student(tmp_path):

@@ -4,9 +4,10 @@ import json
 import shutil
 
 import pytest
-from command_line import is_one_sentence, skt_tf
+from command_line import skt_tf
 from image_folders import draw, write
 from PIL import Image
+from sentences import is_one_sentence
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
-from command_line import finished_run, is_one_sentence, skt_tf, snapshot
+from command_line import finished_run, skt_tf, snapshot
 from scipy import stats
+from sentences import is_one_sentence, refused
 
 from skt_tf.configuration import Config
 from skt_tf.reports import pooled_runs, tables
 from skt_tf.training.history import read_metrics
-from skt_tf.utils.errors import UserError
 
 
 def changed(folder, **config):
@@ -81,7 +81,7 @@ def test_runs_of_one_net_have_no_ensemble_together(tmp_path):
 def test_runs_of_other_images_are_refused(runs, tmp_path):
     other, results = changed(tmp_path / "other", seed=50)
     (other / "results.json").write_text(json.dumps({**results, "data": "another"}), "utf-8")
-    with pytest.raises(UserError, match=r"they differ in the images or labels of 'digits'$"):
+    with refused(r"they differ in the images or labels of 'digits'$"):
         pooled_runs.read([runs[0][0], other], Config())
 
 
@@ -103,21 +103,21 @@ def test_one_run_is_itself(runs):
 
 def test_runs_of_another_configuration_are_refused_with_what_differs(runs, tmp_path):
     other, _ = changed(tmp_path / "other", seed=50, width=8, temperature=2.0)
-    with pytest.raises(UserError, match=r"temperature \(3.0 and 2.0\), width \(4 and 8\)$"):
+    with refused(r"temperature \(3.0 and 2.0\), width \(4 and 8\)$"):
         pooled_runs.read([runs[0][0], other], Config())
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_nets_of_one_seed_are_not_counted_twice(seed, runs, tmp_path):
     other, _ = changed(tmp_path / "other", seed=seed)
-    with pytest.raises(UserError, match="nets of the same seed"):
+    with refused("nets of the same seed"):
         pooled_runs.read([runs[0][0], other], Config())
 
 
 def test_seeds_that_lie_too_close_are_refused_with_how_far_they_must_lie(runs, tmp_path):
     other, _ = changed(tmp_path / "other", seed=7, nets=5)
     for pair in ([runs[1][0], other], [other, runs[1][0]]):
-        with pytest.raises(UserError, match=r"differ by 5 or more, as many as .*other has nets$"):
+        with refused(r"differ by 5 or more, as many as .*other has nets$"):
             pooled_runs.read(pair, Config())
 
 

@@ -5,12 +5,12 @@ import json
 import shutil
 
 import pytest
-from command_line import finished_run, is_one_sentence, skt_tf, snapshot
+from command_line import finished_run, skt_tf, snapshot
+from sentences import is_one_sentence, refused
 
 from skt_tf.configuration import Config
 from skt_tf.experiments.run_folder import resume
 from skt_tf.reports.results import finished
-from skt_tf.utils.errors import UserError
 
 GONE = object()
 DAMAGES = {
@@ -76,9 +76,8 @@ def test_sound_results_are_taken_as_they_are(sound, written):
 def test_damaged_results_are_refused(name, sound, written):
     folder = written(*DAMAGES[name])
     for read in (lambda: resume(folder, config_of(sound), {}), lambda: finished(folder)):
-        with pytest.raises(UserError, match=r"results\.json is not a results file") as refusal:
+        with refused(r"results\.json is not a results file"):
             read()
-        assert is_one_sentence(str(refusal.value))
 
 
 def test_the_command_line_refuses_damaged_results_and_changes_nothing(tmp_path):

@@ -4,12 +4,12 @@ import json
 import shutil
 
 import pytest
-from command_line import METHODS, NETS, finished_run, is_one_sentence, skt_tf, snapshot
+from command_line import METHODS, NETS, finished_run, skt_tf, snapshot
+from sentences import refused
 
 from skt_tf.configuration import Config
 from skt_tf.reports import verify as job
 from skt_tf.utils.environment import environment
-from skt_tf.utils.errors import UserError
 
 
 @pytest.fixture
@@ -125,6 +125,5 @@ def drop_an_ensemble(results):
 )
 def test_what_is_no_finished_run_is_refused(spoil, says, run):
     spoil(run)
-    with pytest.raises(UserError, match=says) as refusal:
+    with refused(says):
         verify(run)
-    assert is_one_sentence(str(refusal.value))

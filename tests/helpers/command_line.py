@@ -8,7 +8,6 @@ import json
 import multiprocessing
 import os
 import pathlib
-import re
 import runpy
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ import sys
 import tempfile
 
 import pytest
+from sentences import is_one_sentence
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -158,17 +158,6 @@ def snapshot(folder):
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in pathlib.Path(folder).rglob("*")
     }
-
-
-def is_one_sentence(text):
-    """Whether `text` is one line, has no second sentence, and does not quote Python's errors."""
-    foreign = r"Traceback|\w(Error|Exception)\b|ERROR|Errno|invalid literal|could not convert|\('"
-    return (
-        bool(text.strip())
-        and len(text.strip().splitlines()) == 1
-        and not re.search(r"[.!?]\s+[A-Z]", text)
-        and not re.search(foreign, text)
-    )
 
 
 def without_times(folder):

@@ -8,7 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from command_line import is_one_sentence, skt_tf, snapshot, together
+from command_line import skt_tf, snapshot, together
+from sentences import is_one_sentence
 
 # In a process of its own: devices and clusters are set before TensorFlow starts.
 PROGRAM = """

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from command_line import is_one_sentence, skt_tf, snapshot
+from command_line import skt_tf, snapshot
+from sentences import is_one_sentence
 
 from skt_tf.models.resnet import resnet
 

@@ -12,7 +12,8 @@ import subprocess
 import time
 
 import pytest
-from command_line import copied, is_one_sentence, running, skt_tf, snapshot, without_times
+from command_line import copied, running, skt_tf, snapshot, without_times
+from sentences import is_one_sentence
 
 from skt_tf.models.resnet import resnet
 

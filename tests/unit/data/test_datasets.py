@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sentences import refused
 
 from skt_tf.data.batches import draw_moves, move, training_batches
 from skt_tf.data.datasets import Dataset, load_dataset
@@ -216,7 +217,7 @@ def test_batches_are_padded_with_the_mean_colour_and_mirrored_where_allowed(mirr
 
 
 def test_an_unknown_dataset_is_refused_with_close_ones():
-    with pytest.raises(UserError, match=r"'cifar' is neither .* did you mean cifar10 or"):
+    with refused(r"'cifar' is neither .* did you mean cifar10 or"):
         load_dataset("cifar")
 
 
@@ -334,13 +335,13 @@ def test_a_dataset_is_prepared_once_and_then_read_without_a_network(
     "images", [np.zeros((4, 8, 8), np.uint8), np.zeros((4, 8, 8, 1), np.float32)]
 )
 def test_images_that_are_not_uint8_of_rank_4_are_refused(images):
-    with pytest.raises(UserError, match=r"expected \[number, height, width, channels\], uint8"):
+    with refused(r"expected \[number, height, width, channels\], uint8"):
         Dataset("mine", images, np.zeros(4, np.int32), images, np.zeros(4, np.int32), 2, False)
 
 
 @pytest.mark.parametrize("number", [9, 1428])
 def test_so_many_are_held_out_that_each_class_is_on_both_sides(number, digits):
-    with pytest.raises(UserError, match=f"validation={number} .* expected 10 to 1427"):
+    with refused(f"validation={number} .* expected 10 to 1427"):
         digits.hold_out(number)
     for possible in (10, 1427):
         held = digits.hold_out(possible)

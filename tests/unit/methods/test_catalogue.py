@@ -6,9 +6,9 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sentences import refused
 
 from skt_tf.methods.catalogue import METHOD_NAMES, ONE_START, TEACHER, stage_steps, stages
-from skt_tf.utils.errors import UserError
 
 DISJOINT = (("p0", "p1"), ("p1", "p2"), ("p2", "p3"))
 
@@ -111,7 +111,7 @@ def test_flows_within_sections_change_the_disjoint_flows_alone(overlap, overlapp
     assert stages("fsp", section_flows="within")[0].flows == WITHIN
     first, *_ = stages("skt_bottom_up", overlap, section_flows="within")
     assert first.flows == WITHIN[:1]
-    with pytest.raises(UserError, match="section_flows 'inside' is unknown"):
+    with refused("section_flows 'inside' is unknown"):
         stages("skt", section_flows="inside")
 
 
@@ -188,12 +188,12 @@ def test_shares_are_exact():
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match=r"'skd' is unknown: expected one of teachers, .*_up$"):
+    with refused(r"'skd' is unknown: expected one of teachers, .*_up$"):
         stages("skd")
 
 
 def test_an_unknown_overlap_is_refused():
-    with pytest.raises(UserError, match="expected 'span' or 'half'"):
+    with refused("expected 'span' or 'half'"):
         stages("skt", "third")
 
 

@@ -1,10 +1,10 @@
 """Layouts of flow points: which of how many sections, and how they are named."""
 
 import pytest
+from sentences import refused
 
 from skt_tf.methods.catalogue import stages
 from skt_tf.models.points import Layout, layout
-from skt_tf.utils.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,14 @@ def test_a_hint_is_given_in_the_middle(given, point):
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_fewer_points_than_a_flow_has_are_refused(number):
-    with pytest.raises(UserError, match=f"{number} points: expected 2n\\+1"):
+    with refused(f"{number} points: expected 2n\\+1"):
         layout(["a"] * number, ["a"] * number)
 
 
 @pytest.mark.parametrize("sections", [-1, 0, 1001, 2**40])
 @pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
 def test_sections_that_no_network_has_are_refused_at_once(names, sections):
-    with pytest.raises(UserError, match=f"^{sections} sections: expected 1 to 1000$"):
+    with refused(f"^{sections} sections: expected 1 to 1000$"):
         layout(names, None, sections=sections)
 
 

@@ -1,9 +1,9 @@
 """Flow points and flows by name."""
 
 import pytest
+from sentences import refused
 
 from skt_tf.models.points import check_depth, dense_flows, disjoint_flows, flow_name, flows_up_to
-from skt_tf.utils.errors import UserError
 
 
 def test_disjoint_flows_are_one_a_section_from_the_input_upwards():
@@ -33,7 +33,7 @@ def test_n_sections_have_n_disjoint_and_2n_minus_1_dense_flows(overlap, sections
 
 
 def test_an_unknown_overlap_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match="'third' is unknown: expected 'span' or 'half'"):
+    with refused("'third' is unknown: expected 'span' or 'half'"):
         dense_flows("third")
 
 
@@ -70,5 +70,5 @@ def test_a_depth_of_6n_plus_2_is_accepted(depth):
     ],
 )
 def test_another_depth_is_refused_with_the_nearest_valid_ones(depth, nearest):
-    with pytest.raises(UserError, match=rf"depth {depth} is not 6n\+2.* {nearest}$"):
+    with refused(rf"depth {depth} is not 6n\+2.* {nearest}$"):
         check_depth(depth)

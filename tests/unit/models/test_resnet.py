@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from sentences import refused
 
 from skt_tf.models.resnet import resnet
-from skt_tf.utils.errors import UserError
 
 POINTS = ("p0", "m1", "p1", "m2", "p2", "m3", "p3")
 DEPTHS = (8, 14, 20, 26, 32)
@@ -129,19 +129,19 @@ def test_the_number_of_parameters_is_the_published_one(networks, depth, millions
 
 @pytest.mark.parametrize(("depth", "nearest"), [(10, "8 and 14"), (5, "8"), (27, "26 and 32")])
 def test_another_depth_is_refused_with_the_nearest_valid_ones(depth, nearest):
-    with pytest.raises(UserError, match=f" {nearest}$"):
+    with refused(f" {nearest}$"):
         resnet(depth, 10)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 3), (8, 3, 3), (32, 32), (8, 8, 0)])
 def test_an_image_that_cannot_be_halved_twice_is_refused(shape):
-    with pytest.raises(UserError, match="cannot be halved twice"):
+    with refused("cannot be halved twice"):
         resnet(8, 10, shape)
 
 
 @pytest.mark.parametrize(("classes", "width"), [(1, 16), (10, 0)])
 def test_a_network_without_a_choice_or_channels_is_refused(classes, width):
-    with pytest.raises(UserError, match="num_classes ≥ 2 and width ≥ 1"):
+    with refused("num_classes ≥ 2 and width ≥ 1"):
         resnet(8, classes, width=width)
 
 

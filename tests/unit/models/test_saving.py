@@ -8,11 +8,9 @@ import json
 import numpy as np
 import pytest
 from absl import flags
-from command_line import (
-    is_one_sentence,
-)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from sentences import is_one_sentence
 from spoilt_networks import edited, write_spoilt
 
 from skt_tf import main

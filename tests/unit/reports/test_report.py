@@ -9,8 +9,9 @@ import sys
 
 import numpy as np
 import pytest
-from command_line import ROOT, is_one_sentence
+from command_line import ROOT
 from scipy import stats
+from sentences import is_one_sentence
 
 from skt_tf.configuration import Config
 from skt_tf.reports import report, tables

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import special
+from sentences import refused
 
 from skt_tf.data.batches import training_batches
 from skt_tf.methods.catalogue import TASK, Stage, stages
@@ -13,7 +14,6 @@ from skt_tf.models.points import dense_flows, disjoint_flows, flow_name
 from skt_tf.models.resnet import resnet
 from skt_tf.training.schedules import learning_rate
 from skt_tf.training.sequential_distiller import SequentialDistiller
-from skt_tf.utils.errors import UserError
 
 POINTS = ("p0", "m1", "p1", "m2", "p2", "m3", "p3")
 KD = stages("kd")[0]
@@ -327,14 +327,14 @@ def test_a_stage_of_one_iteration_has_the_first_weight(network, teacher, batch):
 
 
 def test_a_fading_weight_needs_the_length_of_the_stage(teacher, student):
-    with pytest.raises(UserError, match="stage 'task' fades: give steps=…"):
+    with refused("stage 'task' fades: give steps=…"):
         SequentialDistiller(teacher, student, FADING)
     SequentialDistiller(teacher, student, KD)
 
 
 @pytest.mark.parametrize("stage", [STEP1, HINT, KD], ids=["transfer", "hint", "soft_task"])
 def test_a_stage_that_compares_needs_a_teacher(student, stage):
-    with pytest.raises(UserError, match=f"stage '{stage.name}' needs a teacher"):
+    with refused(f"stage '{stage.name}' needs a teacher"):
         SequentialDistiller(None, student, stage, steps=1)
 
 
@@ -353,13 +353,13 @@ def test_networks_that_cannot_be_compared_are_refused_before_training(network, t
         (HINT, network(2, shape=(4, 16, 1)), "at most as large as the other"),
         (transfer(("p0", "p9")), network(2), "no layer named 'p9'"),
     ):
-        with pytest.raises(UserError, match=reason):
+        with refused(reason):
             SequentialDistiller(teacher, student, stage)
 
 
 def test_a_flow_without_a_weight_is_refused(teacher, student):
     weights = dict.fromkeys(disjoint_flows(), 1.0)
-    with pytest.raises(UserError, match="no λ for the flows p0_p2, p1_p3"):
+    with refused("no λ for the flows p0_p2, p1_p3"):
         SequentialDistiller(teacher, student, STEP2, flow_weights=weights)
 
 
@@ -461,25 +461,25 @@ def test_labels_may_be_a_column(teacher, network, batch):
 
 
 def test_what_a_distiller_cannot_use_is_refused(teacher, student, batch):
-    with pytest.raises(UserError, match="the same model"):
+    with refused("the same model"):
         SequentialDistiller(student, student, KD)
     unbuilt = keras.Sequential([keras.layers.Dense(2)])
-    with pytest.raises(UserError, match="0 inputs and 0 outputs"):
+    with refused("0 inputs and 0 outputs"):
         SequentialDistiller(unbuilt, student, KD)
     named = keras.Model({"images": teacher.input}, {"logits": teacher.output})
-    with pytest.raises(UserError, match="a dict"):
+    with refused("a dict"):
         SequentialDistiller(named, student, KD)
     distiller = compiled(teacher, student, KD)
-    with pytest.raises(UserError, match="without sample or class weights"):
+    with refused("without sample or class weights"):
         distiller.train_step((*batch, np.ones(8, np.float32)))
-    with pytest.raises(UserError, match="one class number"):
+    with refused("one class number"):
         distiller.train_step((batch[0], tf.one_hot(batch[1], 4)))
     student.trainable = False
-    with pytest.raises(UserError, match=r"set student\.trainable = True"):
+    with refused(r"set student\.trainable = True"):
         SequentialDistiller(teacher, student, KD)
     softmax = keras.Model(teacher.input, keras.layers.Softmax()(teacher.output))
     dense = keras.layers.Dense(4, "softmax")(teacher.output)
     student.trainable = True
     for ending in (softmax, keras.Model(teacher.input, dense)):
-        with pytest.raises(UserError, match="ends with a softmax"):
+        with refused("ends with a softmax"):
             SequentialDistiller(ending, student, KD)
