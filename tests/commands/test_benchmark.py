@@ -5,7 +5,7 @@ import os
 
 import pytest
 import tensorflow as tf
-from command_line import Attempt, attempt, check_refused, skt_tf, snapshot
+from command_line import Attempt, check_refused, skt_tf, snapshot
 
 from skt_tf.utils.locks import FolderLock
 
@@ -65,18 +65,6 @@ def test_a_transfer_step_is_the_teacher_s_forward_pass_and_the_student_s_step(me
     # Keras' own distiller runs the teacher once and the student twice, heads included.
     assert flops["keras_distiller"] == pytest.approx(
         flops["teacher_forward"] + 2 * flops["task"], rel=0.15
-    )
-
-
-@pytest.mark.parametrize("content", [None, "[]", '{"stages": 3}'])
-def test_what_is_no_benchmark_cannot_be_compared_with(tmp_path, content):
-    folder = tmp_path / "given"
-    folder.mkdir()
-    if content is not None:
-        (folder / "other.json").write_text(content)
-    check_refused(
-        attempt([*TINY, "--compare=other.json", "--output_dir=new"], folder, tmp_path / "work"),
-        ["--compare=other.json", "benchmark.json"],
     )
 
 

@@ -13,8 +13,8 @@ from command_line import snapshot
 from sentences import refused
 
 import skt_tf
-from skt_tf.exporting import comparison, runtimes
-from skt_tf.models.checks import check_student
+from skt_tf.configuration import Config
+from skt_tf.exporting import comparison, export, runtimes
 from skt_tf.models.resnet import resnet
 from skt_tf.utils.quiet import silence
 
@@ -223,24 +223,45 @@ def test_impossible_arguments_are_refused(name, student, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def job(student, folder, **options):
+    """`--job=export` of `student` into `out` of `folder`."""
+    path, out = folder / "student.keras", folder / "out"
+    student.save(path)
+    options = {"dataset": "digits", "student": str(path), "output_dir": str(out), **options}
+    export.run(Config(job="export", **options))
+
+
+@pytest.mark.parametrize("module", ["tf2onnx", "onnxruntime"])
+def test_a_missing_package_is_named_with_how_to_install_it(module, trained, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with refused(f"^the format onnx needs {module}, .*python -m pip install onnx"):
+        job(trained, tmp_path, export=("onnx",))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_student_is_compared_by_images_that_it_classifies(student, network, tmp_path):
+    for other, says in (
+        (student, r"student.keras has outputs of shape \(4,\), but digits.* \(10,\)"),
+        (network(1, shape=(9, 9, 1)), r"student.keras takes images of shape \(9, 9, 1\)"),
+    ):
+        with refused(f"^--student=.*{says}"):
+            job(other, tmp_path, export=("litert",))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("formats", [("saved_model",), ("litert",)])
+def test_a_folder_of_other_things_is_left_alone(formats, trained, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/letter.txt").write_text("dear")
+    with refused("out exists and is not an empty folder"):
+        job(trained, tmp_path, export=formats)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["letter.txt"]
+
+
 def test_litert_without_images_to_calibrate_by_is_one_file(student, tmp_path):
     files = skt_tf.export(student, tmp_path / "out", ("litert",))
     assert list(files) == ["litert"]
     assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "student.tflite"]
-
-
-def test_what_classifies_no_images_is_refused():
-    inputs = keras.Input((None, None, 3))
-    for network in (
-        keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs)),
-        keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Conv2D(3, 3)]),
-        keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]),
-        keras.Sequential(
-            [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
-        ),
-    ):
-        with refused("expected"):
-            check_student(network)
 
 
 @pytest.mark.parametrize(("error", "shown"), [(None, ""), (skt_tf.UserError, ""), (KeyError, "x")])
