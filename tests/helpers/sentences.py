@@ -21,7 +21,7 @@ def is_one_sentence(text):
 
 @contextlib.contextmanager
 def refused(match=None, *parts):
-    """Asserts that the block ends with a `UserError` of one sentence, which is given as pytest does.
+    """Asserts that the block ends with a `UserError` of one sentence; yields what pytest does.
 
     Args:
         match: a regular expression that is found in it.
