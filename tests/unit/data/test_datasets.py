@@ -92,7 +92,7 @@ def test_every_image_is_drawn_exactly_once_an_epoch(number, batch_size):
     assert all(sorted(epoch) == list(range(number)) for epoch in epochs)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(number=st.integers(1, 200), seed=st.integers(0, 2**31 - 1), stream=st.integers(0, 9))
 def test_every_image_is_drawn_once_an_epoch_whatever_the_seed(number, seed, stream):
     (order,) = drawn(indexed(number), number, seed, 1, stream=stream)

@@ -159,7 +159,7 @@ def test_the_teacher_spends_its_own_budget_on_the_task():
 
 
 @pytest.mark.parametrize("method", METHOD_NAMES)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_stages_together_spend_exactly_the_budget(method, data):
     counts = st.integers(1, 100_000)
@@ -197,7 +197,6 @@ def test_an_unknown_overlap_is_refused():
         stages("skt", "third")
 
 
-@settings(deadline=None)
 @given(
     parts=st.lists(st.floats(0.01, 100), min_size=2, max_size=2),
     transfer=st.integers(1, 100_000),

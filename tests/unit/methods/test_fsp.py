@@ -65,7 +65,7 @@ def test_negative_maps_are_pooled_without_padding():
     assert fsp_matrix(first, second).numpy() == pytest.approx(-1)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     small=st.tuples(st.integers(2, 5), st.integers(2, 5)),
     extra=st.tuples(st.integers(0, 5), st.integers(0, 5)),

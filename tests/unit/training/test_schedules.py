@@ -68,7 +68,7 @@ def test_tiny_budgets_scale_the_boundaries(objective, steps, expected):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(steps=st.integers(1, 200_000))
 def test_boundaries_are_the_papers_share_of_any_budget(objective, steps):
     boundaries, whole = PAPER[objective]
@@ -91,7 +91,7 @@ def test_one_cycle_rises_to_its_peak_in_a_fifth_and_falls_to_nearly_zero(objecti
     assert values == close(np.interp(np.arange(500), [-1, 99, 500], [0, 0.3, 0]).tolist())
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(steps=st.integers(1, 60))
 def test_one_cycle_reaches_its_peak_and_never_zero_in_any_budget(steps):
     values = rates("onecycle", "task", 0.3, steps, range(steps))
