@@ -10,7 +10,6 @@ import shutil
 import subprocess
 from fractions import Fraction
 
-import jsonschema
 import keras
 import numpy as np
 import pytest
@@ -24,15 +23,13 @@ from skt_tf.data import datasets
 from skt_tf.data.datasets import load_dataset
 from skt_tf.experiments import experiment
 from skt_tf.models import evaluation
+from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.reports import verify
+from skt_tf.training.stage_loop import run_stages
 
 FLOWS = ("p0_p1", "p1_p2", "p2_p3", "p0_p2", "p1_p3")
-
-
 TEACHER_STEPS = 12
-
-
-# The stages of each method and their iterations, with commands.RUN's numbers.
+# The stages of each method and their iterations, with the numbers of `RUN`.
 STAGES = {
     "baseline": {"task": 4},
     "baseline_long": {"task": 10},
@@ -42,82 +39,29 @@ STAGES = {
     "skt": {"step1": 3, "step2": 3, "task": 4},
     "skt_bottom_up": {"section1": 2, "section2": 2, "section3": 2, "task": 4},
 }
-
-
 FALLS = {
     "task": (Fraction(32, 64), Fraction(48, 64)),
     "transfer": (Fraction(11, 21), Fraction(16, 21)),
     "hint": (Fraction(25, 35),),
 }
-
-
-SHARE = {"type": "number", "minimum": 0, "maximum": 1}
-
-
-COUNT = {"type": "integer", "minimum": 0}
-
-
-SECONDS = {"type": "number", "minimum": 0}
-
-
-STAGE = {
-    "type": "object",
-    "required": ["name", "steps", "final_loss"],
-    "properties": {
-        "name": {"type": "string", "minLength": 1},
-        "steps": {"type": "integer", "minimum": 1},
-        "final_loss": {"type": "number", "minimum": 0},
-    },
-}
-
-
+# What results.json holds, by the types of its values.
+STAGE = {"name": str, "steps": int, "final_loss": float}
 METHOD = {
-    "type": "object",
-    "required": ["accuracies", "mean", "ensemble", "iterations", "seconds", "stages"],
-    "properties": {
-        "accuracies": {"type": "array", "items": SHARE, "minItems": NETS, "maxItems": NETS},
-        "mean": SHARE,
-        "ensemble": SHARE,
-        "iterations": COUNT,
-        "seconds": SECONDS,
-        "stages": {"type": "array", "items": STAGE, "minItems": 1},
-    },
+    "accuracies": [float],
+    "mean": float,
+    "ensemble": float,
+    "iterations": int,
+    "seconds": float,
+    "stages": [STAGE],
 }
-
-
 SCHEMA = {
-    "type": "object",
-    "required": ["experiment", "dataset", "config", "environment", "teacher", "methods"],
-    "properties": {
-        "experiment": {"const": "minimization"},
-        "dataset": {"const": "digits"},
-        "config": {"type": "object", "minProperties": 20},
-        "environment": {
-            "type": "object",
-            "required": ["python", "tensorflow", "keras", "cores", "gpus"],
-        },
-        "teacher": {
-            "type": "object",
-            "required": ["depth", "accuracy", "iterations", "seconds"],
-            "properties": {
-                "depth": COUNT,
-                "accuracy": SHARE,
-                "iterations": COUNT,
-                "seconds": SECONDS,
-            },
-        },
-        "flow_weights": {
-            "type": "object",
-            "required": list(FLOWS),
-            "additionalProperties": {"type": "number", "exclusiveMinimum": 0},
-        },
-        "methods": {
-            "type": "object",
-            "required": list(METHODS),
-            "properties": dict.fromkeys(METHODS, METHOD),
-            "additionalProperties": False,
-        },
-    },
+    "experiment": str,
+    "dataset": str,
+    "config": dict,
+    "environment": {"python": str, "tensorflow": str, "keras": str, "cores": int, "gpus": list},
+    "teacher": {"depth": int, "accuracy": float, "iterations": int, "seconds": float},
+    "flow_weights": dict.fromkeys(FLOWS, float),
+    "methods": dict.fromkeys(METHODS, METHOD),
 }
 
 
@@ -188,11 +132,27 @@ def test_the_command_prints_a_table_of_all_methods_and_the_report_s_path(run, re
     assert run.done.stdout.rstrip().splitlines()[-1] == "report: run/report.html, run/report.md"
 
 
+def follows(value, schema):
+    """Whether `value` has at least the keys of `schema`, with values of its types."""
+    if isinstance(schema, dict):
+        return all(name in value and follows(value[name], schema[name]) for name in schema)
+    if isinstance(schema, list):
+        return len(value) >= 1 and all(follows(one, schema[0]) for one in value)
+    return isinstance(value, schema)
+
+
 def test_results_follow_their_schema(results):
-    jsonschema.validate(results, SCHEMA, cls=jsonschema.Draft202012Validator)
-    assert results["config"]["methods"] == list(METHODS)
+    assert follows(results, SCHEMA)
+    assert (results["experiment"], results["dataset"]) == ("minimization", "digits")
+    assert len(results["config"]) >= 20
+    assert results["config"]["methods"] == list(results["methods"]) == list(METHODS)
     assert results["config"]["nets"] == NETS
-    assert list(results["methods"]) == list(METHODS)
+    assert list(results["flow_weights"]) == list(FLOWS)
+    for entry in (results["teacher"], *results["methods"].values()):
+        shares = [entry[name] for name in ("accuracy", "mean", "ensemble") if name in entry]
+        assert all(0 <= share <= 1 for share in (*shares, *entry.get("accuracies", ())))
+        assert all(stage["final_loss"] >= 0 for stage in entry.get("stages", ()))
+        assert len(entry.get("accuracies", METHODS[:NETS])) == NETS
 
 
 def test_results_count_stages_and_iterations(results):
@@ -459,30 +419,42 @@ def test_equal_flow_weights_start_at_the_paper_s_transfer_rate(with_given_teache
     assert float(transfer[0]["learning_rate"]) == pytest.approx(0.001)
 
 
-def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
+def small(folder, **options):
+    """An experiment for this process, and the results that it ends with."""
     config = Config(
-        dataset="digits",
-        teacher_depth=8,
-        width=2,
-        batch_size=16,
-        methods=("skt", "fsp"),
-        teacher_steps=3,
-        transfer_steps=4,
-        task_steps=2,
-        evaluations=1,
-        target_views=2,
-        output_dir=str(tmp_path / "run"),
-    )
-    results = experiment.run(config)
+        dataset="digits", teacher_depth=8, width=4, batch_size=16, teacher_steps=3,
+        transfer_steps=6, hint_steps=2, task_steps=4, evaluations=2,
+        output_dir=str(folder / "run"), **options,
+    )  # fmt: skip
+    return config, experiment.run(config)
+
+
+def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
+    _, results = small(tmp_path, methods=("fsp",), nets=2, target_views=2)
     assert capsys.readouterr().out.count("keeping the teacher's targets") == 1
     assert not (tmp_path / "run" / "targets.float16").exists()
-    for method in ("skt", "fsp"):
-        losses = [stage["final_loss"] for stage in results["methods"][method]["stages"]]
-        assert np.isfinite(losses).all()
+    losses = [stage["final_loss"] for stage in results["methods"]["fsp"]["stages"]]
+    assert np.isfinite(losses).all()
 
 
-def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path, monkeypatch):
-    read, evaluated = [], []
+@dataclasses.dataclass
+class Noted:
+    """What a run with images held out did, from its inside."""
+
+    folder: pathlib.Path
+    config: Config
+    results: dict
+    # Images that networks were asked about, and those that curves show.
+    read: list
+    evaluated: list
+    # Teachers that stages were given; (teacher, its folded copy, the copy's values).
+    taught: list
+    frozen: list
+
+
+@pytest.fixture(scope="module")
+def noted(tmp_path_factory):
+    read, evaluated, taught, frozen = [], [], [], []
     evaluate, judge = datasets.evaluation_batches, evaluation.probabilities
 
     def noted_evaluation(images, labels):
@@ -493,46 +465,64 @@ def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path
         read.append(images)
         return judge(network, images)
 
-    monkeypatch.setattr(datasets, "evaluation_batches", noted_evaluation)
-    monkeypatch.setattr(evaluation, "probabilities", noted_judgement)
-    config = Config(
-        dataset="digits",
-        teacher_depth=8,
-        width=2,
-        batch_size=16,
-        methods=("baseline", "hint"),
-        teacher_steps=3,
-        hint_steps=2,
-        task_steps=4,
-        evaluations=2,
-        validation=100,
-        output_dir=str(tmp_path / "run"),
-    )
-    results = experiment.run(config)
-    held = load_dataset("digits").hold_out(100)
-    assert evaluated
-    assert all(np.array_equal(images, held.validation_images) for images in evaluated)
+    def noted_stages(*arguments, **options):
+        taught.append(options.get("teacher"))
+        return run_stages(*arguments, **options)
+
+    def folded(teacher, precision):
+        copy = fold_batch_norm(teacher, precision)
+        frozen.append((teacher, copy, [v.numpy() for v in copy.variables]))
+        return copy
+
+    folder = tmp_path_factory.mktemp("noted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "evaluation_batches", noted_evaluation)
+        patch.setattr(evaluation, "probabilities", noted_judgement)
+        patch.setattr(experiment, "fold_batch_norm", folded)
+        for module in ("teacher", "nets"):
+            patch.setattr(f"skt_tf.experiments.{module}.run_stages", noted_stages)
+        config, results = small(folder, methods=("baseline", "kd", "hint", "skt"), validation=100)
+    return Noted(folder / "run", config, results, read, evaluated, taught, frozen)
+
+
+def test_nothing_of_the_teacher_changes_in_a_whole_run(noted):
+    saved = keras.models.load_model(noted.folder / "teacher/model.keras")
+    assert len(noted.taught) == 1 + 4
+    ((teacher, copy, start),) = noted.frozen
+    assert all(used is copy for used in noted.taught[1:])
+    for before, after in zip(start, copy.variables, strict=True):
+        assert before.tobytes() == after.numpy().tobytes()
+    for before, after in zip(saved.variables, teacher.variables, strict=True):
+        assert before.path == after.path
+        assert before.numpy().tobytes() == after.numpy().tobytes()
+
+
+def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(noted):
+    held, results = load_dataset("digits").hold_out(100), noted.results
+    assert noted.evaluated
+    assert all(np.array_equal(images, held.validation_images) for images in noted.evaluated)
     # Once for each network, and the images that were held out once.
     for images in (held.test_images, held.validation_images):
-        assert sum(np.array_equal(images, seen) for seen in read) == 3
+        assert sum(np.array_equal(images, seen) for seen in noted.read) == 1 + 4
     for entry, place in (
         (results["teacher"], "teacher/model"),
         (results["methods"]["hint"], "hint/net0/student"),
     ):
-        network = keras.models.load_model(tmp_path / f"run/{place}.keras")
+        network = keras.models.load_model(noted.folder / f"{place}.keras")
         logits = network.predict(held.validation_images, verbose=0)
         share = float((logits.argmax(1) == held.validation_labels).mean())
         assert share in (entry.get("validation_accuracy"), *entry.get("validation_accuracies", ()))
-    curve = rows(tmp_path / "run/baseline/net0/metrics.csv")
+    curve = rows(noted.folder / "baseline/net0/metrics.csv")
     assert "test_accuracy" not in curve[0]
     last = float(curve[-1]["validation_accuracy"])
     assert last == pytest.approx(results["methods"]["baseline"]["validation_accuracies"][0])
-    report = (tmp_path / "run/report.md").read_text(encoding="utf-8")
+    report = (noted.folder / "report.md").read_text(encoding="utf-8")
     assert "100 of the training images, held out" in report
-    again = Config(job="verify", output_dir=config.output_dir)
+    again = Config(job="verify", output_dir=noted.config.output_dir)
     assert verify.run(again)
-    results["methods"]["hint"]["validation_accuracies"][0] += 0.1
-    (tmp_path / "run/results.json").write_text(json.dumps(results), encoding="utf-8")
+    wrong = copy.deepcopy(results)
+    wrong["methods"]["hint"]["validation_accuracies"][0] += 0.1
+    (noted.folder / "results.json").write_text(json.dumps(wrong), encoding="utf-8")
     assert not verify.run(again)
 
 

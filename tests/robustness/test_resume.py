@@ -17,7 +17,7 @@ from sentences import is_one_sentence
 
 from skt_tf.models.resnet import resnet
 
-KILLS = int(os.environ.get("SKT_TF_KILLS", "10"))
+KILLS = int(os.environ.get("SKT_TF_KILLS", "6"))
 TINY = (
     "--dataset=digits",
     "--teacher_depth=8",
@@ -126,8 +126,9 @@ def kill_and_go_on(name, kills, at_writing, reference, cwd, seed):
     draw = random.Random(seed)
     killed = 0
     while True:
-        if killed == kills:  # From nothing, as a machine does that was switched off.
-            process = running(command(name), cwd)
+        if killed == kills:
+            # From nothing, as a machine does that was switched off.
+            process = (copied if at_writing else running)(command(name), cwd)
         elif at_writing:
             process = copied(command(name), cwd, KILLER.format(at=draw.randint(1, 120)))
         else:
@@ -190,13 +191,16 @@ def test_a_signal_while_libraries_are_loaded_ends_the_process_and_writes_nothing
 
 
 @pytest.mark.parametrize(
-    ("number", "moment"),
-    [(signal.SIGTERM, "stage 2 of 3: step2"), (signal.SIGINT, "stage 1 of 2: hint")],
+    ("number", "run", "moment"),
+    [
+        (signal.SIGTERM, "all stages", "stage 2 of 3: step2"),
+        (signal.SIGINT, "kept", "stage 1 of 2: transfer"),
+    ],
 )
-def test_a_signal_saves_and_says_how_to_go_on(number, moment, references, wide, tmp_path):
+def test_a_signal_saves_and_says_how_to_go_on(number, run, moment, references, wide, tmp_path):
     cwd = new_folder(tmp_path / "stopped", wide)
     # Nothing would be saved within a stage but for the signal.
-    arguments = command("all stages", "--checkpoint_every=1000")
+    arguments = command(run, "--checkpoint_every=1000")
     process = copied(arguments, cwd)
     wait_for_stage(moment, process, cwd)
     process.send_signal(number)
@@ -209,7 +213,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number, moment, references, wide, 
     done = skt_tf(*arguments, cwd=cwd)
     assert done.returncode == 0
     assert "going on after iteration" in done.stdout
-    assert content(cwd) == content(references["all stages"].cwd)
+    assert content(cwd) == content(references[run].cwd)
 
 
 def test_a_second_process_stops_at_once_with_the_first_one_s_id(wide, tmp_path):
@@ -232,7 +236,7 @@ def test_a_second_process_stops_at_once_with_the_first_one_s_id(wide, tmp_path):
 def killed(wide, tmp_path_factory):
     """A folder whose run was killed as it was writing a checkpoint in the teacher's training."""
     cwd = new_folder(tmp_path_factory.mktemp("killed") / "cwd", wide)
-    process = copied(command("all stages"), cwd, KILLER.format(at=55))
+    process = copied(command("kept"), cwd, KILLER.format(at=55))
     assert process.wait() == -signal.SIGKILL
     return cwd
 
@@ -248,19 +252,18 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("part", ["variables.index", "variables.data-00000-of-00001"])
-def test_a_damaged_checkpoint_is_passed_over_with_a_warning(part, killed, references, tmp_path):
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(killed, references, tmp_path):
     cwd = tmp_path / "work"
     shutil.copytree(killed, cwd)
     newest, before, *_ = newest_first(cwd)
-    truncate(newest / part)
-    done = skt_tf(*command("all stages"), cwd=cwd)
+    truncate(newest / "variables.index")
+    done = skt_tf(*command("kept"), cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert is_one_sentence(done.stderr)
     for words in ("warning", str(newest.relative_to(cwd)), str(before.relative_to(cwd))):
         assert words in done.stderr
     assert f"going on after iteration {before.name}" in done.stdout
-    assert content(cwd) == content(references["all stages"].cwd)
+    assert content(cwd) == content(references["kept"].cwd)
 
 
 def test_where_all_checkpoints_are_damaged_the_run_stays_as_it_is(killed, tmp_path):
@@ -269,7 +272,7 @@ def test_where_all_checkpoints_are_damaged_the_run_stays_as_it_is(killed, tmp_pa
     for path in newest_first(cwd):
         truncate(path / "variables.data-00000-of-00001")
     before = snapshot(cwd / "run")
-    done = skt_tf(*command("all stages"), cwd=cwd)
+    done = skt_tf(*command("kept"), cwd=cwd)
     assert done.returncode == 2
     assert is_one_sentence(done.stderr)
     for words in ("damaged", "run/teacher/checkpoints", "--fresh"):
