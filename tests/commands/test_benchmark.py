@@ -5,7 +5,7 @@ import os
 
 import pytest
 import tensorflow as tf
-from command_line import Attempt, check_refused, skt_tf, snapshot
+from command_line import Attempt, check_refused, ran, skt_tf, snapshot, tiny
 
 from skt_tf.utils.locks import FolderLock
 
@@ -23,14 +23,13 @@ NAMES = (
 )
 
 
-TINY = ("--job=benchmark", "--dataset=digits", "--teacher_depth=8", "--width=2", "--batch_size=16")
+TINY = tiny(job="benchmark", width=2, batch_size=16, output_dir=None)
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("benchmark")
-    done = skt_tf(*TINY, "--output_dir=first", cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    done = ran(*TINY, "--output_dir=first", cwd=cwd)
     return cwd, done, json.loads((cwd / "first" / "benchmark.json").read_text(encoding="utf-8"))
 
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 import keras
 import numpy as np
 import pytest
-from command_line import METHODS, NETS, RUN, finished_run, skt_tf, snapshot
+from command_line import METHODS, NETS, RUN, finished_run, ran, results_of, skt_tf, snapshot
 from sentences import is_one_sentence
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -72,7 +72,7 @@ def run():
 
 @pytest.fixture(scope="module")
 def results(run):
-    return read_results(run.folder)
+    return results_of(run.folder)
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +84,6 @@ def images():
         pictures, bunch.target, test_size=360, random_state=0, stratify=bunch.target
     )
     return train, test, labels
-
-
-def read_results(folder):
-    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
 
 
 def students(folder, method):
@@ -342,7 +338,7 @@ def test_the_same_command_again_trains_nothing_and_prints_the_table(run, results
     assert again.done.returncode == 0, again.done.stderr
     assert len(again.found) == 1 + NETS * len(METHODS)
     assert times(again.folder) == again.found
-    assert read_results(again.folder) == results
+    assert results_of(again.folder) == results
     assert table_rows(again.done.stdout) == table_rows(run.done.stdout)
     assert "stage" not in again.done.stdout
     assert again.done.stdout.rstrip().endswith("report: run/report.html, run/report.md")
@@ -358,7 +354,7 @@ def test_a_stopped_run_goes_on_with_the_missing_nets_alone(results, later):
         "baseline/net1/student.keras",
         "kd/net1/student.keras",
     }
-    restored = read_results(stopped.folder)
+    restored = results_of(stopped.folder)
     assert restored["teacher"] == results["teacher"]
     assert set(restored["methods"]) == set(METHODS)
     for method, expected in results["methods"].items():
@@ -387,7 +383,7 @@ def with_given_teacher(later):
     """(folder, results) of the run of two methods with the first run's teacher, all λ equal."""
     given = later["given"]
     assert given.done.returncode == 0, given.done.stderr
-    return given.cwd, read_results(given.folder)
+    return given.cwd, results_of(given.folder)
 
 
 def test_a_given_teacher_is_not_trained(with_given_teacher, results):
@@ -528,11 +524,10 @@ def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(noted):
 
 def test_a_run_of_another_environment_goes_on_with_a_warning(run, tmp_path):
     folder = shutil.copytree(run.folder, tmp_path / "run")
-    results = read_results(folder)
+    results = results_of(folder)
     results["environment"] |= {"cores": 999, "numpy": "1.0"}
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
-    done = skt_tf(*RUN, cwd=tmp_path)
-    assert done.returncode == 0
+    done = ran(*RUN, cwd=tmp_path)
     assert is_one_sentence(done.stderr)
     for words in ("warning", "numpy", "cores"):
         assert words in done.stderr

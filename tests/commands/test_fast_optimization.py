@@ -1,51 +1,36 @@
 """The second experiment, from the command line: two nets a method, as deep as the teacher."""
 
-import json
 import re
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from command_line import skt_tf, snapshot
+from command_line import ran, results_of, skt_tf, snapshot, tiny
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from skt_tf.models.resnet import resnet
 from skt_tf.utils.records import unpack
 
 NETS = 2
-RUN = (
-    "--experiment=fast_optimization",
-    "--dataset=digits",
-    "--teacher_depth=8",
-    "--width=4",
-    f"--nets={NETS}",
-    "--batch_size=32",
-    "--methods=teachers,baseline,hint,skt_kd",
-    "--teacher_steps=12",
-    "--transfer_steps=8",
-    "--transfer_split=1,3",
-    "--hint_steps=2",
-    "--task_steps=4",
-    "--evaluations=2",
-    "--tensorboard",
-    "--output_dir=run",
-)
+RUN = tiny(
+    experiment="fast_optimization", methods="teachers,baseline,hint,skt_kd", nets=NETS,
+    transfer_steps=8, transfer_split="1,3", tensorboard=True,
+)  # fmt: skip
 STEPS = {"teachers": [12], "baseline": [4], "hint": [2, 4], "skt_kd": [2, 6, 4]}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("fast")
-    done = skt_tf(*RUN, cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    done = ran(*RUN, cwd=cwd)
     assert done.stderr == ""
     return cwd, done
 
 
 @pytest.fixture(scope="module")
 def results(run):
-    return json.loads((run[0] / "run/results.json").read_text("utf-8"))
+    return results_of(run[0] / "run")
 
 
 def test_iterations_are_counted_over_all_nets(results):

@@ -1,10 +1,9 @@
 """--dataset=folder: images in folders, of whatever size, and what is wrong with them."""
 
-import json
 import shutil
 
 import pytest
-from command_line import skt_tf
+from command_line import ran, results_of, skt_tf, tiny
 from image_folders import draw, write
 from PIL import Image
 from sentences import is_one_sentence
@@ -18,14 +17,12 @@ def varied(tmp_path_factory):
 
 def test_a_run_on_a_folder_goes_on_with_the_same_images_alone(varied, tmp_path):
     shutil.copytree(varied, tmp_path / "images")
-    arguments = (
-        "--dataset=folder", "--data_dir=images", "--image_size=20x28", "--teacher_depth=8",
-        "--width=2", "--batch_size=8", "--teacher_steps=30", "--transfer_steps=2",
-        "--task_steps=2", "--evaluations=1", "--methods=skt", "--output_dir=run",
+    arguments = tiny(
+        dataset="folder", data_dir="images", image_size="20x28", width=2, batch_size=8,
+        teacher_steps=30, transfer_steps=2, task_steps=2, evaluations=1, methods="skt",
     )  # fmt: skip
-    done = skt_tf(*arguments, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    results = json.loads((tmp_path / "run/results.json").read_text())
+    ran(*arguments, cwd=tmp_path)
+    results = results_of(tmp_path / "run")
     assert results["config"]["image_size"] == "20x28"
     # Bright and dark: thirty iterations tell them apart.
     assert results["teacher"]["accuracy"] > 0.7

@@ -11,25 +11,14 @@ import subprocess
 import sys
 
 import pytest
-from command_line import ROOT, attempts, check_refused, skt_tf, snapshot
+from command_line import ROOT, attempts, check_refused, skt_tf, snapshot, tiny
 from sentences import is_one_sentence
 from spoilt_networks import write_spoilt
 
 from skt_tf.configuration import Config
 
 # Small enough that a mistake which is not noticed ends soon, too.
-TINY = (
-    "--dataset=digits",
-    "--teacher_depth=8",
-    "--width=2",
-    "--batch_size=32",
-    "--methods=kd,skt",
-    "--teacher_steps=4",
-    "--transfer_steps=4",
-    "--task_steps=4",
-    "--evaluations=1",
-    "--output_dir=run",
-)
+TINY = tiny(methods="kd,skt", width=2)
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 WHOLE = (int, int | None)
 NUMBERS = (*WHOLE, float, float | None)

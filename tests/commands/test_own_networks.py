@@ -1,12 +1,11 @@
 """--teacher, --student and their points: networks of a user's own on the command line."""
 
-import json
 import shutil
 
 import keras
 import numpy as np
 import pytest
-from command_line import attempt, check_refused, skt_tf
+from command_line import attempt, check_refused, ran, results_of, skt_tf, tiny
 from own_networks import write_networks
 
 POINTS = ",".join(f"c{k}" for k in range(7))
@@ -18,28 +17,19 @@ def folder(tmp_path_factory):
 
 
 def flags(folder, teacher="teacher"):
-    return (
-        "--dataset=digits",
-        f"--teacher={folder / teacher}.keras",
-        f"--student={folder / 'student.keras'}",
-        f"--teacher_points={POINTS}",
-        f"--student_points={POINTS}",
-        "--batch_size=16",
-        "--transfer_steps=2",
-        "--task_steps=2",
-        "--hint_steps=1",
-        "--transfer_learning_rate=1e-6",
-        "--evaluations=1",
-    )
+    return tiny(
+        teacher=folder / f"{teacher}.keras", student=folder / "student.keras",
+        teacher_points=POINTS, student_points=POINTS, batch_size=16, transfer_steps=2,
+        task_steps=2, hint_steps=1, transfer_learning_rate=1e-6, evaluations=1,
+    )  # fmt: skip
 
 
 def test_a_teacher_of_other_classes_and_channels_teaches_with_projections(folder, tmp_path):
-    done = skt_tf(
+    done = ran(
         *flags(folder), "--methods=baseline,skt", "--project", "--nets=2", "--output_dir=run",
         cwd=tmp_path,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    results = json.loads((tmp_path / "run/results.json").read_text())
+    results = results_of(tmp_path / "run")
     assert results["teacher"]["accuracy"] is None
     assert "100 classes, where digits has 10" in done.stdout
     given = keras.models.load_model(folder / "student.keras")
@@ -61,11 +51,10 @@ def test_a_teacher_of_other_classes_and_channels_teaches_with_projections(folder
 
 
 def test_saved_weights_are_begun_with_where_asked_for(folder, tmp_path):
-    done = skt_tf(
+    ran(
         *flags(folder, "teacher10"), "--methods=kd", "--student_weights=saved",
         "--learning_rate=1e-9", "--output_dir=run", cwd=tmp_path,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     given = keras.models.load_model(folder / "student.keras")
     net = keras.models.load_model(tmp_path / "run/kd/net0/student.keras")
     for one, other in zip(given.trainable_variables, net.trainable_variables, strict=True):
@@ -77,8 +66,7 @@ def test_a_student_that_was_replaced_meanwhile_is_refused(folder, tmp_path):
     work.mkdir()
     shutil.copy(folder / "student.keras", work / "mine.keras")
     arguments = (*flags(folder, "teacher10"), "--student=mine.keras", "--output_dir=run")
-    done = skt_tf(*arguments, "--methods=baseline", cwd=work)
-    assert done.returncode == 0, done.stderr
+    ran(*arguments, "--methods=baseline", cwd=work)
     shutil.copy(folder / "teacher10.keras", work / "mine.keras")
     refused = attempt([*arguments, "--methods=baseline"], work, tmp_path / "again")
     check_refused(refused, ["mine.keras is another network"])

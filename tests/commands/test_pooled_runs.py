@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from command_line import finished_run, skt_tf, snapshot
+from command_line import finished_run, ran, results_of, snapshot
 from scipy import stats
 from sentences import refused
 
@@ -17,7 +17,7 @@ from skt_tf.training.history import read_metrics
 def changed(folder, **config):
     """A copy of the finished run with other accuracies, in `folder`."""
     shutil.copytree(finished_run().folder, folder)
-    results = json.loads((folder / "results.json").read_text("utf-8"))
+    results = results_of(folder)
     results["config"] |= config
     random = np.random.default_rng(results["config"]["seed"])
     for entry in results["methods"].values():
@@ -139,8 +139,7 @@ def test_a_damaged_log_is_refused(content, said, runs):
 def test_the_command_makes_one_report_of_several_runs(runs, tmp_path):
     before = snapshot(tmp_path)
     names = ",".join(folder.name for folder, _ in runs)
-    done = skt_tf("--job=report", f"--runs={names}", "--output_dir=pooled", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    ran("--job=report", f"--runs={names}", "--output_dir=pooled", cwd=tmp_path)
     after = snapshot(tmp_path)
     assert {path: after[path] for path in before} == before
     made = {path for path in after if path not in before}

@@ -9,7 +9,7 @@ import shutil
 from xml.etree import ElementTree
 
 from absl import flags
-from command_line import finished_run, skt_tf
+from command_line import finished_run, ran, results_of
 
 from skt_tf.flags import define_flags, from_flags
 from skt_tf.reports import tables
@@ -23,8 +23,7 @@ def test_a_report_is_made_again_byte_by_byte_from_the_folder(tmp_path):
     kept = (folder / "results.json").read_bytes()
     for path in [*folder.rglob("*.keras"), *(folder / name for name in made)]:
         path.unlink()
-    done = skt_tf("--job=report", f"--output_dir={folder}", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = ran("--job=report", f"--output_dir={folder}", cwd=tmp_path)
     assert {name: (folder / name).read_bytes() for name in made} == before
     assert (folder / "results.json").read_bytes() == kept
     assert str(folder / "report.html") in done.stdout
@@ -73,7 +72,7 @@ def test_the_page_is_one_well_formed_file_that_needs_no_network(tmp_path):
     # The curves are whole on a telephone of 400 pixels, the page's margins left out.
     least = [int(re.search(r"min-width: (\d+)px", style)[1]) for style in found.styles]
     assert max(least[:2]) <= 360
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = results_of(folder)
     shown = " ".join(found.texts)
     for cell in (cell for row in tables.summary(results).rows for cell in row):
         assert cell in shown

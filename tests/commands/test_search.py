@@ -9,16 +9,15 @@ import time
 
 import numpy as np
 import pytest
-from command_line import attempt, check_refused, copied, skt_tf, together
+from command_line import attempt, check_refused, copied, ran, results_of, skt_tf, tiny, together
 
 from skt_tf.configuration import Config
 from skt_tf.data.datasets import load_dataset
 from skt_tf.tuning import tune
 
-SMALL = (
-    "--job=tune", "--dataset=digits", "--teacher_depth=8", "--width=2", "--batch_size=32",
-    "--teacher_steps=20", "--transfer_steps=36", "--task_steps=9", "--evaluations=1",
-    "--methods=fsp", "--output_dir=search",
+SMALL = tiny(
+    job="tune", methods="fsp", width=2, teacher_steps=20, transfer_steps=36, task_steps=9,
+    evaluations=1, output_dir="search",
 )  # fmt: skip
 
 
@@ -30,8 +29,7 @@ def trials(folder):
 def whole(tmp_path_factory):
     """A search that nobody disturbed."""
     folder = tmp_path_factory.mktemp("whole")
-    done = skt_tf(*SMALL, "--trials=3", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    ran(*SMALL, "--trials=3", cwd=folder)
     return folder
 
 
@@ -43,9 +41,8 @@ def test_a_search_ends_with_a_report_and_a_flagfile_that_runs(whole):
     report = (whole / "search/report.md").read_text()
     assert all(f"| {trial['number']} |" in report for trial in found)
     assert (whole / "search/report.html").exists()
-    done = skt_tf("--flagfile=search/best.flags", "--output_dir=best", cwd=whole)
-    assert done.returncode == 0, done.stderr
-    results = json.loads((whole / "best/results.json").read_text())
+    ran("--flagfile=search/best.flags", "--output_dir=best", cwd=whole)
+    results = results_of(whole / "best")
     assert list(results["methods"]) == ["fsp"]
     best = found[0]["values"]
     assert results["config"]["learning_rate"] == pytest.approx(best["learning_rate"], rel=1e-5)
@@ -67,16 +64,14 @@ def test_a_search_that_is_killed_goes_on_to_the_same_trials(whole, tmp_path):
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    done = skt_tf(*SMALL, "--trials=3", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    ran(*SMALL, "--trials=3", cwd=tmp_path)
     assert trials(tmp_path) == trials(whole)
     assert (tmp_path / "search/best.flags").read_text() == (whole / "search/best.flags").read_text()
 
 
 def test_a_search_can_be_made_longer(whole, tmp_path):
     shutil.copytree(whole / "search", tmp_path / "search")
-    done = skt_tf(*SMALL, "--trials=4", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = ran(*SMALL, "--trials=4", cwd=tmp_path)
     assert done.stdout.count("of the validation images with") <= 1
     before, after = ({trial["number"]: trial for trial in trials(f)} for f in (whole, tmp_path))
     assert set(after) == {0, 1, 2, 3}

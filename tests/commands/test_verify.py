@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from command_line import METHODS, NETS, finished_run, skt_tf, snapshot
+from command_line import METHODS, NETS, finished_run, ran, results_of, skt_tf, snapshot
 from sentences import refused
 
 from skt_tf.configuration import Config
@@ -43,8 +43,7 @@ def verify(folder):
 
 def test_the_command_confirms_every_network_and_changes_nothing(run):
     before = snapshot(run)
-    done = skt_tf("--job=verify", "--output_dir=run", cwd=run.parent)
-    assert done.returncode == 0, done.stderr
+    done = ran("--job=verify", "--output_dir=run", cwd=run.parent)
     assert done.stdout.rstrip().splitlines()[-1] == "run/results.json: all confirmed"
     # The teacher, each net, and each method's mean and ensemble.
     assert done.stdout.count("confirmed  ") == 1 + len(METHODS) * (NETS + 2)
@@ -68,7 +67,7 @@ def test_the_command_refutes_an_accuracy_of_one_image_more(run):
 def test_another_net_in_a_student_s_place_is_refuted(two_methods, capsys):
     best = two_methods / "baseline_long/net0/student.keras"
     shutil.copy(two_methods / "teacher/model.keras", best)
-    results = json.loads((two_methods / "results.json").read_text(encoding="utf-8"))
+    results = results_of(two_methods)
     entry = results["methods"]["baseline_long"]
     assert results["teacher"]["accuracy"] != entry["accuracies"][0]
     assert not verify(two_methods)

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from command_line import skt_tf, snapshot, together
+from command_line import results_of, skt_tf, snapshot, tiny, together
 
 # In a process of its own: devices and clusters are set before TensorFlow starts.
 PROGRAM = """
@@ -116,11 +116,10 @@ def test_ten_steps_over_two_end_where_one_ends(other, kind, found):
     np.testing.assert_allclose(shared[f"{kind}_losses"], alone[f"{kind}_losses"], rtol=1e-4)
 
 
-EXPERIMENT = (
-    *("--dataset=digits", "--teacher_depth=8", "--width=4", "--batch_size=32"),
-    *("--methods=baseline,fsp", "--teacher_steps=4", "--transfer_steps=4", "--task_steps=4"),
-    *("--evaluations=2", "--learning_rate=0.002", "--transfer_learning_rate=0.001"),
-)
+EXPERIMENT = tiny(
+    methods="baseline,fsp", teacher_steps=4, transfer_steps=4, learning_rate=0.002,
+    transfer_learning_rate=0.001, output_dir=None,
+)  # fmt: skip
 
 WORKER = (*EXPERIMENT, "--distribution=multi_worker")
 
@@ -133,10 +132,6 @@ def shared(tmp_path_factory):
     return cwd, *cluster(*commands, cwd=cwd)
 
 
-def read(folder):
-    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
-
-
 def test_a_cluster_trains_what_one_process_trains_and_the_chief_alone_writes(shared, tmp_path):
     alone = skt_tf(*EXPERIMENT, "--target_views=1", "--output_dir=alone", cwd=tmp_path)
     assert alone.returncode == 0, alone.stderr
@@ -147,7 +142,7 @@ def test_a_cluster_trains_what_one_process_trains_and_the_chief_alone_writes(sha
     assert worker[0].strip() == "worker 1, one of 2: waiting for all"
     assert chief[0].count("keeping the teacher's targets") == 1
     assert not (cwd / "chief/targets.float16").exists()
-    ours, theirs = read(cwd / "chief"), read(tmp_path / "alone")
+    ours, theirs = results_of(cwd / "chief"), results_of(tmp_path / "alone")
     for method in ("baseline", "fsp"):
         for one, other in zip(
             ours["methods"][method]["stages"], theirs["methods"][method]["stages"]
@@ -221,7 +216,7 @@ def test_a_cluster_that_is_killed_and_then_stopped_goes_on_to_the_same_bytes(sha
     assert len(files) == 4
     for path in files:
         assert (ours / path).read_bytes() == (theirs / path).read_bytes()
-    stages = [read(folder)["methods"]["baseline"]["stages"] for folder in (ours, theirs)]
+    stages = [results_of(folder)["methods"]["baseline"]["stages"] for folder in (ours, theirs)]
     assert stages[0] == stages[1]
 
 

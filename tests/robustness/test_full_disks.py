@@ -5,22 +5,12 @@ import shutil
 import subprocess
 
 import pytest
-from command_line import Attempt, check_refused, running, skt_tf, snapshot
+from command_line import Attempt, check_refused, ran, running, skt_tf, snapshot, tiny
 from sentences import is_one_sentence
 
 from skt_tf.models.resnet import resnet
 
-TINY = (
-    "--dataset=digits",
-    "--teacher_depth=8",
-    "--width=2",
-    "--batch_size=32",
-    "--methods=skt",
-    "--teacher_steps=4",
-    "--transfer_steps=4",
-    "--task_steps=4",
-    "--evaluations=1",
-)
+TINY = tiny(methods="baseline", width=2, teacher_steps=4, evaluations=1, output_dir=None)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -32,7 +22,7 @@ def test_a_folder_of_others_is_not_written_to(tmp_path):
 
 
 def test_a_reader_that_goes_away_ends_the_run_in_one_sentence(tmp_path):
-    process = running([*TINY, "--task_steps=2000"], tmp_path, stdout=subprocess.PIPE)
+    process = running([*TINY, "--teacher_steps=2000"], tmp_path, stdout=subprocess.PIPE)
     process.stdout.readline()
     process.stdout.close()
     assert process.wait(120) == 2
@@ -101,9 +91,8 @@ def test_a_full_disk_is_named_and_with_room_the_run_goes_on(small_disk, tmp_path
     assert (small_disk / "run/results.json").exists()
     assert not [path for path in snapshot(small_disk) if ".draft" in path or ".lock" in path]
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
-    done = skt_tf(*run, "--output_dir=disk/run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = ran(*run, "--output_dir=disk/run", cwd=tmp_path)
     done = skt_tf(*run, "--output_dir=elsewhere", cwd=tmp_path)
-    for path in ("teacher/model.keras", "skt/net0/student.keras", "skt/net0/metrics.csv"):
+    for path in ("teacher/model.keras", "baseline/net0/student.keras", "baseline/net0/metrics.csv"):
         other = (tmp_path / "elsewhere" / path).read_bytes()
         assert (small_disk / "run" / path).read_bytes() == other

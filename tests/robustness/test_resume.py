@@ -12,24 +12,14 @@ import subprocess
 import time
 
 import pytest
-from command_line import copied, running, skt_tf, snapshot, without_times
+from command_line import copied, ran, running, skt_tf, snapshot, tiny, without_times
 from sentences import is_one_sentence
 
 from skt_tf.models.resnet import resnet
 
 KILLS = int(os.environ.get("SKT_TF_KILLS", "6"))
-TINY = (
-    "--dataset=digits",
-    "--teacher_depth=8",
-    "--student_depth=8",
-    "--width=4",
-    "--batch_size=32",
-    "--teacher_steps=20",
-    "--transfer_steps=14",
-    "--hint_steps=7",
-    "--task_steps=10",
-    "--evaluations=3",
-    "--output_dir=run",
+TINY = tiny(
+    student_depth=8, teacher_steps=20, transfer_steps=14, hint_steps=7, task_steps=10, evaluations=3
 )
 # Between them: every kind of stage, a hint with a regressor, scaled losses, kept targets,
 # held-out images.
@@ -164,12 +154,10 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(reference
 
 def test_the_same_command_gives_the_same_bytes_and_another_seed_others(references, wide, tmp_path):
     cwd = new_folder(tmp_path / "again", wide)
-    done = skt_tf(*command("kept"), cwd=cwd, anew=True)
-    assert done.returncode == 0
+    done = ran(*command("kept"), cwd=cwd, anew=True)
     assert content(cwd) == content(references["kept"].cwd)
     # And where checkpoints fall changes nothing.
-    done = skt_tf(*command("kept", "--fresh", "--checkpoint_every=60s", "--seed=1"), cwd=cwd)
-    assert done.returncode == 0
+    done = ran(*command("kept", "--fresh", "--checkpoint_every=60s", "--seed=1"), cwd=cwd)
     assert "kept as run.1" in done.stdout
     one, other = content(cwd), content(references["kept"].cwd)
     for path in ("teacher/model.keras", "fsp/net0/student.keras", "fsp/net0/metrics.csv"):
@@ -210,8 +198,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number, run, moment, references, w
     assert number.name in message
     assert "the same command" in message
     assert not (cwd / "run" / ".lock").exists()
-    done = skt_tf(*arguments, cwd=cwd)
-    assert done.returncode == 0
+    done = ran(*arguments, cwd=cwd)
     assert "going on after iteration" in done.stdout
     assert content(cwd) == content(references[run].cwd)
 
@@ -257,8 +244,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(killed, references, 
     shutil.copytree(killed, cwd)
     newest, before, *_ = newest_first(cwd)
     truncate(newest / "variables.index")
-    done = skt_tf(*command("kept"), cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    done = ran(*command("kept"), cwd=cwd)
     assert is_one_sentence(done.stderr)
     for words in ("warning", str(newest.relative_to(cwd)), str(before.relative_to(cwd))):
         assert words in done.stderr
