@@ -192,11 +192,6 @@ def test_an_unknown_method_is_refused_with_the_known_ones():
         stages("skd")
 
 
-def test_an_unknown_overlap_is_refused():
-    with refused("expected 'span' or 'half'"):
-        stages("skt", "third")
-
-
 @given(
     parts=st.lists(st.floats(0.01, 100), min_size=2, max_size=2),
     transfer=st.integers(1, 100_000),

@@ -146,14 +146,6 @@ def test_an_fsp_layer_survives_a_saved_model_in_safe_mode(tmp_path):
     assert loaded.output.shape == (None, 3, 2)
 
 
-def test_a_flow_model_survives_being_saved_in_safe_mode(teacher, batch, tmp_path):
-    model = flow_model(teacher, disjoint_flows())
-    model.save(tmp_path / "flows.keras")
-    loaded = keras.models.load_model(tmp_path / "flows.keras", safe_mode=True)
-    for a, b in zip(loaded(batch[0]), model(batch[0]), strict=True):
-        assert np.array_equal(a, b)
-
-
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_flows_are_float32_under_any_precision(policy, precision, network, batch):
     policy(precision)

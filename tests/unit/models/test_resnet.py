@@ -127,12 +127,6 @@ def test_the_number_of_parameters_is_the_published_one(networks, depth, millions
     assert trained / 1e6 == pytest.approx(millions, abs=0.01)
 
 
-@pytest.mark.parametrize(("depth", "nearest"), [(10, "8 and 14"), (5, "8"), (27, "26 and 32")])
-def test_another_depth_is_refused_with_the_nearest_valid_ones(depth, nearest):
-    with refused(f" {nearest}$"):
-        resnet(depth, 10)
-
-
 @pytest.mark.parametrize("shape", [(3, 8, 3), (8, 3, 3), (32, 32), (8, 8, 0)])
 def test_an_image_that_cannot_be_halved_twice_is_refused(shape):
     with refused("cannot be halved twice"):

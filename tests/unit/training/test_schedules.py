@@ -29,24 +29,6 @@ def close(values):
     return pytest.approx(values, rel=1e-5)
 
 
-@pytest.mark.parametrize("objective", ["task", "soft_task"])
-def test_64000_task_iterations_step_down_from_32000_and_48000_on(objective):
-    at = [0, 31_999, 32_000, 47_999, 48_000, 63_999]
-    assert rates("steps", objective, 0.1, 64_000, at) == close([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3])
-
-
-def test_21000_transfer_iterations_step_down_from_11000_and_16000_on():
-    at = [0, 10_999, 11_000, 15_999, 16_000, 20_999]
-    assert rates("steps", "transfer", 1e-3, 21_000, at) == close(
-        [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5]
-    )
-
-
-def test_35000_hint_iterations_step_down_from_25000_on_and_no_further():
-    at = [0, 24_999, 25_000, 34_999]
-    assert rates("steps", "hint", 1e-4, 35_000, at) == close([1e-4, 1e-4, 1e-5, 1e-5])
-
-
 @pytest.mark.parametrize(
     ("objective", "steps", "expected"),
     [
