@@ -7,10 +7,8 @@ import shutil
 
 import numpy as np
 import pytest
-from absl import flags
 from command_line import ROOT, SLOW, finished_run, ran, skt_tf
-
-from skt_tf.flags import define_flags, from_flags
+from parsing import parse
 
 DOCUMENTS = ("README.md", "BUILD.md")
 # Fewer iterations and narrower networks, without a word of the command changed.
@@ -96,10 +94,7 @@ def tried():
 
 def made_small(arguments):
     """What a command does, wherever it writes and on however many devices."""
-    values = flags.FlagValues()
-    define_flags(values)
-    values(["skt_tf", *arguments])
-    return dataclasses.replace(from_flags(values), output_dir="anywhere", distribution="none")
+    return dataclasses.replace(parse(*arguments), output_dir="anywhere", distribution="none")
 
 
 @pytest.mark.parametrize("command", CASES, ids=[f"{job(c)}{k}" for k, c in enumerate(COMMANDS)])

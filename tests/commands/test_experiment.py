@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 from command_line import METHODS, NETS, RUN, finished_run, ran, results_of, skt_tf, snapshot
+from reference import softmax
 from sentences import is_one_sentence
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -92,11 +93,6 @@ def students(folder, method):
     return [keras.models.load_model(path) for path in paths]
 
 
-def softmax(logits):
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
 def rows(path):
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
@@ -113,12 +109,9 @@ def table_rows(output):
     return {cells[0]: cells for cells in lines if cells and cells[0] in ("teacher", *METHODS)}
 
 
-def test_the_command_ends_well_and_says_nothing_on_stderr(run):
+def test_the_command_prints_a_table_of_all_methods_and_the_report_s_path(run, results):
     assert run.done.returncode == 0, run.done.stderr
     assert run.done.stderr == ""
-
-
-def test_the_command_prints_a_table_of_all_methods_and_the_report_s_path(run, results):
     printed = table_rows(run.done.stdout)
     assert list(printed) == ["teacher", *METHODS]
     assert f"{results['teacher']['accuracy']:.2%}"[:-1] in printed["teacher"]
@@ -168,20 +161,21 @@ def test_accuracies_are_those_of_the_saved_students(method, run, results, images
     accuracies = [np.mean(logits.argmax(1) == labels) for logits in outputs]
     assert entry["accuracies"] == pytest.approx(accuracies)
     assert entry["mean"] == pytest.approx(np.mean(accuracies))
+    teacher = keras.models.load_model(run.folder / "teacher/model.keras")(test).numpy()
+    assert results["teacher"]["accuracy"] == pytest.approx(np.mean(teacher.argmax(1) == labels))
     together = np.mean([softmax(logits) for logits in outputs], axis=0)
     assert entry["ensemble"] == pytest.approx(np.mean(together.argmax(1) == labels))
 
 
-def test_the_teacher_s_accuracy_is_that_of_the_saved_teacher(run, results, images):
-    _, test, labels = images
-    teacher = keras.models.load_model(run.folder / "teacher" / "model.keras")
-    accuracy = np.mean(teacher(test).numpy().argmax(1) == labels)
-    assert results["teacher"]["accuracy"] == pytest.approx(accuracy)
-
-
-def test_every_file_is_there_and_no_draft_is_left(run):
+def test_every_file_is_there_whole_and_no_draft_is_left(run):
     nets = [f"{method}/net{k}" for method in METHODS for k in range(NETS)]
     files = {name for name, content in snapshot(run.cwd).items() if content}
+    report = (run.folder / "report.md").read_text(encoding="utf-8")
+    for name in ("accuracy.png", "flows.png"):
+        content = (run.folder / name).read_bytes()
+        assert content.startswith(b"\x89PNG\r\n")
+        assert content.endswith(b"IEND\xaeB`\x82")
+        assert f"]({name})" in report
     assert files == {
         "run/results.json",
         "run/report.md",
@@ -196,15 +190,6 @@ def test_every_file_is_there_and_no_draft_is_left(run):
     }
 
 
-def test_the_curves_are_pictures_that_the_report_shows(run):
-    report = (run.folder / "report.md").read_text(encoding="utf-8")
-    for name in ("accuracy.png", "flows.png"):
-        content = (run.folder / name).read_bytes()
-        assert content.startswith(b"\x89PNG\r\n")
-        assert content.endswith(b"IEND\xaeB`\x82")
-        assert f"]({name})" in report
-
-
 def rate(stage, step):
     """The rate of a stage's iteration `step`, counted from 0, as the method's page says it."""
     name, steps = stage
@@ -215,6 +200,11 @@ def rate(stage, step):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_metrics_hold_every_stage_with_its_steps_and_rates(method, run, results):
+    logged = rows(run.folder / "teacher/metrics.csv")
+    assert [int(row["step"]) for row in logged] == [3, 6, 9, 12]
+    rates = [rate(("task", TEACHER_STEPS), step - 1) for step in (3, 6, 9, 12)]
+    assert [float(row["learning_rate"]) for row in logged] == pytest.approx(rates)
+    assert float(logged[-1]["test_accuracy"]) == pytest.approx(results["teacher"]["accuracy"])
     for net in range(NETS):
         logged = rows(run.folder / method / f"net{net}" / "metrics.csv")
         before = 0
@@ -233,14 +223,6 @@ def test_the_metrics_hold_every_stage_with_its_steps_and_rates(method, run, resu
         )
         accuracy = results["methods"][method]["accuracies"][net]
         assert float(logged[-1]["test_accuracy"]) == pytest.approx(accuracy)
-
-
-def test_the_teacher_s_metrics_hold_its_steps_and_rates(run, results):
-    logged = rows(run.folder / "teacher" / "metrics.csv")
-    assert [int(row["step"]) for row in logged] == [3, 6, 9, 12]
-    rates = [float(row["learning_rate"]) for row in logged]
-    assert rates == pytest.approx([rate(("task", 12), step - 1) for step in (3, 6, 9, 12)])
-    assert float(logged[-1]["test_accuracy"]) == pytest.approx(results["teacher"]["accuracy"])
 
 
 def test_final_losses_are_the_last_logged_ones_of_all_nets(run, results):
@@ -354,6 +336,7 @@ def test_a_stopped_run_goes_on_with_the_missing_nets_alone(results, later):
         "baseline/net1/student.keras",
         "kd/net1/student.keras",
     }
+    assert list(table_rows(stopped.done.stdout)) == ["teacher", *METHODS]
     restored = results_of(stopped.folder)
     assert restored["teacher"] == results["teacher"]
     assert set(restored["methods"]) == set(METHODS)
@@ -374,44 +357,26 @@ def test_the_seeds_decide_the_nets_of_a_stopped_run(run, later):
             np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-3, atol=1e-4)
 
 
-def test_the_table_of_a_stopped_run_keeps_the_order_of_the_methods(later):
-    assert list(table_rows(later["stopped"].done.stdout)) == ["teacher", *METHODS]
-
-
-@pytest.fixture(scope="module")
-def with_given_teacher(later):
-    """(folder, results) of the run of two methods with the first run's teacher, all λ equal."""
+def test_a_given_teacher_is_copied_as_it_is_and_not_trained(results, later):
     given = later["given"]
     assert given.done.returncode == 0, given.done.stderr
-    return given.cwd, results_of(given.folder)
-
-
-def test_a_given_teacher_is_not_trained(with_given_teacher, results):
-    _, again = with_given_teacher
+    again = results_of(given.folder)
     assert again["teacher"]["iterations"] == 0
     assert again["teacher"]["accuracy"] == results["teacher"]["accuracy"]
     assert again["teacher"]["depth"] == 14
-
-
-def test_a_given_teacher_is_copied_as_it_is(with_given_teacher):
-    cwd, _ = with_given_teacher
-    given = keras.models.load_model(cwd / "given.keras")
-    saved = keras.models.load_model(cwd / "run" / "teacher" / "model.keras")
-    assert len(saved.trainable_variables) == len(given.trainable_variables) > 20
-    for one, other in zip(given.variables, saved.variables, strict=True):
-        assert one.path == other.path
-        assert one.numpy().tobytes() == other.numpy().tobytes()
-
-
-def test_equal_flow_weights_are_ones(with_given_teacher):
-    _, again = with_given_teacher
-    assert again["flow_weights"] == dict.fromkeys(FLOWS, 1.0)
-
-
-def test_equal_flow_weights_start_at_the_paper_s_transfer_rate(with_given_teacher):
-    cwd, again = with_given_teacher
     assert list(again["methods"]) == ["kd", "fsp"]
-    transfer = [r for r in rows(cwd / "run/fsp/net0/metrics.csv") if r["stage"] == "transfer"]
+    paths = given.cwd / "given.keras", given.folder / "teacher/model.keras"
+    one, other = (keras.models.load_model(path) for path in paths)
+    assert len(one.trainable_variables) == len(other.trainable_variables) > 20
+    for ours, theirs in zip(one.variables, other.variables, strict=True):
+        assert ours.path == theirs.path
+        assert ours.numpy().tobytes() == theirs.numpy().tobytes()
+
+
+def test_equal_flow_weights_are_ones_and_start_at_the_paper_s_transfer_rate(later):
+    folder = later["given"].folder
+    assert results_of(folder)["flow_weights"] == dict.fromkeys(FLOWS, 1.0)
+    transfer = [r for r in rows(folder / "fsp/net0/metrics.csv") if r["stage"] == "transfer"]
     assert float(transfer[0]["learning_rate"]) == pytest.approx(0.001)
 
 

@@ -26,14 +26,14 @@ def flags(folder, teacher="teacher"):
 
 def test_a_teacher_of_other_classes_and_channels_teaches_with_projections(folder, tmp_path):
     done = ran(
-        *flags(folder), "--methods=baseline,skt", "--project", "--nets=2", "--output_dir=run",
+        *flags(folder), "--methods=fsp", "--project", "--nets=2", "--output_dir=run",
         cwd=tmp_path,
     )  # fmt: skip
     results = results_of(tmp_path / "run")
     assert results["teacher"]["accuracy"] is None
     assert "100 classes, where digits has 10" in done.stdout
     given = keras.models.load_model(folder / "student.keras")
-    nets = [keras.models.load_model(tmp_path / f"run/skt/net{k}/student.keras") for k in (0, 1)]
+    nets = [keras.models.load_model(tmp_path / f"run/fsp/net{k}/student.keras") for k in (0, 1)]
     for net in nets:
         assert [layer.name for layer in net.layers] == [layer.name for layer in given.layers]
         assert net.count_params() == given.count_params()

@@ -2,16 +2,14 @@
 
 import base64
 import html.parser
-import json
 import re
 import shlex
 import shutil
 from xml.etree import ElementTree
 
-from absl import flags
 from command_line import finished_run, ran, results_of
+from parsing import parse
 
-from skt_tf.flags import define_flags, from_flags
 from skt_tf.reports import tables
 
 
@@ -88,10 +86,7 @@ def test_the_page_and_the_markdown_say_the_same(tmp_path):
 
 
 def test_the_command_of_the_report_makes_the_same_configuration():
-    config = json.loads((finished_run().folder / "results.json").read_text("utf-8"))["config"]
     page = Page((finished_run().folder / "report.html").read_text(encoding="utf-8"))
     command = next(text for text in page.texts if text.startswith("python -m skt_tf.main "))
-    values = flags.FlagValues()
-    define_flags(values)
-    values(["skt_tf", *shlex.split(command)[3:]])
-    assert from_flags(values).as_dict() == config
+    config = results_of(finished_run().folder)["config"]
+    assert parse(*shlex.split(command)[3:]).as_dict() == config

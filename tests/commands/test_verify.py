@@ -51,12 +51,12 @@ def test_the_command_confirms_every_network_and_changes_nothing(run):
     assert snapshot(run) == before
 
 
-def test_the_command_refutes_an_accuracy_of_one_image_more(run):
+def test_the_command_refutes_an_accuracy_of_one_image_more(two_methods):
     def one_more(results):
         results["methods"]["skt"]["accuracies"][1] += 1 / 360
 
-    change(run, one_more)
-    done = skt_tf("--job=verify", "--output_dir=run", cwd=run.parent)
+    change(two_methods, one_more)
+    done = skt_tf("--job=verify", "--output_dir=run", cwd=two_methods.parent)
     assert done.returncode == 1
     refuted = [line for line in done.stdout.splitlines() if line.startswith("REFUTED")]
     assert len(refuted) == 1

@@ -6,14 +6,13 @@ import math
 import re
 
 import pytest
-from absl import flags
 from command_line import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parsing import parse
 from sentences import is_one_sentence, refused
 
 from skt_tf.configuration import EXPERIMENTS, JOBS, Config
-from skt_tf.flags import define_flags, from_flags
 from skt_tf.methods.catalogue import METHOD_NAMES, ONE_START, Stage, stage_steps
 from skt_tf.reports.published import published
 from skt_tf.training.schedules import learning_rate
@@ -93,13 +92,6 @@ CHOICES = {
 }
 # What other jobs need and refuse, another test looks at.
 ONE_EXPERIMENT = {**ALLOWED, **CHOICES, "job": st.just("experiment")}
-
-
-def parse(*arguments):
-    values = flags.FlagValues()
-    define_flags(values)
-    values(["skt_tf", *arguments])
-    return from_flags(values)
 
 
 def few_of(strategies):
@@ -399,19 +391,14 @@ def test_the_quickstart_runs_every_method_on_built_in_images(at_root):
     assert config.methods == EXPERIMENTS["minimization"]
 
 
-def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "job"),
+    [("data_dir", []), ("teacher", []), ("output_dir", []), ("compare", ["--job=benchmark"]),
+     ("student", ["--job=export"])],
+)  # fmt: skip
+def test_a_tilde_is_the_home_folder_in_every_path(name, job, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    for name, job in {
-        "data_dir": "experiment",
-        "teacher": "experiment",
-        "output_dir": "experiment",
-        "student": "export",
-        "compare": "benchmark",
-    }.items():
-        given = {"student": "s.keras"} if job == "export" else {}
-        given[name] = "~/x"
-        config = parse(f"--job={job}", *(f"--{flag}={value}" for flag, value in given.items()))
-        assert getattr(config, name) == "/home/me/x"
+    assert getattr(parse(*job, f"--{name}=~/x"), name) == "/home/me/x"
 
 
 OWN = "--teacher=t.keras --student=s.keras --teacher_points={0} --student_points={0}"
@@ -437,6 +424,7 @@ OWN = "--teacher=t.keras --student=s.keras --teacher_points={0} --student_points
         ("--experiment=alchemy", "--experiment=alchemy is unknown: expected one of minimization"),
         ("--methods=skt,magic", "--methods=magic is unknown: expected some of teachers, baseline"),
         ("--methods=", "--methods is empty: expected some of teachers"),
+        ("--methods=skt,fsp,skt", "--methods=skt,fsp,skt names a method twice"),
         (
             "--student_weights=kept",
             "--student_weights=kept is unknown: expected one of drawn, saved",
@@ -479,32 +467,19 @@ def test_flags_that_contradict_each_other_are_refused(arguments, says):
         parse(*arguments.split())
 
 
+ROWS = ("teachers", "baseline", "hint", "fsp", "skt")
 FAST = {
-    "cifar10_fast_optimization": {
-        "teachers": 192_000,
-        "baseline": 63_000,
-        "hint": 138_000,
-        "fsp": 126_000,
-        "skt": 126_000,
-    },
-    "cifar100_fast_optimization": {
-        "teachers": 192_000,
-        "baseline": 63_000,
-        "hint": 168_000,
-        "fsp": 159_000,
-        "skt": 159_000,
-    },
+    "cifar10_fast_optimization": (192_000, 63_000, 138_000, 126_000, 126_000),
+    "cifar100_fast_optimization": (192_000, 63_000, 168_000, 159_000, 159_000),
 }
 
 
 @pytest.mark.parametrize("name", FAST)
 def test_the_rows_of_fast_optimization_have_the_published_iterations(name, at_root):
-    config = parse(f"--flagfile=flags/{name}.flags")
-    found = {
-        method: config.nets * sum(stage_steps(config.stages(method), config.iterations))
-        for method in FAST[name]
-    }
-    assert found == FAST[name]
+    config, expected = parse(f"--flagfile=flags/{name}.flags"), dict(zip(ROWS, FAST[name]))
+    for method, iterations in expected.items():
+        steps = stage_steps(config.stages(method), config.iterations)
+        assert config.nets * sum(steps) == iterations
     setting = {
         "experiment": config.experiment,
         "dataset": config.dataset,
@@ -512,8 +487,8 @@ def test_the_rows_of_fast_optimization_have_the_published_iterations(name, at_ro
         "teacher": {"depth": config.teacher_depth},
     }
     said = {row: said.iterations for row, said in published(setting).items() if said.iterations}
-    assert said == FAST[name]
-    assert set(FAST[name]) | {"baseline_long"} == set(config.methods)
+    assert said == expected
+    assert {*ROWS, "baseline_long"} == set(config.methods)
 
 
 READINGS = {
@@ -604,19 +579,23 @@ def test_the_same_in_other_words_is_the_same_experiment(there, here):
 
 
 @pytest.mark.parametrize(
-    ("there", "here", "names"),
+    ("here", "name"),
     [
-        ((), ("--nomirror",), {"mirror"}),
-        ((), ("--crop=none",), {"crop"}),
-        ((), ("--section_flows=within",), {"section_flows"}),
-        ((), ("--transfer_boundaries=1/2,3/4",), {"transfer_boundaries"}),
-        ((), ("--transfer_learning_rate=0.01",), {"transfer_learning_rate"}),
-        ((), ("--teacher=a.keras",), {"teacher"}),
-        (("--flow_weights=equal",), (), {"flow_weights", "transfer_learning_rate"}),
+        ("--nomirror", "mirror"),
+        ("--crop=none", "crop"),
+        ("--section_flows=within", "section_flows"),
+        ("--transfer_boundaries=1/2,3/4", "transfer_boundaries"),
+        ("--transfer_learning_rate=0.01", "transfer_learning_rate"),
+        ("--teacher=a.keras", "teacher"),
     ],
 )
-def test_another_value_is_another_experiment(there, here, names):
-    assert parse(*here).differing(recorded(*there)).keys() == names
+def test_another_value_is_another_experiment(here, name):
+    assert parse(here).differing(recorded()).keys() == {name}
+
+
+def test_what_follows_from_another_value_differs_as_well():
+    found = parse().differing(recorded("--flow_weights=equal"))
+    assert found.keys() == {"flow_weights", "transfer_learning_rate"}
 
 
 @pytest.mark.parametrize("name", ["crop", "section_flows", "transfer_boundaries", "precision"])

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from command_line import snapshot
+from reference import softmax
 from sentences import refused
 
 import skt_tf
@@ -32,11 +33,9 @@ def run(kind, path, images):
     return Interpreter(str(path)).get_signature_runner()(images=images)["probabilities"]
 
 
-def softmax(network, images):
+def exact(network, images):
     """In float64 NumPy, from the network's logits."""
-    logits = network.predict(images.astype(np.float32), verbose=0).astype(np.float64)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return softmax(network.predict(images.astype(np.float32), verbose=0))
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +77,16 @@ def test_in_float32_it_gives_the_student_s_probabilities(kind, number, exported,
     images = digits.test_images[:number]
     found = run(kind, exported[1][kind], images)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, softmax(trained, images), atol=1e-5)
+    np.testing.assert_allclose(found, exact(trained, images), atol=1e-5)
 
 
 def test_int8_agrees_on_almost_all_images_and_is_small(exported, trained, digits):
     _, files = exported
     images = digits.test_images
-    found, expected = run("litert_int8", files["litert_int8"], images), softmax(trained, images)
+    found, expected = (
+        run("litert_int8", files["litert_int8"], images),
+        exact(trained, images),
+    )
     assert (found.argmax(1) == expected.argmax(1)).mean() > 0.97
     assert np.abs(found - expected).mean() < 0.02
     one = run("litert_int8", files["litert_int8"], images[:1])
@@ -107,7 +109,7 @@ def test_a_loaded_file_runs_with_any_batch(exported, trained, digits):
         for number in (3, 1):
             images = digits.test_images[:number].astype(np.float32)
             tolerance = 0.2 if kind == "litert_int8" else 1e-5
-            np.testing.assert_allclose(call(images), softmax(trained, images), atol=tolerance)
+            np.testing.assert_allclose(call(images), exact(trained, images), atol=tolerance)
 
 
 def test_without_ai_edge_litert_tensorflow_s_interpreter_runs_the_file(
@@ -117,7 +119,7 @@ def test_without_ai_edge_litert_tensorflow_s_interpreter_runs_the_file(
     call, name = runtimes.load("litert", exported[1]["litert"])
     assert name.startswith("tf.lite")
     images = digits.test_images[:2].astype(np.float32)
-    np.testing.assert_allclose(call(images), softmax(trained, images), atol=1e-5)
+    np.testing.assert_allclose(call(images), exact(trained, images), atol=1e-5)
 
 
 def test_the_comparison_tells_another_student_from_this_one(
@@ -126,7 +128,7 @@ def test_the_comparison_tells_another_student_from_this_one(
     other = network(7, width=4, classes=10)
     other.save(tmp_path / "other.keras")
     rows = comparison.compare(other, tmp_path / "other.keras", exported[1], digits)
-    mine, others = (softmax(one, digits.test_images) for one in (trained, other))
+    mine, others = (exact(one, digits.test_images) for one in (trained, other))
     classes = mine.argmax(1)
     assert list(rows) == ["keras", *exported[1]]
     for kind in FLOAT:
@@ -159,7 +161,7 @@ def test_a_half_precision_student_is_exported_in_float32(
     images = digits.test_images[:20]
     files = skt_tf.export(half, tmp_path / "out", ("litert", "onnx"))
     for kind, path in files.items():
-        np.testing.assert_allclose(run(kind, path, images), softmax(trained, images), atol=1e-5)
+        np.testing.assert_allclose(run(kind, path, images), exact(trained, images), atol=1e-5)
 
 
 def _with(operation):
@@ -173,7 +175,7 @@ def test_gelu_is_exported(tmp_path):
     images = np.random.default_rng(0).uniform(-2, 2, (5, 6, 6, 1))
     student = _with(keras.layers.Activation("gelu"))
     for kind, path in skt_tf.export(student, tmp_path / "out", FLOAT).items():
-        np.testing.assert_allclose(run(kind, path, images), softmax(student, images), atol=1e-5)
+        np.testing.assert_allclose(run(kind, path, images), exact(student, images), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", FLOAT)
@@ -190,7 +192,7 @@ def test_layers_that_augment_are_exported_and_do_nothing(kind, tmp_path):
     )
     path = skt_tf.export(student, tmp_path / "out", (kind,))[kind]
     images = np.random.default_rng(0).uniform(0, 1, (4, 8, 8, 1))
-    np.testing.assert_allclose(run(kind, path, images), softmax(student, images), atol=1e-5)
+    np.testing.assert_allclose(run(kind, path, images), exact(student, images), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["litert", "onnx"])
