@@ -78,13 +78,6 @@ def test_runs_of_one_net_have_no_ensemble_together(tmp_path):
     assert {row[table.header.index("ensemble %")] for row in table.rows} == {"-"}
 
 
-def test_runs_of_other_images_are_refused(runs, tmp_path):
-    other, results = changed(tmp_path / "other", seed=50)
-    (other / "results.json").write_text(json.dumps({**results, "data": "another"}), "utf-8")
-    with refused(r"they differ in the images or labels of 'digits'$"):
-        pooled_runs.read([runs[0][0], other], Config())
-
-
 def test_curves_are_means_over_all_nets(runs):
     pool = pooled_runs.read([folder for folder, _ in runs], Config())
     nets = [
@@ -101,9 +94,13 @@ def test_one_run_is_itself(runs):
     assert pooled_runs.read([folder]).results == results
 
 
-def test_runs_of_another_configuration_are_refused_with_what_differs(runs, tmp_path):
-    other, _ = changed(tmp_path / "other", seed=50, width=8, temperature=2.0)
+def test_runs_that_differ_are_refused_with_what_differs(runs, tmp_path):
+    other, results = changed(tmp_path / "other", seed=50, width=8, temperature=2.0)
     with refused(r"temperature \(3.0 and 2.0\), width \(4 and 8\)$"):
+        pooled_runs.read([runs[0][0], other], Config())
+    results = {**results, "config": {**runs[0][1]["config"], "seed": 50}, "data": "another"}
+    (other / "results.json").write_text(json.dumps(results), "utf-8")
+    with refused(r"they differ in the images or labels of 'digits'$"):
         pooled_runs.read([runs[0][0], other], Config())
 
 
@@ -155,7 +152,6 @@ def test_the_command_makes_one_report_of_several_runs(runs, tmp_path):
 @pytest.mark.parametrize(
     ("together", "output", "said"),
     [
-        (("run0", "run0"), "pooled", "same seed"),
         (("run0", "gone"), "pooled", "gone/results.json does not exist"),
         (("run0", "run1"), "run0", "run0 is the folder of a run"),
         (("run0", "run1"), "run0/results.json", "results.json is a file"),

@@ -55,7 +55,7 @@ def test_a_search_ends_with_a_report_and_a_flagfile_that_runs(whole):
 def test_a_search_that_is_killed_goes_on_to_the_same_trials(whole, tmp_path):
     process = copied([*SMALL, "--trials=3"], tmp_path)
     try:
-        oracle, until = tmp_path / "search/search/oracle.json", time.monotonic() + 240
+        oracle, until = tmp_path / "search/search/oracle.json", time.monotonic() + 500
         while time.monotonic() < until and process.poll() is None:
             if oracle.exists() and json.loads(oracle.read_text())["end_order"]:
                 break

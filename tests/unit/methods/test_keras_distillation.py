@@ -98,17 +98,6 @@ def test_networks_without_the_flow_are_refused_with_what_to_do(pair, network):
         )
 
 
-def test_keras_model_checkpoint_saves_a_distiller_while_it_is_trained(pair, batch, tmp_path):
-    teacher, student = pair
-    distiller = skt_tf.SequentialDistiller(teacher, student, skt_tf.stages("fsp")[0])
-    distiller.compile(keras.optimizers.SGD(1e-6))
-    saving = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
-    distiller.fit(*batch, batch_size=4, epochs=2, verbose=0, callbacks=[saving])
-    loaded = keras.models.load_model(tmp_path / "2.keras", safe_mode=True)
-    for one, other in zip(loaded.student.get_weights(), student.get_weights(), strict=True):
-        assert np.array_equal(one, other)
-
-
 def test_all_models_and_layers_are_registered(pair, tmp_path):
     _, student = pair
     for number, model in enumerate(

@@ -176,7 +176,7 @@ def test_a_step_runs_each_network_once_and_no_further_than_the_stage_looks(
     assert operations.count("MatMul") == heads + 2 * (heads > 0)
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stage_moves_the_student_and_nothing_of_the_teacher(
     network, policy, batch, kind, precision
@@ -201,19 +201,6 @@ def test_a_stage_moves_the_student_and_nothing_of_the_teacher(
     assert len(held) == reached
     # Used, not changed: whoever trains or saves it afterwards finds it as it was.
     assert len(teacher.trainable_variables) == 23
-
-
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("kind", ["transfer", "task"])
-def test_half_precision_moves_the_student_as_float32_does(network, policy, batch, kind, precision):
-    weights = dict.fromkeys(dense_flows(), 1e-3)
-    moves = []
-    for name in ("float32", precision):
-        policy(name)
-        distiller = compiled(network(1), network(2), KINDS[kind], 0.1, flow_weights=weights)
-        moves.append(np.concatenate([move.ravel() for move in update(distiller, batch)[1]]))
-    exact, rounded = moves
-    assert np.linalg.norm(rounded - exact) < 0.1 * np.linalg.norm(exact)
 
 
 def test_a_regressor_is_trained_beside_the_student(network, teacher, batch):
