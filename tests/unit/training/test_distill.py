@@ -328,7 +328,6 @@ def test_the_students_own_regularisers_count(data):
 REFUSED = {
     "a wrong setting": ({"temprature": 2.0}, "no setting 'temprature': did you mean temperature?"),
     "no such layer": ({"student_points": (*NAMES[:6], "c9")}, "no layer named 'c9' (point p3)"),
-    "a layer twice": ({"student_points": (*NAMES[:6], "c0")}, "'c0' is named for two points"),
     "out of order": (
         {"student_points": (*NAMES[:5], "c6", "c5")},
         "'c5' (point p3) does not follow from 'c6' (point m3)",
