@@ -1,13 +1,10 @@
 """The benchmark counts what it says it counts, and its file holds together."""
 
 import json
-import os
 
 import pytest
 import tensorflow as tf
-from command_line import Attempt, check_refused, ran, skt_tf, snapshot, tiny
-
-from skt_tf.utils.locks import FolderLock
+from command_line import ran, tiny
 
 NAMES = (
     "teacher_forward",
@@ -65,12 +62,3 @@ def test_a_transfer_step_is_the_teacher_s_forward_pass_and_the_student_s_step(me
     assert flops["keras_distiller"] == pytest.approx(
         flops["teacher_forward"] + 2 * flops["task"], rel=0.15
     )
-
-
-def test_a_folder_in_use_is_left_alone(tmp_path):
-    with FolderLock(tmp_path / "run"):
-        (tmp_path / "run/.draft-of-its-owner").touch()
-        before = snapshot(tmp_path)
-        done = skt_tf(*TINY, "--output_dir=run", cwd=tmp_path)
-        refused = Attempt(done, before, snapshot(tmp_path))
-        check_refused(refused, ["--output_dir=run", f"process {os.getpid()}"])

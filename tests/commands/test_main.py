@@ -11,11 +11,12 @@ import subprocess
 import sys
 
 import pytest
-from command_line import ROOT, attempts, check_refused, skt_tf, snapshot, tiny
+from command_line import ROOT, Attempt, attempts, check_refused, skt_tf, snapshot, tiny
 from sentences import is_one_sentence
 from spoilt_networks import write_spoilt
 
 from skt_tf.configuration import Config
+from skt_tf.utils.locks import FolderLock
 
 # Small enough that a mistake which is not noticed ends soon, too.
 TINY = tiny(methods="kd,skt", width=2)
@@ -158,6 +159,16 @@ def answers(tmp_path_factory):
 @pytest.mark.parametrize("name", IN_FILES)
 def test_a_mistake_that_shows_in_files_is_refused_and_changes_nothing(name, answers):
     check_refused(answers[name], IN_FILES[name][1])
+
+
+@pytest.mark.parametrize("job", ["experiment", "tune", "benchmark"])
+def test_a_folder_in_use_is_left_alone(job, tmp_path):
+    with FolderLock(tmp_path / "run"):
+        (tmp_path / "run/.draft-of-its-owner").touch()
+        before = snapshot(tmp_path)
+        done = skt_tf(*TINY, f"--job={job}", "--methods=skt", cwd=tmp_path)
+        refused = Attempt(done, before, snapshot(tmp_path))
+        check_refused(refused, ["--output_dir=run", f"process {os.getpid()}"])
 
 
 @pytest.fixture(scope="module")

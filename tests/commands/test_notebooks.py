@@ -29,14 +29,6 @@ def shown(cell):
     return [(kind, re.sub(r"[-+]?\d[\d.,]*(e[-+]?\d+)?|\s+", "0", text)) for kind, text in found]
 
 
-def test_there_are_three():
-    assert [path.stem for path in NOTEBOOKS] == [
-        "01_quickstart",
-        "02_your_own_models",
-        "03_reading_the_results",
-    ]
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_shows_what_it_was_committed_with(path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

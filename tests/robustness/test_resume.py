@@ -203,22 +203,6 @@ def test_a_signal_saves_and_says_how_to_go_on(number, run, moment, references, w
     assert content(cwd) == content(references[run].cwd)
 
 
-def test_a_second_process_stops_at_once_with_the_first_one_s_id(wide, tmp_path):
-    cwd = new_folder(tmp_path / "two", wide)
-    first = copied(command("all stages", "--task_steps=100000"), cwd)
-    try:
-        wait_for_stage("teacher, 8 layers", first, cwd)
-        second = skt_tf(*command("all stages", "--task_steps=100000"), cwd=cwd)
-        assert second.returncode == 2
-        assert is_one_sentence(second.stderr)
-        assert f"process {first.pid}:" in second.stderr
-        assert (cwd / "run" / ".lock").read_text() == str(first.pid)
-        assert first.poll() is None
-    finally:
-        first.kill()
-        first.wait()
-
-
 @pytest.fixture(scope="module")
 def killed(wide, tmp_path_factory):
     """A folder whose run was killed as it was writing a checkpoint in the teacher's training."""
@@ -237,19 +221,6 @@ def newest_first(cwd):
 
 def truncate(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def test_a_damaged_checkpoint_is_passed_over_with_a_warning(killed, references, tmp_path):
-    cwd = tmp_path / "work"
-    shutil.copytree(killed, cwd)
-    newest, before, *_ = newest_first(cwd)
-    truncate(newest / "variables.index")
-    done = ran(*command("kept"), cwd=cwd)
-    assert is_one_sentence(done.stderr)
-    for words in ("warning", str(newest.relative_to(cwd)), str(before.relative_to(cwd))):
-        assert words in done.stderr
-    assert f"going on after iteration {before.name}" in done.stdout
-    assert content(cwd) == content(references["kept"].cwd)
 
 
 def test_where_all_checkpoints_are_damaged_the_run_stays_as_it_is(killed, tmp_path):

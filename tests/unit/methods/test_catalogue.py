@@ -26,24 +26,6 @@ def summary(method, overlap="span"):
     return [(stage.name, stage.objective, stage.flows) for stage in stages(method, overlap)]
 
 
-def test_the_methods_are_those_of_the_papers_and_the_control():
-    assert METHOD_NAMES == (
-        "teachers",
-        "baseline",
-        "baseline_long",
-        "teacher_copied",
-        "kd",
-        "kd_long",
-        "hint",
-        "fsp",
-        "fsp_shared",
-        "skt",
-        "skt_shared",
-        "skt_kd",
-        "skt_bottom_up",
-    )
-
-
 @pytest.mark.parametrize(
     ("method", "expected"),
     [

@@ -7,12 +7,9 @@ import tensorflow as tf
 from scipy import special
 from sentences import refused
 
-from skt_tf.data.batches import training_batches
 from skt_tf.methods.catalogue import TASK, Stage, stages
-from skt_tf.methods.flow_weights import normalized_flow_weights
 from skt_tf.models.points import dense_flows, flow_name
 from skt_tf.models.resnet import resnet
-from skt_tf.training.schedules import learning_rate
 from skt_tf.training.sequential_distiller import SequentialDistiller
 
 POINTS = ("p0", "m1", "p1", "m2", "p2", "m3", "p3")
@@ -337,42 +334,6 @@ def test_xla_is_off_unless_asked_for(teacher, student):
     distiller = SequentialDistiller(teacher, student, STEP1)
     distiller.compile(keras.optimizers.SGD(), jit_compile=True)
     assert distiller.jit_compile is True
-
-
-def test_digits_every_flow_is_learnt_and_a_short_task_then_beats_chance_by_far(digits):
-    def trained(network, teacher, stage, rate, steps, intervals, weights=None):
-        distiller = SequentialDistiller(
-            teacher, network, stage, flow_weights=weights, weight_decay=1e-4, steps=steps
-        )
-        schedule = learning_rate("onecycle", stage.objective, rate, steps)
-        distiller.compile(keras.optimizers.SGD(schedule, momentum=0.9))
-        return distiller.fit(
-            training_batches(digits, 64, 0, steps),
-            epochs=intervals,
-            steps_per_epoch=steps // intervals,
-            shuffle=False,
-            verbose=0,
-        ).history
-
-    def build(seed):
-        moments = (digits.mean.tolist(), digits.variance.tolist())
-        return resnet(8, 10, digits.image_shape, 8, normalization=moments, seed=seed)
-
-    def accuracy(network):
-        logits = network.predict(digits.test_images, batch_size=360, verbose=0)
-        return np.mean(logits.argmax(1) == digits.test_labels)
-
-    teacher, student = build(0), build(1)
-    trained(teacher, None, TASK, 0.2, 100, 1)
-    weights = normalized_flow_weights(teacher, dense_flows(), digits.train_images[:200])
-    logs = trained(student, teacher, STEP2, 0.1, 36, 6, weights)
-    for flow in dense_flows():
-        first, *_, last = logs[flow_name(flow)]
-        assert last < 0.9 * first, flow
-    assert accuracy(student) < 0.4
-    trained(student, teacher, TASK, 0.2, 80, 1)
-    assert accuracy(student) > 0.75
-    assert accuracy(teacher) > 0.8
 
 
 def sequential(seed):
