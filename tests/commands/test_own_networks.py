@@ -1,4 +1,4 @@
-"""--teacher, --student and their points: networks of a user's own on the command line."""
+"""Networks and images of a user's own on the command line."""
 
 import shutil
 
@@ -6,7 +6,10 @@ import keras
 import numpy as np
 import pytest
 from command_line import attempt, check_refused, ran, results_of, skt_tf, tiny
+from image_folders import draw, write
 from own_networks import write_networks
+from PIL import Image
+from sentences import is_one_sentence
 
 POINTS = ",".join(f"c{k}" for k in range(7))
 
@@ -70,3 +73,24 @@ def test_a_student_that_was_replaced_meanwhile_is_refused(folder, tmp_path):
     shutil.copy(folder / "teacher10.keras", work / "mine.keras")
     refused = attempt([*arguments, "--methods=baseline"], work, tmp_path / "again")
     check_refused(refused, ["mine.keras is another network"])
+
+
+def test_a_run_on_a_folder_goes_on_with_the_same_images_alone(tmp_path):
+    # Grey JPEGs of 20×28 pixels and other sizes.
+    write(tmp_path / "images")
+    arguments = tiny(
+        dataset="folder", data_dir="images", image_size="20x28", width=2, batch_size=8,
+        teacher_steps=30, transfer_steps=2, task_steps=2, evaluations=1, methods="skt",
+    )  # fmt: skip
+    ran(*arguments, cwd=tmp_path)
+    results = results_of(tmp_path / "run")
+    assert results["config"]["image_size"] == "20x28"
+    # Bright and dark: thirty iterations tell them apart.
+    assert results["teacher"]["accuracy"] > 0.7
+    verified = skt_tf("--job=verify", "--data_dir=images", "--output_dir=run", cwd=tmp_path)
+    assert verified.returncode == 0, verified.stderr
+    Image.fromarray(draw(20, 28, 9)).save(tmp_path / "images/train/dark/00.jpg")
+    again = skt_tf(*arguments, cwd=tmp_path)
+    assert again.returncode == 2
+    assert "others than this run was begun with" in again.stderr
+    assert is_one_sentence(again.stderr)

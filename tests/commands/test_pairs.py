@@ -2,7 +2,8 @@
 
 import pytest
 from command_line import SLOW
-from noise import BATCH, batches, same, values
+from noise import BATCH, batches
+from reference import same, values
 
 from skt_tf.configuration import Config
 from skt_tf.experiments.experiment import run as run_experiment

@@ -443,6 +443,7 @@ OWN = "--teacher=t.keras --student=s.keras --teacher_points={0} --student_points
         ("--teacher_points=a,b", "--teacher_points names layers"),
         ("--sections=4", "--teacher_points, --student_points, --sections: 4 sections, and"),
         ("--compare=b.json", "--compare is for --job=benchmark"),
+        (OWN.format("a,b,c") + " --section_flows=within", "--section_flows=within begins flows at"),
         ("--job=verify --output_dir=o --fresh", "--fresh is for --job=experiment"),
         ("--job=benchmark --distribution=mirrored", "--job=benchmark uses one device"),
         (
@@ -535,13 +536,6 @@ def test_shares_are_equal_however_they_are_written():
 def test_boundaries_that_cannot_be_are_refused(given):
     with refused(f"^--transfer_boundaries={re.escape(given)}"):
         parse(f"--transfer_boundaries={given}")
-
-
-def test_first_layers_of_sections_cannot_be_had_where_points_are_named():
-    for side in ("teacher", "student"):
-        names = f"--{side}_points=p0,m1,p1,m2,p2,m3,p3"
-        with refused(f"^--section_flows=within .*--{side}_points"):
-            parse("--section_flows=within", f"--{side}=n.keras", names)
 
 
 @pytest.mark.parametrize("method", ONE_START)

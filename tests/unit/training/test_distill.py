@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from chains import CLASSES, NAMES, SHAPE, SHORT, chain, examples, same, taught, weights
+from chains import CLASSES, NAMES, SHAPE, SHORT, chain, examples, taught
 from keras import layers
+from reference import same, values
 from sentences import refused
 
 import skt_tf
@@ -52,13 +53,13 @@ def data():
 def test_a_mobile_teacher_teaches_a_small_student_of_other_channels(data):
     teacher, student = mobile(), chain()
     skt_tf.distill(None, teacher, data, method="baseline", task_steps=20, batch_size=16)
-    before, parameters = weights(teacher), student.count_params()
+    before, parameters = values(teacher), student.count_params()
     found = skt_tf.distill(
         teacher, student, data, data, "skt", 40, 60,
         teacher_points=MOBILE, student_points=NAMES, project=True, batch_size=16, evaluations=4,
         learning_rate=0.01, transfer_learning_rate=0.003,
     )  # fmt: skip
-    assert same(weights(teacher), before)
+    assert same(values(teacher), before)
     assert found.student is student
     assert student.count_params() == parameters
     assert not any("projection" in layer.name for layer in student.layers)
@@ -187,7 +188,7 @@ def test_any_form_of_the_same_images_trains_the_same(data):
     for name, form in forms.items():
         student = chain()
         skt_tf.distill(None, student, form, method="baseline", batch_size=8, task_steps=15)
-        found[name] = weights(student)
+        found[name] = values(student)
     assert same(found["single"], found["batched"])
     assert same(found["single"], found["columns"])
     # As a plain loop over the same batches, which go on over the end of the images.
@@ -199,7 +200,7 @@ def test_any_form_of_the_same_images_trains_the_same(data):
         [7, 11], [0.1, 0.01, 0.001]), momentum=0.9))  # fmt: skip
     order = np.arange(15 * 8) % len(images)
     distiller.fit(images[order], labels[order], batch_size=8, shuffle=False, verbose=0)
-    for one, other in zip(found["single"], weights(student)):
+    for one, other in zip(found["single"], values(student)):
         assert one == pytest.approx(other, rel=1e-4, abs=1e-6)
 
 
@@ -234,11 +235,11 @@ def test_the_saved_student_is_loaded_and_trained_on(data, tmp_path):
     folder = tmp_path / "a"
     first = skt_tf.distill(None, chain(), data, data, "baseline", output_dir=folder, **SHORT)
     loaded = keras.models.load_model(folder / "student.keras", safe_mode=True)
-    assert same(weights(loaded), weights(first.student))
+    assert same(values(loaded), values(first.student))
     points = {"teacher_points": NAMES, "student_points": NAMES}
     second = skt_tf.distill(taught(), loaded, data, data, method="fsp", **points, **SHORT)
     assert second.student is loaded
-    assert not same(weights(loaded), weights(first.student))
+    assert not same(values(loaded), values(first.student))
     record = json.loads((folder / "distill.json").read_text())
     assert record["accuracy"] == first.accuracy
     assert record["settings"]["task_steps"] == SHORT["task_steps"]
@@ -374,10 +375,10 @@ def test_what_cannot_be_is_refused_in_a_sentence(case, data, tmp_path):
     train = options.pop("images", data[0]), options.pop("labels", data[1])
     train = options.pop("train_data", train)
     teacher = options.pop("teacher", taught())
-    before = weights(student)
+    before = values(student)
     with refused(None, part):
         skt_tf.distill(teacher, student, train, output_dir=tmp_path / "out", **options)
-    assert same(weights(student), before)
+    assert same(values(student), before)
     assert not (tmp_path / "out").exists()
 
 
