@@ -156,14 +156,6 @@ def test_stages_together_spend_exactly_the_budget(method, data):
     assert steps[-1] == last + budget["transfer"] * method.endswith("_long")
 
 
-@pytest.mark.parametrize("method", METHOD_NAMES)
-def test_a_budget_of_two_iterations_a_stage_gives_each_stage_two(method):
-    plan = stages(method)
-    transfers = sum(stage.objective == "transfer" for stage in plan)
-    budget = {"teacher": 2, "transfer": 2 * transfers, "hint": 2, "task": 2}
-    assert stage_steps(plan, budget) == [2] * len(plan)
-
-
 def test_shares_are_exact():
     shares = [s for m in METHOD_NAMES for stage in stages(m) for s in stage.iterations.values()]
     assert all(isinstance(share, Fraction) for share in shares)

@@ -116,9 +116,6 @@ def test_two_sections_have_three_dense_flows(data):
     found = skt_tf.distill(taught(), chain(), data, method="skt_bottom_up", **points, **SHORT)
     assert list(found.history) == ["section1", "section2", "task"]
     assert list(found.flow_weights) == [("p0", "p1"), ("p1", "p2"), ("p0", "p2")]
-    # The same five names as the ends of four sections.
-    found = skt_tf.distill(taught(), chain(), data, method="fsp", sections=4, **points, **SHORT)
-    assert len(found.flow_weights) == 4
 
 
 def test_the_loss_is_that_of_the_named_layers(data):
