@@ -1,19 +1,17 @@
 """The command line end to end, on a tiny budget, against what can be computed without it."""
 
-import concurrent.futures
 import copy
 import csv
 import dataclasses
 import json
 import pathlib
 import shutil
-import subprocess
 from fractions import Fraction
 
 import keras
 import numpy as np
 import pytest
-from command_line import METHODS, NETS, RUN, finished_run, ran, results_of, skt_tf, snapshot
+from command_line import METHODS, NETS, RUN, finished_run, ran, results_of, snapshot
 from reference import softmax
 from sentences import is_one_sentence
 from sklearn.datasets import load_digits
@@ -145,8 +143,6 @@ def test_results_follow_their_schema(results):
 
 
 def test_results_count_stages_and_iterations(results):
-    assert results["teacher"]["iterations"] == TEACHER_STEPS
-    assert results["teacher"]["depth"] == 14
     for method, expected in STAGES.items():
         entry = results["methods"][method]
         assert {stage["name"]: stage["steps"] for stage in entry["stages"]} == expected
@@ -161,8 +157,6 @@ def test_accuracies_are_those_of_the_saved_students(method, run, results, images
     accuracies = [np.mean(logits.argmax(1) == labels) for logits in outputs]
     assert entry["accuracies"] == pytest.approx(accuracies)
     assert entry["mean"] == pytest.approx(np.mean(accuracies))
-    teacher = keras.models.load_model(run.folder / "teacher/model.keras")(test).numpy()
-    assert results["teacher"]["accuracy"] == pytest.approx(np.mean(teacher.argmax(1) == labels))
     together = np.mean([softmax(logits) for logits in outputs], axis=0)
     assert entry["ensemble"] == pytest.approx(np.mean(together.argmax(1) == labels))
 
@@ -200,11 +194,6 @@ def rate(stage, step):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_metrics_hold_every_stage_with_its_steps_and_rates(method, run, results):
-    logged = rows(run.folder / "teacher/metrics.csv")
-    assert [int(row["step"]) for row in logged] == [3, 6, 9, 12]
-    rates = [rate(("task", TEACHER_STEPS), step - 1) for step in (3, 6, 9, 12)]
-    assert [float(row["learning_rate"]) for row in logged] == pytest.approx(rates)
-    assert float(logged[-1]["test_accuracy"]) == pytest.approx(results["teacher"]["accuracy"])
     for net in range(NETS):
         logged = rows(run.folder / method / f"net{net}" / "metrics.csv")
         before = 0
@@ -223,6 +212,19 @@ def test_the_metrics_hold_every_stage_with_its_steps_and_rates(method, run, resu
         )
         accuracy = results["methods"][method]["accuracies"][net]
         assert float(logged[-1]["test_accuracy"]) == pytest.approx(accuracy)
+
+
+def test_the_teacher_s_accuracy_and_metrics_are_those_of_what_is_saved(run, results, images):
+    _, test, labels = images
+    logged, entry = rows(run.folder / "teacher/metrics.csv"), results["teacher"]
+    assert (entry["iterations"], entry["depth"]) == (TEACHER_STEPS, 14)
+    assert [int(row["step"]) for row in logged] == [3, 6, 9, 12]
+    rates = [rate(("task", TEACHER_STEPS), step - 1) for step in (3, 6, 9, 12)]
+    assert [float(row["learning_rate"]) for row in logged] == pytest.approx(rates)
+    logits = keras.models.load_model(run.folder / "teacher/model.keras")(test).numpy()
+    accuracy = np.mean(logits.argmax(1) == labels)
+    assert entry["accuracy"] == pytest.approx(accuracy)
+    assert float(logged[-1]["test_accuracy"]) == pytest.approx(accuracy)
 
 
 def test_final_losses_are_the_last_logged_ones_of_all_nets(run, results):
@@ -258,78 +260,41 @@ def test_flow_weights_are_the_inverse_mean_squares_of_the_saved_teacher(
         assert weight == pytest.approx(1 / np.mean(np.sum(matrices**2, axis=(1, 2))), rel=1e-4)
 
 
-@dataclasses.dataclass(frozen=True)
-class Later:
-    """A command given after the first run: its folder, what it said, the files it found."""
-
-    cwd: pathlib.Path
-    done: subprocess.CompletedProcess
-    found: dict
-
-    @property
-    def folder(self):
-        return self.cwd / "run"
-
-
-def go_on(cwd, *changed):
-    found = times(cwd / "run")
-    return Later(cwd, skt_tf(*RUN, *changed, cwd=cwd), found)
+def test_the_same_command_again_trains_nothing_and_prints_the_table(run, results, tmp_path):
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    found = times(folder)
+    again = ran(*RUN, cwd=tmp_path)
+    assert len(found) == 1 + NETS * len(METHODS)
+    assert times(folder) == found
+    assert results_of(folder) == results
+    assert table_rows(again.stdout) == table_rows(run.done.stdout)
+    assert "stage" not in again.stdout
+    assert again.stdout.rstrip().endswith("report: run/report.html, run/report.md")
 
 
-@pytest.fixture(scope="module")
-def later(run, results, tmp_path_factory):
-    """Three commands after the first run, two at a time, each in a folder of its own."""
-    again, stopped, given = (
-        tmp_path_factory.mktemp(name) for name in ("again", "stopped", "given")
-    )
-    shutil.copytree(run.folder, again / "run")
-
+def test_a_stopped_run_goes_on_with_the_missing_nets_alone(run, results, tmp_path):
     # As if it had been stopped: one method not begun, another with one of its nets.
-    shutil.copytree(run.folder, stopped / "run")
+    folder = shutil.copytree(run.folder, tmp_path / "run")
     lost = copy.deepcopy(results)
     del lost["methods"]["baseline"]
-    shutil.rmtree(stopped / "run" / "baseline")
+    shutil.rmtree(folder / "baseline")
     first = results["methods"]["kd"]["accuracies"][:1]
     lost["methods"]["kd"].update(
         accuracies=first, mean=None, ensemble=None, iterations=STAGES["kd"]["task"]
     )
-    shutil.rmtree(stopped / "run" / "kd" / "net1")
-    (stopped / "run" / "results.json").write_text(json.dumps(lost), encoding="utf-8")
-
-    shutil.copy(run.folder / "teacher" / "model.keras", given / "given.keras")
-    changed = ("--teacher=given.keras", "--flow_weights=equal", "--methods=kd,fsp", "--nets=1")
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        running = {
-            "stopped": pool.submit(go_on, stopped),
-            "given": pool.submit(go_on, given, *changed),
-            "again": pool.submit(go_on, again),
-        }
-    return {name: future.result() for name, future in running.items()}
-
-
-def test_the_same_command_again_trains_nothing_and_prints_the_table(run, results, later):
-    again = later["again"]
-    assert again.done.returncode == 0, again.done.stderr
-    assert len(again.found) == 1 + NETS * len(METHODS)
-    assert times(again.folder) == again.found
-    assert results_of(again.folder) == results
-    assert table_rows(again.done.stdout) == table_rows(run.done.stdout)
-    assert "stage" not in again.done.stdout
-    assert again.done.stdout.rstrip().endswith("report: run/report.html, run/report.md")
-
-
-def test_a_stopped_run_goes_on_with_the_missing_nets_alone(results, later):
-    stopped = later["stopped"]
-    assert stopped.done.returncode == 0, stopped.done.stderr
-    after = times(stopped.folder)
-    assert {name: after[name] for name in stopped.found} == stopped.found
-    assert set(after) - set(stopped.found) == {
+    shutil.rmtree(folder / "kd/net1")
+    (folder / "results.json").write_text(json.dumps(lost), encoding="utf-8")
+    found = times(folder)
+    stopped = ran(*RUN, cwd=tmp_path)
+    after = times(folder)
+    assert {name: after[name] for name in found} == found
+    assert set(after) - set(found) == {
         "baseline/net0/student.keras",
         "baseline/net1/student.keras",
         "kd/net1/student.keras",
     }
-    assert list(table_rows(stopped.done.stdout)) == ["teacher", *METHODS]
-    restored = results_of(stopped.folder)
+    assert list(table_rows(stopped.stdout)) == ["teacher", *METHODS]
+    restored = results_of(folder)
     assert restored["teacher"] == results["teacher"]
     assert set(restored["methods"]) == set(METHODS)
     for method, expected in results["methods"].items():
@@ -340,26 +305,25 @@ def test_a_stopped_run_goes_on_with_the_missing_nets_alone(results, later):
         assert len(entry["accuracies"]) == NETS
 
 
-def test_a_given_teacher_is_copied_as_it_is_and_not_trained(results, later):
-    given = later["given"]
-    assert given.done.returncode == 0, given.done.stderr
-    again = results_of(given.folder)
+def test_a_given_teacher_is_copied_as_it_is_and_not_trained(run, results, tmp_path):
+    shutil.copy(run.folder / "teacher/model.keras", tmp_path / "given.keras")
+    changed = ("--teacher=given.keras", "--flow_weights=equal", "--methods=kd,fsp", "--nets=1")
+    ran(*RUN, *changed, cwd=tmp_path)
+    again = results_of(tmp_path / "run")
     assert again["teacher"]["iterations"] == 0
     assert again["teacher"]["accuracy"] == results["teacher"]["accuracy"]
     assert again["teacher"]["depth"] == 14
-    assert list(again["methods"]) == ["kd", "fsp"]
-    paths = given.cwd / "given.keras", given.folder / "teacher/model.keras"
+    paths = tmp_path / "given.keras", tmp_path / "run/teacher/model.keras"
     one, other = (keras.models.load_model(path) for path in paths)
     assert len(one.trainable_variables) == len(other.trainable_variables) > 20
     for ours, theirs in zip(one.variables, other.variables, strict=True):
         assert ours.path == theirs.path
         assert ours.numpy().tobytes() == theirs.numpy().tobytes()
-
-
-def test_equal_flow_weights_are_ones_and_start_at_the_paper_s_transfer_rate(later):
-    folder = later["given"].folder
-    assert results_of(folder)["flow_weights"] == dict.fromkeys(FLOWS, 1.0)
-    transfer = [r for r in rows(folder / "fsp/net0/metrics.csv") if r["stage"] == "transfer"]
+    # With all λ equal, transfer starts at the paper's rate.
+    assert list(again["methods"]) == ["kd", "fsp"]
+    assert again["flow_weights"] == dict.fromkeys(FLOWS, 1.0)
+    logged = rows(tmp_path / "run/fsp/net0/metrics.csv")
+    transfer = [row for row in logged if row["stage"] == "transfer"]
     assert float(transfer[0]["learning_rate"]) == pytest.approx(0.001)
 
 
