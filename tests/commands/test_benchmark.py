@@ -1,13 +1,10 @@
 """The benchmark counts what it says it counts, and its file holds together."""
 
 import json
-import os
 
 import pytest
 import tensorflow as tf
-from command_line import Attempt, attempt, check_refused, skt_tf, snapshot
-
-from skt_tf.utils.locks import FolderLock
+from command_line import ran, tiny
 
 NAMES = (
     "teacher_forward",
@@ -23,14 +20,13 @@ NAMES = (
 )
 
 
-TINY = ("--job=benchmark", "--dataset=digits", "--teacher_depth=8", "--width=2", "--batch_size=16")
+TINY = tiny(job="benchmark", width=2, batch_size=16, output_dir=None)
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("benchmark")
-    done = skt_tf(*TINY, "--output_dir=first", cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    done = ran(*TINY, "--output_dir=first", cwd=cwd)
     return cwd, done, json.loads((cwd / "first" / "benchmark.json").read_text(encoding="utf-8"))
 
 
@@ -66,24 +62,3 @@ def test_a_transfer_step_is_the_teacher_s_forward_pass_and_the_student_s_step(me
     assert flops["keras_distiller"] == pytest.approx(
         flops["teacher_forward"] + 2 * flops["task"], rel=0.15
     )
-
-
-@pytest.mark.parametrize("content", [None, "[]", '{"stages": 3}'])
-def test_what_is_no_benchmark_cannot_be_compared_with(tmp_path, content):
-    folder = tmp_path / "given"
-    folder.mkdir()
-    if content is not None:
-        (folder / "other.json").write_text(content)
-    check_refused(
-        attempt([*TINY, "--compare=other.json", "--output_dir=new"], folder, tmp_path / "work"),
-        ["--compare=other.json", "benchmark.json"],
-    )
-
-
-def test_a_folder_in_use_is_left_alone(tmp_path):
-    with FolderLock(tmp_path / "run"):
-        (tmp_path / "run/.draft-of-its-owner").touch()
-        before = snapshot(tmp_path)
-        done = skt_tf(*TINY, "--output_dir=run", cwd=tmp_path)
-        refused = Attempt(done, before, snapshot(tmp_path))
-        check_refused(refused, ["--output_dir=run", f"process {os.getpid()}"])

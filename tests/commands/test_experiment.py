@@ -1,20 +1,19 @@
 """The command line end to end, on a tiny budget, against what can be computed without it."""
 
-import concurrent.futures
 import copy
 import csv
 import dataclasses
 import json
 import pathlib
 import shutil
-import subprocess
 from fractions import Fraction
 
-import jsonschema
 import keras
 import numpy as np
 import pytest
-from command_line import METHODS, NETS, RUN, finished_run, is_one_sentence, skt_tf, snapshot
+from command_line import METHODS, NETS, RUN, finished_run, ran, results_of, snapshot
+from reference import softmax
+from sentences import is_one_sentence
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -23,15 +22,13 @@ from skt_tf.data import datasets
 from skt_tf.data.datasets import load_dataset
 from skt_tf.experiments import experiment
 from skt_tf.models import evaluation
+from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.reports import verify
+from skt_tf.training.stage_loop import run_stages
 
 FLOWS = ("p0_p1", "p1_p2", "p2_p3", "p0_p2", "p1_p3")
-
-
 TEACHER_STEPS = 12
-
-
-# The stages of each method and their iterations, with commands.RUN's numbers.
+# The stages of each method and their iterations, with the numbers of `RUN`.
 STAGES = {
     "baseline": {"task": 4},
     "baseline_long": {"task": 10},
@@ -41,82 +38,29 @@ STAGES = {
     "skt": {"step1": 3, "step2": 3, "task": 4},
     "skt_bottom_up": {"section1": 2, "section2": 2, "section3": 2, "task": 4},
 }
-
-
 FALLS = {
     "task": (Fraction(32, 64), Fraction(48, 64)),
     "transfer": (Fraction(11, 21), Fraction(16, 21)),
     "hint": (Fraction(25, 35),),
 }
-
-
-SHARE = {"type": "number", "minimum": 0, "maximum": 1}
-
-
-COUNT = {"type": "integer", "minimum": 0}
-
-
-SECONDS = {"type": "number", "minimum": 0}
-
-
-STAGE = {
-    "type": "object",
-    "required": ["name", "steps", "final_loss"],
-    "properties": {
-        "name": {"type": "string", "minLength": 1},
-        "steps": {"type": "integer", "minimum": 1},
-        "final_loss": {"type": "number", "minimum": 0},
-    },
-}
-
-
+# What results.json holds, by the types of its values.
+STAGE = {"name": str, "steps": int, "final_loss": float}
 METHOD = {
-    "type": "object",
-    "required": ["accuracies", "mean", "ensemble", "iterations", "seconds", "stages"],
-    "properties": {
-        "accuracies": {"type": "array", "items": SHARE, "minItems": NETS, "maxItems": NETS},
-        "mean": SHARE,
-        "ensemble": SHARE,
-        "iterations": COUNT,
-        "seconds": SECONDS,
-        "stages": {"type": "array", "items": STAGE, "minItems": 1},
-    },
+    "accuracies": [float],
+    "mean": float,
+    "ensemble": float,
+    "iterations": int,
+    "seconds": float,
+    "stages": [STAGE],
 }
-
-
 SCHEMA = {
-    "type": "object",
-    "required": ["experiment", "dataset", "config", "environment", "teacher", "methods"],
-    "properties": {
-        "experiment": {"const": "minimization"},
-        "dataset": {"const": "digits"},
-        "config": {"type": "object", "minProperties": 20},
-        "environment": {
-            "type": "object",
-            "required": ["python", "tensorflow", "keras", "cores", "gpus"],
-        },
-        "teacher": {
-            "type": "object",
-            "required": ["depth", "accuracy", "iterations", "seconds"],
-            "properties": {
-                "depth": COUNT,
-                "accuracy": SHARE,
-                "iterations": COUNT,
-                "seconds": SECONDS,
-            },
-        },
-        "flow_weights": {
-            "type": "object",
-            "required": list(FLOWS),
-            "additionalProperties": {"type": "number", "exclusiveMinimum": 0},
-        },
-        "methods": {
-            "type": "object",
-            "required": list(METHODS),
-            "properties": dict.fromkeys(METHODS, METHOD),
-            "additionalProperties": False,
-        },
-    },
+    "experiment": str,
+    "dataset": str,
+    "config": dict,
+    "environment": {"python": str, "tensorflow": str, "keras": str, "cores": int, "gpus": list},
+    "teacher": {"depth": int, "accuracy": float, "iterations": int, "seconds": float},
+    "flow_weights": dict.fromkeys(FLOWS, float),
+    "methods": dict.fromkeys(METHODS, METHOD),
 }
 
 
@@ -127,7 +71,7 @@ def run():
 
 @pytest.fixture(scope="module")
 def results(run):
-    return read_results(run.folder)
+    return results_of(run.folder)
 
 
 @pytest.fixture(scope="module")
@@ -141,19 +85,10 @@ def images():
     return train, test, labels
 
 
-def read_results(folder):
-    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
-
-
 def students(folder, method):
     paths = sorted((folder / method).glob("net*/student.keras"))
     assert [path.parent.name for path in paths] == [f"net{k}" for k in range(NETS)]
     return [keras.models.load_model(path) for path in paths]
-
-
-def softmax(logits):
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def rows(path):
@@ -172,12 +107,9 @@ def table_rows(output):
     return {cells[0]: cells for cells in lines if cells and cells[0] in ("teacher", *METHODS)}
 
 
-def test_the_command_ends_well_and_says_nothing_on_stderr(run):
+def test_the_command_prints_a_table_of_all_methods_and_the_report_s_path(run, results):
     assert run.done.returncode == 0, run.done.stderr
     assert run.done.stderr == ""
-
-
-def test_the_command_prints_a_table_of_all_methods_and_the_report_s_path(run, results):
     printed = table_rows(run.done.stdout)
     assert list(printed) == ["teacher", *METHODS]
     assert f"{results['teacher']['accuracy']:.2%}"[:-1] in printed["teacher"]
@@ -187,16 +119,30 @@ def test_the_command_prints_a_table_of_all_methods_and_the_report_s_path(run, re
     assert run.done.stdout.rstrip().splitlines()[-1] == "report: run/report.html, run/report.md"
 
 
+def follows(value, schema):
+    """Whether `value` has at least the keys of `schema`, with values of its types."""
+    if isinstance(schema, dict):
+        return all(name in value and follows(value[name], schema[name]) for name in schema)
+    if isinstance(schema, list):
+        return len(value) >= 1 and all(follows(one, schema[0]) for one in value)
+    return isinstance(value, schema)
+
+
 def test_results_follow_their_schema(results):
-    jsonschema.validate(results, SCHEMA, cls=jsonschema.Draft202012Validator)
-    assert results["config"]["methods"] == list(METHODS)
+    assert follows(results, SCHEMA)
+    assert (results["experiment"], results["dataset"]) == ("minimization", "digits")
+    assert len(results["config"]) >= 20
+    assert results["config"]["methods"] == list(results["methods"]) == list(METHODS)
     assert results["config"]["nets"] == NETS
-    assert list(results["methods"]) == list(METHODS)
+    assert list(results["flow_weights"]) == list(FLOWS)
+    for entry in (results["teacher"], *results["methods"].values()):
+        shares = [entry[name] for name in ("accuracy", "mean", "ensemble") if name in entry]
+        assert all(0 <= share <= 1 for share in (*shares, *entry.get("accuracies", ())))
+        assert all(stage["final_loss"] >= 0 for stage in entry.get("stages", ()))
+        assert len(entry.get("accuracies", METHODS[:NETS])) == NETS
 
 
 def test_results_count_stages_and_iterations(results):
-    assert results["teacher"]["iterations"] == TEACHER_STEPS
-    assert results["teacher"]["depth"] == 14
     for method, expected in STAGES.items():
         entry = results["methods"][method]
         assert {stage["name"]: stage["steps"] for stage in entry["stages"]} == expected
@@ -215,16 +161,15 @@ def test_accuracies_are_those_of_the_saved_students(method, run, results, images
     assert entry["ensemble"] == pytest.approx(np.mean(together.argmax(1) == labels))
 
 
-def test_the_teacher_s_accuracy_is_that_of_the_saved_teacher(run, results, images):
-    _, test, labels = images
-    teacher = keras.models.load_model(run.folder / "teacher" / "model.keras")
-    accuracy = np.mean(teacher(test).numpy().argmax(1) == labels)
-    assert results["teacher"]["accuracy"] == pytest.approx(accuracy)
-
-
-def test_every_file_is_there_and_no_draft_is_left(run):
+def test_every_file_is_there_whole_and_no_draft_is_left(run):
     nets = [f"{method}/net{k}" for method in METHODS for k in range(NETS)]
     files = {name for name, content in snapshot(run.cwd).items() if content}
+    report = (run.folder / "report.md").read_text(encoding="utf-8")
+    for name in ("accuracy.png", "flows.png"):
+        content = (run.folder / name).read_bytes()
+        assert content.startswith(b"\x89PNG\r\n")
+        assert content.endswith(b"IEND\xaeB`\x82")
+        assert f"]({name})" in report
     assert files == {
         "run/results.json",
         "run/report.md",
@@ -237,15 +182,6 @@ def test_every_file_is_there_and_no_draft_is_left(run):
         *(f"run/{net}/student.keras" for net in nets),
         *(f"run/{net}/metrics.csv" for net in nets),
     }
-
-
-def test_the_curves_are_pictures_that_the_report_shows(run):
-    report = (run.folder / "report.md").read_text(encoding="utf-8")
-    for name in ("accuracy.png", "flows.png"):
-        content = (run.folder / name).read_bytes()
-        assert content.startswith(b"\x89PNG\r\n")
-        assert content.endswith(b"IEND\xaeB`\x82")
-        assert f"]({name})" in report
 
 
 def rate(stage, step):
@@ -278,12 +214,17 @@ def test_the_metrics_hold_every_stage_with_its_steps_and_rates(method, run, resu
         assert float(logged[-1]["test_accuracy"]) == pytest.approx(accuracy)
 
 
-def test_the_teacher_s_metrics_hold_its_steps_and_rates(run, results):
-    logged = rows(run.folder / "teacher" / "metrics.csv")
+def test_the_teacher_s_accuracy_and_metrics_are_those_of_what_is_saved(run, results, images):
+    _, test, labels = images
+    logged, entry = rows(run.folder / "teacher/metrics.csv"), results["teacher"]
+    assert (entry["iterations"], entry["depth"]) == (TEACHER_STEPS, 14)
     assert [int(row["step"]) for row in logged] == [3, 6, 9, 12]
-    rates = [float(row["learning_rate"]) for row in logged]
-    assert rates == pytest.approx([rate(("task", 12), step - 1) for step in (3, 6, 9, 12)])
-    assert float(logged[-1]["test_accuracy"]) == pytest.approx(results["teacher"]["accuracy"])
+    rates = [rate(("task", TEACHER_STEPS), step - 1) for step in (3, 6, 9, 12)]
+    assert [float(row["learning_rate"]) for row in logged] == pytest.approx(rates)
+    logits = keras.models.load_model(run.folder / "teacher/model.keras")(test).numpy()
+    accuracy = np.mean(logits.argmax(1) == labels)
+    assert entry["accuracy"] == pytest.approx(accuracy)
+    assert float(logged[-1]["test_accuracy"]) == pytest.approx(accuracy)
 
 
 def test_final_losses_are_the_last_logged_ones_of_all_nets(run, results):
@@ -319,85 +260,41 @@ def test_flow_weights_are_the_inverse_mean_squares_of_the_saved_teacher(
         assert weight == pytest.approx(1 / np.mean(np.sum(matrices**2, axis=(1, 2))), rel=1e-4)
 
 
-def test_the_student_of_a_hint_has_no_regressor(run):
-    for hinted, alone in zip(students(run.folder, "hint"), students(run.folder, "baseline")):
-        names = [layer.name for layer in hinted.layers]
-        assert not any("regress" in name for name in names)
-        assert len(names) == len(alone.layers)
-        assert [v.shape for v in hinted.variables] == [v.shape for v in alone.variables]
+def test_the_same_command_again_trains_nothing_and_prints_the_table(run, results, tmp_path):
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    found = times(folder)
+    again = ran(*RUN, cwd=tmp_path)
+    assert len(found) == 1 + NETS * len(METHODS)
+    assert times(folder) == found
+    assert results_of(folder) == results
+    assert table_rows(again.stdout) == table_rows(run.done.stdout)
+    assert "stage" not in again.stdout
+    assert again.stdout.rstrip().endswith("report: run/report.html, run/report.md")
 
 
-@dataclasses.dataclass(frozen=True)
-class Later:
-    """A command given after the first run: its folder, what it said, the files it found."""
-
-    cwd: pathlib.Path
-    done: subprocess.CompletedProcess
-    found: dict
-
-    @property
-    def folder(self):
-        return self.cwd / "run"
-
-
-def go_on(cwd, *changed):
-    found = times(cwd / "run")
-    return Later(cwd, skt_tf(*RUN, *changed, cwd=cwd), found)
-
-
-@pytest.fixture(scope="module")
-def later(run, results, tmp_path_factory):
-    """Three commands after the first run, two at a time, each in a folder of its own."""
-    again, stopped, given = (
-        tmp_path_factory.mktemp(name) for name in ("again", "stopped", "given")
-    )
-    shutil.copytree(run.folder, again / "run")
-
+def test_a_stopped_run_goes_on_with_the_missing_nets_alone(run, results, tmp_path):
     # As if it had been stopped: one method not begun, another with one of its nets.
-    shutil.copytree(run.folder, stopped / "run")
+    folder = shutil.copytree(run.folder, tmp_path / "run")
     lost = copy.deepcopy(results)
     del lost["methods"]["baseline"]
-    shutil.rmtree(stopped / "run" / "baseline")
+    shutil.rmtree(folder / "baseline")
     first = results["methods"]["kd"]["accuracies"][:1]
     lost["methods"]["kd"].update(
         accuracies=first, mean=None, ensemble=None, iterations=STAGES["kd"]["task"]
     )
-    shutil.rmtree(stopped / "run" / "kd" / "net1")
-    (stopped / "run" / "results.json").write_text(json.dumps(lost), encoding="utf-8")
-
-    shutil.copy(run.folder / "teacher" / "model.keras", given / "given.keras")
-    changed = ("--teacher=given.keras", "--flow_weights=equal", "--methods=kd,fsp", "--nets=1")
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        running = {
-            "stopped": pool.submit(go_on, stopped),
-            "given": pool.submit(go_on, given, *changed),
-            "again": pool.submit(go_on, again),
-        }
-    return {name: future.result() for name, future in running.items()}
-
-
-def test_the_same_command_again_trains_nothing_and_prints_the_table(run, results, later):
-    again = later["again"]
-    assert again.done.returncode == 0, again.done.stderr
-    assert len(again.found) == 1 + NETS * len(METHODS)
-    assert times(again.folder) == again.found
-    assert read_results(again.folder) == results
-    assert table_rows(again.done.stdout) == table_rows(run.done.stdout)
-    assert "stage" not in again.done.stdout
-    assert again.done.stdout.rstrip().endswith("report: run/report.html, run/report.md")
-
-
-def test_a_stopped_run_goes_on_with_the_missing_nets_alone(results, later):
-    stopped = later["stopped"]
-    assert stopped.done.returncode == 0, stopped.done.stderr
-    after = times(stopped.folder)
-    assert {name: after[name] for name in stopped.found} == stopped.found
-    assert set(after) - set(stopped.found) == {
+    shutil.rmtree(folder / "kd/net1")
+    (folder / "results.json").write_text(json.dumps(lost), encoding="utf-8")
+    found = times(folder)
+    stopped = ran(*RUN, cwd=tmp_path)
+    after = times(folder)
+    assert {name: after[name] for name in found} == found
+    assert set(after) - set(found) == {
         "baseline/net0/student.keras",
         "baseline/net1/student.keras",
         "kd/net1/student.keras",
     }
-    restored = read_results(stopped.folder)
+    assert list(table_rows(stopped.stdout)) == ["teacher", *METHODS]
+    restored = results_of(folder)
     assert restored["teacher"] == results["teacher"]
     assert set(restored["methods"]) == set(METHODS)
     for method, expected in results["methods"].items():
@@ -408,80 +305,64 @@ def test_a_stopped_run_goes_on_with_the_missing_nets_alone(results, later):
         assert len(entry["accuracies"]) == NETS
 
 
-def test_the_seeds_decide_the_nets_of_a_stopped_run(run, later):
-    for method, net in (("baseline", 0), ("baseline", 1), ("kd", 1)):
-        lost, restored = (
-            students(folder, method)[net] for folder in (run.folder, later["stopped"].folder)
-        )
-        for one, other in zip(lost.variables, restored.variables, strict=True):
-            np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-3, atol=1e-4)
-
-
-def test_the_table_of_a_stopped_run_keeps_the_order_of_the_methods(later):
-    assert list(table_rows(later["stopped"].done.stdout)) == ["teacher", *METHODS]
-
-
-@pytest.fixture(scope="module")
-def with_given_teacher(later):
-    """(folder, results) of the run of two methods with the first run's teacher, all λ equal."""
-    given = later["given"]
-    assert given.done.returncode == 0, given.done.stderr
-    return given.cwd, read_results(given.folder)
-
-
-def test_a_given_teacher_is_not_trained(with_given_teacher, results):
-    _, again = with_given_teacher
+def test_a_given_teacher_is_copied_as_it_is_and_not_trained(run, results, tmp_path):
+    shutil.copy(run.folder / "teacher/model.keras", tmp_path / "given.keras")
+    changed = ("--teacher=given.keras", "--flow_weights=equal", "--methods=kd,fsp", "--nets=1")
+    ran(*RUN, *changed, cwd=tmp_path)
+    again = results_of(tmp_path / "run")
     assert again["teacher"]["iterations"] == 0
     assert again["teacher"]["accuracy"] == results["teacher"]["accuracy"]
     assert again["teacher"]["depth"] == 14
-
-
-def test_a_given_teacher_is_copied_as_it_is(with_given_teacher):
-    cwd, _ = with_given_teacher
-    given = keras.models.load_model(cwd / "given.keras")
-    saved = keras.models.load_model(cwd / "run" / "teacher" / "model.keras")
-    assert len(saved.trainable_variables) == len(given.trainable_variables) > 20
-    for one, other in zip(given.variables, saved.variables, strict=True):
-        assert one.path == other.path
-        assert one.numpy().tobytes() == other.numpy().tobytes()
-
-
-def test_equal_flow_weights_are_ones(with_given_teacher):
-    _, again = with_given_teacher
-    assert again["flow_weights"] == dict.fromkeys(FLOWS, 1.0)
-
-
-def test_equal_flow_weights_start_at_the_paper_s_transfer_rate(with_given_teacher):
-    cwd, again = with_given_teacher
+    paths = tmp_path / "given.keras", tmp_path / "run/teacher/model.keras"
+    one, other = (keras.models.load_model(path) for path in paths)
+    assert len(one.trainable_variables) == len(other.trainable_variables) > 20
+    for ours, theirs in zip(one.variables, other.variables, strict=True):
+        assert ours.path == theirs.path
+        assert ours.numpy().tobytes() == theirs.numpy().tobytes()
+    # With all λ equal, transfer starts at the paper's rate.
     assert list(again["methods"]) == ["kd", "fsp"]
-    transfer = [r for r in rows(cwd / "run/fsp/net0/metrics.csv") if r["stage"] == "transfer"]
+    assert again["flow_weights"] == dict.fromkeys(FLOWS, 1.0)
+    logged = rows(tmp_path / "run/fsp/net0/metrics.csv")
+    transfer = [row for row in logged if row["stage"] == "transfer"]
     assert float(transfer[0]["learning_rate"]) == pytest.approx(0.001)
 
 
-def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
+def small(folder, **options):
+    """An experiment for this process, and the results that it ends with."""
     config = Config(
-        dataset="digits",
-        teacher_depth=8,
-        width=2,
-        batch_size=16,
-        methods=("skt", "fsp"),
-        teacher_steps=3,
-        transfer_steps=4,
-        task_steps=2,
-        evaluations=1,
-        target_views=2,
-        output_dir=str(tmp_path / "run"),
-    )
-    results = experiment.run(config)
+        dataset="digits", teacher_depth=8, width=4, batch_size=16, teacher_steps=3,
+        transfer_steps=6, hint_steps=2, task_steps=4, evaluations=2,
+        output_dir=str(folder / "run"), **options,
+    )  # fmt: skip
+    return config, experiment.run(config)
+
+
+def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
+    _, results = small(tmp_path, methods=("fsp",), nets=2, target_views=2)
     assert capsys.readouterr().out.count("keeping the teacher's targets") == 1
     assert not (tmp_path / "run" / "targets.float16").exists()
-    for method in ("skt", "fsp"):
-        losses = [stage["final_loss"] for stage in results["methods"][method]["stages"]]
-        assert np.isfinite(losses).all()
+    losses = [stage["final_loss"] for stage in results["methods"]["fsp"]["stages"]]
+    assert np.isfinite(losses).all()
 
 
-def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path, monkeypatch):
-    read, evaluated = [], []
+@dataclasses.dataclass
+class Noted:
+    """What a run with images held out did, from its inside."""
+
+    folder: pathlib.Path
+    config: Config
+    results: dict
+    # Images that networks were asked about, and those that curves show.
+    read: list
+    evaluated: list
+    # Teachers that stages were given; (teacher, its folded copy, the copy's values).
+    taught: list
+    frozen: list
+
+
+@pytest.fixture(scope="module")
+def noted(tmp_path_factory):
+    read, evaluated, taught, frozen = [], [], [], []
     evaluate, judge = datasets.evaluation_batches, evaluation.probabilities
 
     def noted_evaluation(images, labels):
@@ -492,56 +373,73 @@ def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(tmp_path
         read.append(images)
         return judge(network, images)
 
-    monkeypatch.setattr(datasets, "evaluation_batches", noted_evaluation)
-    monkeypatch.setattr(evaluation, "probabilities", noted_judgement)
-    config = Config(
-        dataset="digits",
-        teacher_depth=8,
-        width=2,
-        batch_size=16,
-        methods=("baseline", "hint"),
-        teacher_steps=3,
-        hint_steps=2,
-        task_steps=4,
-        evaluations=2,
-        validation=100,
-        output_dir=str(tmp_path / "run"),
-    )
-    results = experiment.run(config)
-    held = load_dataset("digits").hold_out(100)
-    assert evaluated
-    assert all(np.array_equal(images, held.validation_images) for images in evaluated)
+    def noted_stages(*arguments, **options):
+        taught.append(options.get("teacher"))
+        return run_stages(*arguments, **options)
+
+    def folded(teacher, precision):
+        copy = fold_batch_norm(teacher, precision)
+        frozen.append((teacher, copy, [v.numpy() for v in copy.variables]))
+        return copy
+
+    folder = tmp_path_factory.mktemp("noted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "evaluation_batches", noted_evaluation)
+        patch.setattr(evaluation, "probabilities", noted_judgement)
+        patch.setattr(experiment, "fold_batch_norm", folded)
+        for module in ("teacher", "nets"):
+            patch.setattr(f"skt_tf.experiments.{module}.run_stages", noted_stages)
+        config, results = small(folder, methods=("baseline", "kd", "hint", "skt"), validation=100)
+    return Noted(folder / "run", config, results, read, evaluated, taught, frozen)
+
+
+def test_nothing_of_the_teacher_changes_in_a_whole_run(noted):
+    saved = keras.models.load_model(noted.folder / "teacher/model.keras")
+    assert len(noted.taught) == 1 + 4
+    ((teacher, copy, start),) = noted.frozen
+    assert all(used is copy for used in noted.taught[1:])
+    for before, after in zip(start, copy.variables, strict=True):
+        assert before.tobytes() == after.numpy().tobytes()
+    for before, after in zip(saved.variables, teacher.variables, strict=True):
+        assert before.path == after.path
+        assert before.numpy().tobytes() == after.numpy().tobytes()
+
+
+def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(noted):
+    held, results = load_dataset("digits").hold_out(100), noted.results
+    assert noted.evaluated
+    assert all(np.array_equal(images, held.validation_images) for images in noted.evaluated)
     # Once for each network, and the images that were held out once.
     for images in (held.test_images, held.validation_images):
-        assert sum(np.array_equal(images, seen) for seen in read) == 3
+        assert sum(np.array_equal(images, seen) for seen in noted.read) == 1 + 4
     for entry, place in (
         (results["teacher"], "teacher/model"),
         (results["methods"]["hint"], "hint/net0/student"),
     ):
-        network = keras.models.load_model(tmp_path / f"run/{place}.keras")
+        network = keras.models.load_model(noted.folder / f"{place}.keras")
         logits = network.predict(held.validation_images, verbose=0)
         share = float((logits.argmax(1) == held.validation_labels).mean())
         assert share in (entry.get("validation_accuracy"), *entry.get("validation_accuracies", ()))
-    curve = rows(tmp_path / "run/baseline/net0/metrics.csv")
+    curve = rows(noted.folder / "baseline/net0/metrics.csv")
     assert "test_accuracy" not in curve[0]
     last = float(curve[-1]["validation_accuracy"])
     assert last == pytest.approx(results["methods"]["baseline"]["validation_accuracies"][0])
-    report = (tmp_path / "run/report.md").read_text(encoding="utf-8")
+    report = (noted.folder / "report.md").read_text(encoding="utf-8")
     assert "100 of the training images, held out" in report
-    again = Config(job="verify", output_dir=config.output_dir)
+    again = Config(job="verify", output_dir=noted.config.output_dir)
     assert verify.run(again)
-    results["methods"]["hint"]["validation_accuracies"][0] += 0.1
-    (tmp_path / "run/results.json").write_text(json.dumps(results), encoding="utf-8")
+    wrong = copy.deepcopy(results)
+    wrong["methods"]["hint"]["validation_accuracies"][0] += 0.1
+    (noted.folder / "results.json").write_text(json.dumps(wrong), encoding="utf-8")
     assert not verify.run(again)
 
 
 def test_a_run_of_another_environment_goes_on_with_a_warning(run, tmp_path):
     folder = shutil.copytree(run.folder, tmp_path / "run")
-    results = read_results(folder)
+    results = results_of(folder)
     results["environment"] |= {"cores": 999, "numpy": "1.0"}
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
-    done = skt_tf(*RUN, cwd=tmp_path)
-    assert done.returncode == 0
+    done = ran(*RUN, cwd=tmp_path)
     assert is_one_sentence(done.stderr)
     for words in ("warning", "numpy", "cores"):
         assert words in done.stderr

@@ -1,145 +1,159 @@
-"""What the command line says to --help and to mistakes, and that a mistake changes nothing."""
+"""What the command line says to --help and to mistakes, and that a mistake changes nothing.
+
+What decides a refusal tests it; here is how the command line shows it.
+"""
 
 import dataclasses
+import json
+import os
 import re
-import shutil
+import subprocess
+import sys
 
 import pytest
-from command_line import (
-    RUN,
-    attempt,
-    attempts,
-    check_refused,
-    finished_run,
-    is_one_sentence,
-    skt_tf,
-)
+from command_line import ROOT, Attempt, attempts, check_refused, skt_tf, snapshot, tiny
+from sentences import is_one_sentence
+from spoilt_networks import write_spoilt
 
 from skt_tf.configuration import Config
-from skt_tf.models.resnet import resnet
+from skt_tf.utils.locks import FolderLock
 
 # Small enough that a mistake which is not noticed ends soon, too.
-TINY = (
-    "--dataset=digits",
-    "--teacher_depth=8",
-    "--width=2",
-    "--teacher_steps=1",
-    "--transfer_steps=3",
-    "--hint_steps=1",
-    "--task_steps=1",
-    "--evaluations=1",
-    "--output_dir=run",
-)
+TINY = tiny(methods="kd,skt", width=2)
+FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+WHOLE = (int, int | None)
+NUMBERS = (*WHOLE, float, float | None)
+HUGE = "9" * 400
+# What is no text in any encoding.
+ODD = os.fsdecode(b"\xff.keras")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder with things of its owner; commands run in copies of it."""
-    folder = tmp_path_factory.mktemp("owner")
-    (folder / "mine").mkdir()
-    (folder / "mine" / "letter.txt").write_text("dear")
-    (folder / "notes.txt").write_text("not a network")
-    (folder / "notes.keras").write_text("not a network")
-    (folder / "stray.flags").write_text("--seed=1\nwords\n")
-    (folder / "latin.flags").write_bytes(b"# \xfcbung\n--seed=1\n")
-    return folder
+def wrong_values(field):
+    """Texts that a flag cannot take: of the wrong type, out of range, empty, huge."""
+    if field.type in NUMBERS:
+        texts = ["many", "", "-1", HUGE, f"-{HUGE}", "1e999", "nan", "0x"]
+        return [*texts, "1.5"] if field.type in WHOLE else texts
+    if field.type in (bool, bool | None):
+        return ["maybe", "2", "-1", HUGE]
+    if field.metadata["choices"]:
+        return ["", "Experiment", "x" * 10_000, "\n"]
+    if field.name == "flow_weights":
+        return ["", "heavy", "1,2", "1,2,3,4,nan", "0,0,0,0,0", "1,2,3,4,-5", f"1,2,3,4,{HUGE}"]
+    if field.name == "checkpoint_every":
+        return ["", "0", "-5", "1.5s", "s", "often", HUGE]
+    return ["", "   ", ODD]  # Paths: any other text may be one.
 
 
-@pytest.fixture(scope="module")
-def no_tensorflow(tmp_path_factory):
-    """A folder of modules that end the program when they are loaded."""
-    folder = tmp_path_factory.mktemp("no_tensorflow")
-    for name in ("tensorflow", "keras", "numpy", "sklearn", "matplotlib", "tensorflow_datasets"):
-        (folder / f"{name}.py").write_text(f"raise SystemExit('{name} was loaded')\n")
-    return folder
+# Each command in a process of its own, a copy of one that has loaded what all of them load.
+ONE_BY_ONE = """
+import json, os, sys
+import skt_tf.main
+
+commands, folder = json.load(sys.stdin)
+for number, arguments in enumerate(commands):
+    child = os.fork()
+    if not child:
+        said = os.open(f"{folder}/{number}", os.O_WRONLY | os.O_CREAT)
+        os.dup2(said, 1), os.dup2(said, 2)
+        sys.argv = ["skt_tf", *arguments]
+        skt_tf.main.console()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+LIBRARIES = ("tensorflow", "keras", "numpy", "sklearn", "matplotlib", "tensorflow_datasets")
 
 
-AT_ONCE = {
-    "unknown job": (["--job=paint"], ["--job=paint", "experiment, tune, export"]),
-    "unknown experiment": (["--experiment=alchemy"], ["alchemy", "minimization"]),
-    "dataset of two lines": (["--dataset=a\nb"], ["--dataset=a b"]),
-    "unknown method": (["--methods=skt,magic"], ["magic", "baseline, baseline_long, "]),
-    "no method": (["--methods="], ["--methods", "baseline"]),
-    "method twice": (["--methods=skt,skt"], ["--methods=skt,skt", "twice"]),
-    "teacher depth": (["--teacher_depth=27"], ["--teacher_depth", "27", "26 and 32"]),
-    "student depth": (["--student_depth=9"], ["--student_depth", "9", "8 and 14"]),
-    "student depth below the least": (["--student_depth=2"], ["--student_depth", "2", "8"]),
-    "zero teacher steps": (["--teacher_steps=0"], ["--teacher_steps=0"]),
-    "negative teacher steps": (["--teacher_steps=-1"], ["--teacher_steps=-1"]),
-    "zero transfer steps": (["--transfer_steps=0"], ["--transfer_steps=0"]),
-    "negative transfer steps": (["--transfer_steps=-6"], ["--transfer_steps=-6"]),
-    "zero hint steps": (["--hint_steps=0"], ["--hint_steps=0"]),
-    "negative hint steps": (["--hint_steps=-2"], ["--hint_steps=-2"]),
-    "zero task steps": (["--task_steps=0"], ["--task_steps=0"]),
-    "negative task steps": (["--task_steps=-3"], ["--task_steps=-3"]),
-    "too few transfer steps": (["--transfer_steps=2"], ["--transfer_steps=2", "skt_bottom_up"]),
-    "zero budget": (["--budget=0"], ["--budget=0"]),
-    "no whole number": (["--task_steps=many"], ["--task_steps=many"]),
-    "no number": (["--learning_rate=fast"], ["--learning_rate=fast"]),
-    "no value": (["--seed"], ["seed"]),
-    "four weights": (["--flow_weights=1,2,3,4"], ["--flow_weights=1,2,3,4", "5"]),
-    "six weights": (["--flow_weights=1,2,3,4,5,6"], ["6 numbers", "p0_p1, p1_p2"]),
-    "negative weight": (["--flow_weights=1,2,3,4,-5"], ["--flow_weights=1,2,3,4,-5"]),
-    "unknown flag": (["--taecher_depth=26"], ["taecher_depth", "teacher_depth"]),
-    "word": (["experiment"], ["experiment"]),
-    "words in a flagfile": (["--flagfile=stray.flags"], ["words"]),
-    "flagfile without a name": (["--flagfile"], ["flagfile"]),
-    "no such flagfile": (["--flagfile=gone.flags"], ["gone.flags"]),
-    "folder as flagfile": (["--flagfile=mine"], ["mine"]),
-    "flagfile of another encoding": (["--flagfile=latin.flags"], ["latin.flags"]),
-    "value for a switch": (["--nohelp=3"], ["--nohelp=3"]),
-    "export without a student": (["--job=export"], ["--student"]),
-}
+@pytest.fixture
+def answers_at_once(tmp_path):
+    """Asserts that commands are refused before TensorFlow is loaded and write no file.
+
+    Takes a list of arguments for each; returns what was said to each.
+    """
+    cwd, said, stubs = tmp_path / "cwd", tmp_path / "said", tmp_path / "stubs"
+    for folder in (cwd / "mine", said, stubs):
+        folder.mkdir(parents=True)
+    for name in LIBRARIES:
+        (stubs / f"{name}.py").write_text(f"raise SystemExit('{name} was loaded')\n")
+    (cwd / "unknown.flags").write_text("--seed=1\n--sede=2\n")
+    (cwd / "wrong.flags").write_text("--seed=one\n")
+    (cwd / "stray.flags").write_text("--seed=1\nwords\n")
+    (cwd / "latin.flags").write_bytes(b"# \xfcbung\n--seed=1\n")
+
+    def answers(commands):
+        before = snapshot(cwd)
+        done = subprocess.run(
+            [sys.executable, "-c", ONE_BY_ONE], input=json.dumps([commands, str(said)]), cwd=cwd,
+            env={**os.environ, "PYTHONPATH": f"{stubs}:{ROOT}"}, text=True, capture_output=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        messages = [(said / str(number)).read_text() for number in range(len(commands))]
+        for arguments, code, message in zip(commands, done.stdout.split(), messages, strict=True):
+            assert code == "2", (arguments, message)
+            assert is_one_sentence(message), (arguments, message)
+            assert len(message) < 600, (arguments, message)
+        assert snapshot(cwd) == before
+        return messages
+
+    return answers
 
 
-@pytest.mark.parametrize(("arguments", "parts"), AT_ONCE.values(), ids=AT_ONCE)
-def test_a_mistake_in_the_flags_is_answered_before_tensorflow(
-    arguments, parts, folder, no_tensorflow, tmp_path
-):
-    refused = attempt([*TINY, *arguments], folder, tmp_path / "work", before=[no_tensorflow])
-    check_refused(refused, parts)
+def test_every_flag_refuses_values_it_cannot_take(answers_at_once):
+    cases = [(name, text) for name, field in FIELDS.items() for text in wrong_values(field)]
+    # Where a job of its own is needed, the flag is refused for its value, not for the job.
+    jobs = {"student": ["--job=export"], "compare": ["--job=benchmark"]}
+    commands = [[*TINY, *jobs.get(name, ()), f"--{name}={text}"] for name, text in cases]
+    for (name, text), message in zip(cases, answers_at_once(commands)):
+        assert f"--{name}" in message, (text[:50], message)
 
 
+# Of flags and flagfiles, what no configuration sees.
+AT_ONCE = [
+    (["--seed"], ["seed"]),
+    (["--taecher_depth=26"], ["taecher_depth", "teacher_depth"]),
+    (["experiment"], ["experiment"]),
+    (["--nohelp=3"], ["--nohelp=3"]),
+    (["--fresh=maybe"], ["--fresh=maybe", "true or false"]),
+    (["--dataset=a\nb"], ["--dataset=a b"]),
+    (["--flagfile"], ["flagfile"]),
+    (["--flagfile="], ["--flagfile", "path"]),
+    (["--flagfile=gone.flags"], ["gone.flags"]),
+    (["--flagfile=mine"], ["mine"]),
+    (["--flagfile=stray.flags"], ["words"]),
+    (["--flagfile=latin.flags"], ["latin.flags", "UTF-8"]),
+    (["--flagfile=unknown.flags"], ["--sede", "--seed"]),
+    (["--flagfile=wrong.flags"], ["--seed=one"]),
+]
+
+
+def test_what_is_no_flag_is_refused_with_what_it_may_have_been(answers_at_once):
+    messages = answers_at_once([[*TINY, *arguments] for arguments, _ in AT_ONCE])
+    for (arguments, parts), message in zip(AT_ONCE, messages):
+        assert [part for part in parts if part not in message] == [], (arguments, message)
+
+
+# What shows once TensorFlow is loaded: a network's refusal, and what the system refuses.
 IN_FILES = {
-    "data folder of cifar10": (
-        ["--dataset=cifar10", "--data_dir=nowhere"],
-        ["--data_dir=nowhere", "does not exist"],
+    "teacher with other channels": (
+        ["--teacher=wide.keras"],
+        ["--teacher=wide.keras", "skt", "3×3 and 2×2", "same channels"],
     ),
-    "data folder of digits": (
-        ["--data_dir=nowhere", "--methods=baseline"],
-        ["--data_dir=nowhere", "does not exist"],
+    "more views than the disk holds": (
+        ["--target_views=1000000000"],
+        ["--target_views=1000000000", "MB left"],
     ),
-    "no such teacher": (["--teacher=gone.keras"], ["gone.keras", "does not exist"]),
-    "text as teacher": (["--teacher=notes.keras"], ["notes.keras", "Keras"]),
-    "teacher of other images": (
-        ["--teacher=colour.keras"],
-        ["colour.keras", "(32, 32, 3)", "(8, 8, 1)"],
-    ),
-    "file as output": (["--output_dir=notes.txt"], ["notes.txt", "file"]),
-    "output below a file": (["--output_dir=notes.txt/run"], ["notes.txt"]),
-    "output with other files": (["--output_dir=mine"], ["mine", "other files"]),
-    "output with another experiment": (
-        # The last value of a flag that is given twice counts.
-        [*RUN, "--seed=7", "--learning_rate=0.25", "--methods=baseline,kd"],
-        ["run", "seed (0 there, 7 here)", "learning_rate (0.1 there, 0.25 here)"],
-    ),
+    "path that is too long": ([f"--teacher={'x' * 300}.keras"], ["xxx.keras"]),
+    "output with too long a name": ([f"--output_dir={'x' * 300}"], ["xxx", "too long"]),
+    "output below a file": (["--output_dir=good.keras/run"], ["good.keras/run"]),
+    "output where nobody can write": (["--output_dir=/proc/skt_tf"], ["/proc/skt_tf", "folder"]),
 }
 
 
 @pytest.fixture(scope="module")
-def answers(folder, tmp_path_factory):
-    """{name: Attempt} for the mistakes that show in files."""
-    place = tmp_path_factory.mktemp("in_files")
-    full = place / "full"
-    shutil.copytree(folder, full)
-    shutil.copytree(finished_run().folder, full / "run")
-    resnet(8, 10, (32, 32, 3), 2).save(full / "colour.keras")
+def answers(tmp_path_factory):
+    """{case: Attempt}."""
+    folder = tmp_path_factory.mktemp("given")
+    write_spoilt(folder)
     cases = {name: [*TINY, *arguments] for name, (arguments, _) in IN_FILES.items()}
-    # Only one case is about a run that is there.
-    for name, arguments in cases.items():
-        if name != "output with another experiment":
-            arguments.insert(len(TINY), "--output_dir=new")
-    return attempts(cases, full, place)
+    return attempts(cases, folder, tmp_path_factory.mktemp("cases"))
 
 
 @pytest.mark.parametrize("name", IN_FILES)
@@ -147,14 +161,14 @@ def test_a_mistake_that_shows_in_files_is_refused_and_changes_nothing(name, answ
     check_refused(answers[name], IN_FILES[name][1])
 
 
-def test_a_teacher_that_cannot_be_read_is_not_said_to_be_missing(answers):
-    assert "not found" not in answers["text as teacher"].done.stderr
-
-
-def test_what_does_not_differ_from_another_experiment_is_not_named(answers):
-    message = answers["output with another experiment"].done.stderr
-    for name in ("width", "batch_size", "teacher_steps", "precision"):
-        assert name not in message
+@pytest.mark.parametrize("job", ["experiment", "tune", "benchmark"])
+def test_a_folder_in_use_is_left_alone(job, tmp_path):
+    with FolderLock(tmp_path / "run"):
+        (tmp_path / "run/.draft-of-its-owner").touch()
+        before = snapshot(tmp_path)
+        done = skt_tf(*TINY, f"--job={job}", "--methods=skt", cwd=tmp_path)
+        refused = Attempt(done, before, snapshot(tmp_path))
+        check_refused(refused, ["--output_dir=run", f"process {os.getpid()}"])
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +187,7 @@ def test_help_ends_without_an_error(help_page):
     assert help_page.returncode == 0
 
 
-@pytest.mark.parametrize("flag", [field.name for field in dataclasses.fields(Config)])
+@pytest.mark.parametrize("flag", FIELDS)
 def test_help_explains_every_flag(flag, help_page):
     text = explanation(help_page.stdout, flag)
     assert len(text.split()) >= 3
@@ -182,9 +196,7 @@ def test_help_explains_every_flag(flag, help_page):
         assert text.startswith("Iterations of ")
 
 
-def test_help_has_the_flags_that_the_documentation_names(help_page):
-    names = """job experiment dataset data_dir methods teacher_depth student_depth width nets seed
-        batch_size teacher_steps transfer_steps hint_steps task_steps budget flow_weights schedule
-        learning_rate transfer_learning_rate weight_decay temperature precision teacher output_dir
-        student dense_flows"""
-    assert [name for name in names.split() if not explanation(help_page.stdout, name)] == []
+def test_methods_load_without_tensorflow():
+    code = "import sys, skt_tf.methods; print(*{'tensorflow', 'keras'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

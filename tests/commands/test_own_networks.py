@@ -1,13 +1,17 @@
-"""--teacher, --student and their points: networks of a user's own on the command line."""
+"""Networks and images of a user's own on the command line."""
 
-import json
 import shutil
 
 import keras
 import numpy as np
 import pytest
-from command_line import Attempt, attempts, check_refused, skt_tf, snapshot
+from command_line import attempt, check_refused, ran, results_of, skt_tf, tiny
+from image_folders import draw, write
 from own_networks import write_networks
+from PIL import Image
+from sentences import is_one_sentence
+
+POINTS = ",".join(f"c{k}" for k in range(7))
 
 
 @pytest.fixture(scope="module")
@@ -15,39 +19,24 @@ def folder(tmp_path_factory):
     return write_networks(tmp_path_factory.mktemp("networks"))
 
 
-NAMES = [f"c{k}" for k in range(7)]
-
-
-POINTS = ",".join(NAMES)
-
-
 def flags(folder, teacher="teacher"):
-    return (
-        "--dataset=digits",
-        f"--teacher={folder / teacher}.keras",
-        f"--student={folder / 'student.keras'}",
-        f"--teacher_points={POINTS}",
-        f"--student_points={POINTS}",
-        "--batch_size=16",
-        "--transfer_steps=2",
-        "--task_steps=2",
-        "--hint_steps=1",
-        "--transfer_learning_rate=1e-6",
-        "--evaluations=1",
-    )
+    return tiny(
+        teacher=folder / f"{teacher}.keras", student=folder / "student.keras",
+        teacher_points=POINTS, student_points=POINTS, batch_size=16, transfer_steps=2,
+        task_steps=2, hint_steps=1, transfer_learning_rate=1e-6, evaluations=1,
+    )  # fmt: skip
 
 
 def test_a_teacher_of_other_classes_and_channels_teaches_with_projections(folder, tmp_path):
-    done = skt_tf(
-        *flags(folder), "--methods=baseline,skt", "--project", "--nets=2", "--output_dir=run",
+    done = ran(
+        *flags(folder), "--methods=fsp", "--project", "--nets=2", "--output_dir=run",
         cwd=tmp_path,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    results = json.loads((tmp_path / "run/results.json").read_text())
+    results = results_of(tmp_path / "run")
     assert results["teacher"]["accuracy"] is None
     assert "100 classes, where digits has 10" in done.stdout
     given = keras.models.load_model(folder / "student.keras")
-    nets = [keras.models.load_model(tmp_path / f"run/skt/net{k}/student.keras") for k in (0, 1)]
+    nets = [keras.models.load_model(tmp_path / f"run/fsp/net{k}/student.keras") for k in (0, 1)]
     for net in nets:
         assert [layer.name for layer in net.layers] == [layer.name for layer in given.layers]
         assert net.count_params() == given.count_params()
@@ -65,59 +54,43 @@ def test_a_teacher_of_other_classes_and_channels_teaches_with_projections(folder
 
 
 def test_saved_weights_are_begun_with_where_asked_for(folder, tmp_path):
-    done = skt_tf(
+    ran(
         *flags(folder, "teacher10"), "--methods=kd", "--student_weights=saved",
         "--learning_rate=1e-9", "--output_dir=run", cwd=tmp_path,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     given = keras.models.load_model(folder / "student.keras")
     net = keras.models.load_model(tmp_path / "run/kd/net0/student.keras")
     for one, other in zip(given.trainable_variables, net.trainable_variables, strict=True):
         assert one.numpy() == pytest.approx(other.numpy(), abs=1e-6)
 
 
-REFUSED = {
-    "other channels": ((), ["p0_p1 (6×6 and 4×4)", "p2_p3 (12×24 and 8×16)", "project"]),
-    "other classes": (("--methods=kd", "--project"), ["100 classes and the student 10"]),
-    "a number of points": (("--student_points=c0,c1,c2",), ["7 and 3 points"]),
-    "two points": (("--student_points=c0,c1", "--teacher_points=c0"), ["1 and 2 points"]),
-    "no such point": ((f"--student_points={POINTS[:-2]}c9",), ["no layer named 'c9' (point p3)"]),
-    "points out of order": (
-        ("--project", "--student_points=c0,c1,c2,c3,c4,c6,c5"), ["does not follow from 'c6'"],
-    ),
-    "an empty point": (("--student_points=c0,,c2",), ["--student_points=c0,,c2 has an empty"]),
-    "ends alone": (
-        ("--teacher_points=c0,c2,c4,c6", "--student_points=c0,c2,c4,c6", "--methods=skt"),
-        ["'skt' transfers dense flows", "'fsp'"],
-    ),
-    "sections": (("--sections=2",), ["7 points for 2 sections: expected 5", "or 3"]),
-    "points without a network": (("--student=",), ["--student is empty"]),
-    "weights": (("--student_weights=kept",), ["drawn, saved"]),
-    "a student that is no file": (("--student=none.keras",), ["none.keras does not exist"]),
-    "another job": (("--job=benchmark",), ["--teacher is for --job=experiment"]),
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def refusals(folder, tmp_path_factory):
-    cases = {name: (*flags(folder), "--methods=fsp,skt", *given) for name, (given, _) in
-             REFUSED.items()}  # fmt: skip
-    place = tmp_path_factory.mktemp("refused")
-    return attempts(cases, tmp_path_factory.mktemp("empty"), place)
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_is_refused_in_a_sentence(case, refusals):
-    check_refused(refusals[case], REFUSED[case][1])
-
-
 def test_a_student_that_was_replaced_meanwhile_is_refused(folder, tmp_path):
-    student = tmp_path / "mine.keras"
-    shutil.copy(folder / "student.keras", student)
+    work = tmp_path / "work"
+    work.mkdir()
+    shutil.copy(folder / "student.keras", work / "mine.keras")
     arguments = (*flags(folder, "teacher10"), "--student=mine.keras", "--output_dir=run")
-    done = skt_tf(*arguments, "--methods=baseline", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    shutil.copy(folder / "teacher10.keras", student)
-    before = snapshot(tmp_path)
-    done = skt_tf(*arguments, "--methods=baseline", cwd=tmp_path)
-    check_refused(Attempt(done, before, snapshot(tmp_path)), ["mine.keras is another network"])
+    ran(*arguments, "--methods=baseline", cwd=work)
+    shutil.copy(folder / "teacher10.keras", work / "mine.keras")
+    refused = attempt([*arguments, "--methods=baseline"], work, tmp_path / "again")
+    check_refused(refused, ["mine.keras is another network"])
+
+
+def test_a_run_on_a_folder_goes_on_with_the_same_images_alone(tmp_path):
+    # Grey JPEGs of 20×28 pixels and other sizes.
+    write(tmp_path / "images")
+    arguments = tiny(
+        dataset="folder", data_dir="images", image_size="20x28", width=2, batch_size=8,
+        teacher_steps=30, transfer_steps=2, task_steps=2, evaluations=1, methods="skt",
+    )  # fmt: skip
+    ran(*arguments, cwd=tmp_path)
+    results = results_of(tmp_path / "run")
+    assert results["config"]["image_size"] == "20x28"
+    # Bright and dark: thirty iterations tell them apart.
+    assert results["teacher"]["accuracy"] > 0.7
+    verified = skt_tf("--job=verify", "--data_dir=images", "--output_dir=run", cwd=tmp_path)
+    assert verified.returncode == 0, verified.stderr
+    Image.fromarray(draw(20, 28, 9)).save(tmp_path / "images/train/dark/00.jpg")
+    again = skt_tf(*arguments, cwd=tmp_path)
+    assert again.returncode == 2
+    assert "others than this run was begun with" in again.stderr
+    assert is_one_sentence(again.stderr)

@@ -2,7 +2,8 @@
 
 import pytest
 from command_line import SLOW
-from noise import BATCH, batches, same, values
+from noise import BATCH, batches
+from reference import same, values
 
 from skt_tf.configuration import Config
 from skt_tf.experiments.experiment import run as run_experiment
@@ -26,19 +27,10 @@ def test_nets_of_one_seed_are_pairs_in_every_method(experiment, tmp_path, monkey
     monkeypatch.setattr(SequentialDistiller, "fit", fit)
     monkeypatch.setattr("skt_tf.reports.report.write", lambda folder, config: None)
     config = Config(
-        experiment=experiment,
-        dataset="digits",
-        teacher_depth=8,
-        width=2,
-        nets=2,
-        batch_size=BATCH,
-        teacher_steps=1,
-        transfer_steps=3,
-        hint_steps=1,
-        task_steps=2,
-        evaluations=1,
-        output_dir=str(tmp_path / "run"),
-    )
+        experiment=experiment, dataset="digits", teacher_depth=8, width=2, nets=2,
+        batch_size=BATCH, teacher_steps=1, transfer_steps=3, hint_steps=1, task_steps=2,
+        evaluations=1, output_dir=str(tmp_path / "run"),
+    )  # fmt: skip
     run_experiment(config)
     networks = list({id(student): student for student, *_ in seen}.values())
     # The first of the teachers is the teacher.

@@ -1,4 +1,4 @@
-"""Tables, curves, report.md and report.html from the files of runs."""
+"""Tables, curves, report.md and report.html from the files of a run, and of several together."""
 
 import base64
 import html.parser
@@ -8,11 +8,15 @@ import shlex
 import shutil
 from xml.etree import ElementTree
 
-from absl import flags
-from command_line import finished_run, skt_tf
+import numpy as np
+import pytest
+from command_line import finished_run, ran, results_of, snapshot
+from parsing import parse
+from sentences import refused
 
-from skt_tf.flags import define_flags, from_flags
-from skt_tf.reports import tables
+from skt_tf.configuration import Config
+from skt_tf.reports import pooled_runs, report, tables
+from skt_tf.training.history import read_metrics
 
 
 def test_a_report_is_made_again_byte_by_byte_from_the_folder(tmp_path):
@@ -23,8 +27,7 @@ def test_a_report_is_made_again_byte_by_byte_from_the_folder(tmp_path):
     kept = (folder / "results.json").read_bytes()
     for path in [*folder.rglob("*.keras"), *(folder / name for name in made)]:
         path.unlink()
-    done = skt_tf("--job=report", f"--output_dir={folder}", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = ran("--job=report", f"--output_dir={folder}", cwd=tmp_path)
     assert {name: (folder / name).read_bytes() for name in made} == before
     assert (folder / "results.json").read_bytes() == kept
     assert str(folder / "report.html") in done.stdout
@@ -73,7 +76,7 @@ def test_the_page_is_one_well_formed_file_that_needs_no_network(tmp_path):
     # The curves are whole on a telephone of 400 pixels, the page's margins left out.
     least = [int(re.search(r"min-width: (\d+)px", style)[1]) for style in found.styles]
     assert max(least[:2]) <= 360
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = results_of(folder)
     shown = " ".join(found.texts)
     for cell in (cell for row in tables.summary(results).rows for cell in row):
         assert cell in shown
@@ -89,10 +92,150 @@ def test_the_page_and_the_markdown_say_the_same(tmp_path):
 
 
 def test_the_command_of_the_report_makes_the_same_configuration():
-    config = json.loads((finished_run().folder / "results.json").read_text("utf-8"))["config"]
     page = Page((finished_run().folder / "report.html").read_text(encoding="utf-8"))
     command = next(text for text in page.texts if text.startswith("python -m skt_tf.main "))
-    values = flags.FlagValues()
-    define_flags(values)
-    values(["skt_tf", *shlex.split(command)[3:]])
-    assert from_flags(values).as_dict() == config
+    config = results_of(finished_run().folder)["config"]
+    assert parse(*shlex.split(command)[3:]).as_dict() == config
+
+
+def changed(folder, **config):
+    """A copy of the finished run with other accuracies, in `folder`."""
+    shutil.copytree(finished_run().folder, folder)
+    results = results_of(folder)
+    results["config"] |= config
+    random = np.random.default_rng(results["config"]["seed"])
+    for entry in results["methods"].values():
+        entry.pop("weights", None)  # Of the networks that were trained, which are not read here.
+        entry["accuracies"] = random.uniform(0.5, 0.9, results["config"]["nets"]).tolist()
+        entry["mean"] = float(np.mean(entry["accuracies"]))
+        entry["ensemble"] = float(random.uniform(0.5, 0.9))
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    return folder, results
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Three runs of two nets, and their results."""
+    return [changed(tmp_path / f"run{k}", seed=10 * k) for k in range(3)]
+
+
+def test_nets_are_pooled_in_the_order_of_the_runs(runs):
+    pool = pooled_runs.read([folder for folder, _ in runs], Config())
+    assert pool.results["config"]["nets"] == 6
+    assert pool.results["config"]["seed"] == [0, 10, 20]
+    for name, entry in pool.results["methods"].items():
+        nets = [results["methods"][name]["accuracies"] for _, results in runs]
+        assert entry["accuracies"] == [share for two in nets for share in two]
+    # And statistics are those of all.
+    row = dict(zip(tables.nets(pool.results).header, tables.nets(pool.results).rows[0]))
+    shares = 100 * np.array(pool.results["methods"]["baseline"]["accuracies"])
+    assert row["mean %"] == f"{shares.mean():.2f}"
+
+
+def test_work_is_added_and_ensembles_are_averaged(runs):
+    pooled = pooled_runs.read([folder for folder, _ in runs], Config()).results["methods"]["skt"]
+    entries = [results["methods"]["skt"] for _, results in runs]
+    assert pooled["iterations"] == sum(entry["iterations"] for entry in entries)
+    assert pooled["seconds"] == pytest.approx(sum(entry["seconds"] for entry in entries))
+    assert pooled["ensemble"] == pytest.approx(np.mean([entry["ensemble"] for entry in entries]))
+
+
+def test_runs_of_one_net_have_no_ensemble_together(tmp_path):
+    folders = []
+    for seed in range(3):
+        folder, results = changed(tmp_path / f"one{seed}", seed=seed, nets=1)
+        for entry in results["methods"].values():
+            entry["ensemble"] = entry["mean"]
+        (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+        folders.append(folder)
+    pooled = pooled_runs.read(folders, Config()).results
+    assert [entry["ensemble"] for entry in pooled["methods"].values()] == [None] * 7
+    table = tables.nets(pooled)
+    assert {row[table.header.index("ensemble %")] for row in table.rows} == {"-"}
+
+
+def test_curves_are_means_over_all_nets(runs):
+    pool = pooled_runs.read([folder for folder, _ in runs], Config())
+    nets = [
+        read_metrics(folder / "kd" / f"net{net}" / "metrics.csv")
+        for folder, _ in runs
+        for net in range(2)
+    ]
+    for number, row in enumerate(pool.rows("kd")):
+        assert row["loss"] == pytest.approx(np.mean([rows[number]["loss"] for rows in nets]))
+
+
+def test_one_run_is_itself(runs):
+    folder, results = runs[0]
+    assert pooled_runs.read([folder]).results == results
+
+
+def test_runs_that_differ_are_refused_with_what_differs(runs, tmp_path):
+    other, results = changed(tmp_path / "other", seed=50, width=8, temperature=2.0)
+    with refused(r"temperature \(3.0 and 2.0\), width \(4 and 8\)$"):
+        pooled_runs.read([runs[0][0], other], Config())
+    results = {**results, "config": {**runs[0][1]["config"], "seed": 50}, "data": "another"}
+    (other / "results.json").write_text(json.dumps(results), "utf-8")
+    with refused(r"they differ in the images or labels of 'digits'$"):
+        pooled_runs.read([runs[0][0], other], Config())
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_nets_of_one_seed_are_not_counted_twice(seed, runs, tmp_path):
+    other, _ = changed(tmp_path / "other", seed=seed)
+    with refused("nets of the same seed"):
+        pooled_runs.read([runs[0][0], other], Config())
+
+
+def test_seeds_that_lie_too_close_are_refused_with_how_far_they_must_lie(runs, tmp_path):
+    other, _ = changed(tmp_path / "other", seed=7, nets=5)
+    for pair in ([runs[1][0], other], [other, runs[1][0]]):
+        with refused(r"differ by 5 or more, as many as .*other has nets$"):
+            pooled_runs.read(pair, Config())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "damaged"),
+        ("iteration,stage,step\n1,task,x\n", "damaged"),
+        ("step,loss\n1,2\n", "damaged"),
+        ("iteration,stage,step,loss\n1,task,1,2.0\n", "does not log the same"),
+    ],
+)
+def test_a_damaged_log_is_refused(content, said, runs):
+    (runs[0][0] / "kd/net1/metrics.csv").write_text(content)
+    with refused(f"kd/net1/metrics.csv .*{said}"):
+        report.run(Config(job="report", output_dir=str(runs[0][0])))
+
+
+def test_the_command_makes_one_report_of_several_runs(runs, tmp_path):
+    before = snapshot(tmp_path)
+    names = ",".join(folder.name for folder, _ in runs)
+    ran("--job=report", f"--runs={names}", "--output_dir=pooled", cwd=tmp_path)
+    after = snapshot(tmp_path)
+    assert {path: after[path] for path in before} == before
+    made = {path for path in after if path not in before}
+    assert {path.removeprefix("pooled/") for path in made} >= {"report.html", "report.md"}
+    report = (tmp_path / "pooled/report.md").read_text("utf-8")
+    assert "6 nets a method" in report
+    assert "over 6 pairs of nets" in report
+    assert "the mean of the runs' ensembles" in report
+    for seed in (10, 20):
+        assert f"--seed={seed}" in report
+
+
+@pytest.mark.parametrize(
+    ("together", "output", "said"),
+    [
+        (("run0", "gone"), "pooled", "gone/results.json does not exist"),
+        (("run0", "run1"), "run0", "run0 is the folder of a run"),
+        (("run0", "run1"), "run0/results.json", "results.json is a file"),
+    ],
+)
+def test_what_cannot_be_reported_is_refused(together, output, said, runs, tmp_path):
+    before = snapshot(tmp_path)
+    folders = tuple(str(tmp_path / name) for name in together)
+    with refused(said):
+        report.run(Config(job="report", runs=folders, output_dir=str(tmp_path / output)))
+    assert snapshot(tmp_path) == before

@@ -1,18 +1,23 @@
 """--job=tune as a person uses it: searches that are killed, shared, and end with a flagfile."""
 
+import dataclasses
 import json
 import shutil
 import signal
 import socket
 import time
 
+import numpy as np
 import pytest
-from command_line import attempts, check_refused, copied, skt_tf, together
+from command_line import attempt, check_refused, copied, ran, results_of, skt_tf, tiny, together
 
-SMALL = (
-    "--job=tune", "--dataset=digits", "--teacher_depth=8", "--width=2", "--batch_size=32",
-    "--teacher_steps=20", "--transfer_steps=36", "--task_steps=9", "--evaluations=1",
-    "--methods=fsp", "--output_dir=search",
+from skt_tf.configuration import Config
+from skt_tf.data.datasets import load_dataset
+from skt_tf.tuning import tune
+
+SMALL = tiny(
+    job="tune", methods="fsp", width=2, teacher_steps=20, transfer_steps=36, task_steps=9,
+    evaluations=1, output_dir="search",
 )  # fmt: skip
 
 
@@ -24,8 +29,7 @@ def trials(folder):
 def whole(tmp_path_factory):
     """A search that nobody disturbed."""
     folder = tmp_path_factory.mktemp("whole")
-    done = skt_tf(*SMALL, "--trials=3", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    ran(*SMALL, "--trials=3", cwd=folder)
     return folder
 
 
@@ -37,9 +41,8 @@ def test_a_search_ends_with_a_report_and_a_flagfile_that_runs(whole):
     report = (whole / "search/report.md").read_text()
     assert all(f"| {trial['number']} |" in report for trial in found)
     assert (whole / "search/report.html").exists()
-    done = skt_tf("--flagfile=search/best.flags", "--output_dir=best", cwd=whole)
-    assert done.returncode == 0, done.stderr
-    results = json.loads((whole / "best/results.json").read_text())
+    ran("--flagfile=search/best.flags", "--output_dir=best", cwd=whole)
+    results = results_of(whole / "best")
     assert list(results["methods"]) == ["fsp"]
     best = found[0]["values"]
     assert results["config"]["learning_rate"] == pytest.approx(best["learning_rate"], rel=1e-5)
@@ -52,7 +55,7 @@ def test_a_search_ends_with_a_report_and_a_flagfile_that_runs(whole):
 def test_a_search_that_is_killed_goes_on_to_the_same_trials(whole, tmp_path):
     process = copied([*SMALL, "--trials=3"], tmp_path)
     try:
-        oracle, until = tmp_path / "search/search/oracle.json", time.monotonic() + 240
+        oracle, until = tmp_path / "search/search/oracle.json", time.monotonic() + 500
         while time.monotonic() < until and process.poll() is None:
             if oracle.exists() and json.loads(oracle.read_text())["end_order"]:
                 break
@@ -61,16 +64,14 @@ def test_a_search_that_is_killed_goes_on_to_the_same_trials(whole, tmp_path):
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    done = skt_tf(*SMALL, "--trials=3", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    ran(*SMALL, "--trials=3", cwd=tmp_path)
     assert trials(tmp_path) == trials(whole)
     assert (tmp_path / "search/best.flags").read_text() == (whole / "search/best.flags").read_text()
 
 
 def test_a_search_can_be_made_longer(whole, tmp_path):
     shutil.copytree(whole / "search", tmp_path / "search")
-    done = skt_tf(*SMALL, "--trials=4", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = ran(*SMALL, "--trials=4", cwd=tmp_path)
     assert done.stdout.count("of the validation images with") <= 1
     before, after = ({trial["number"]: trial for trial in trials(f)} for f in (whole, tmp_path))
     assert set(after) == {0, 1, 2, 3}
@@ -103,37 +104,46 @@ def test_a_chief_and_two_workers_share_a_search(tmp_path):
     assert " of the validation images with" not in outputs["chief"]
 
 
-REFUSED = {
-    "several methods": (("--methods=skt,fsp",), ["--methods=skt,fsp", "one method"]),
-    "what the method lacks": (
-        ("--methods=fsp", "--tune=temperature"),
-        ["--tune=temperature is nothing that fsp uses"],
-    ),
-    "an unknown value": (("--tune=depth",), ["--tune=depth is unknown"]),
-    "nothing": (("--tune=",), ["--tune is empty"]),
-    "no trials": (("--trials=0",), ["--trials=0 is out of range"]),
-    "an unknown tuner": (("--tuner=grid",), ["--tuner=grid is unknown"]),
-    "kept targets": (("--target_views=1",), ["--target_views"]),
-    "tune of another job": (("--job=experiment", "--tune=temperature"), ["--tune is for"]),
-    "too few images": (("--validation=3",), ["--validation=3 cannot be drawn"]),
-}
-
-
-@pytest.fixture(scope="module")
-def refusals(tmp_path_factory):
-    cases = {name: (*SMALL, *given) for name, (given, _) in REFUSED.items()}
-    return attempts(cases, tmp_path_factory.mktemp("empty"), tmp_path_factory.mktemp("refused"))
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_searched_is_refused_in_a_sentence(case, refusals):
-    check_refused(refusals[case], REFUSED[case][1])
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"settings": {}}'])
-def test_a_damaged_record_is_refused_in_a_sentence(text, tmp_path):
-    given = tmp_path / "given"
-    (given / "search").mkdir(parents=True)
-    (given / "search/search.json").write_text(text)
-    (refused,) = attempts({"one": (*SMALL, "--methods=kd")}, given, tmp_path).values()
+def test_a_damaged_record_is_refused_in_a_sentence(tmp_path):
+    (tmp_path / "given/search").mkdir(parents=True)
+    (tmp_path / "given/search/search.json").write_text("{}")
+    refused = attempt([*SMALL, "--methods=kd"], tmp_path / "given", tmp_path / "work")
     check_refused(refused, ["search/search.json", "is damaged"])
+
+
+def searched(folder, **options):
+    """The trials of a search of the baseline's values in this process."""
+    config = Config(
+        job="tune", dataset="digits", methods=("baseline",), width=2, batch_size=32,
+        output_dir=str(folder), **options,
+    )  # fmt: skip
+    return tune.run(config)
+
+
+def test_the_test_images_are_not_read(monkeypatch, tmp_path):
+    real = load_dataset("digits")
+    # Whatever reads them would fail, or find nothing that fits.
+    blind = dataclasses.replace(
+        real,
+        test_images=np.zeros_like(real.test_images),
+        test_labels=np.zeros_like(real.test_labels),
+    )
+    found = []
+    for number, dataset in enumerate((real, blind)):
+        monkeypatch.setattr(tune, "load_dataset", lambda *_, dataset=dataset: dataset)
+        options = {"trials": 2, "task_steps": 30, "evaluations": 2, "tuner": "random"}
+        found.append(searched(tmp_path / str(number), **options))
+    assert found[0] == found[1]
+    assert len({trial["accuracy"] for trial in found[0]}) > 1
+    assert "the test images: not read" in (tmp_path / "0/report.md").read_text()
+
+
+def test_hyperband_gives_most_trials_a_share_of_the_iterations(tmp_path):
+    options = {"trials": 10, "task_steps": 9, "evaluations": 1, "tuner": "hyperband"}
+    found = searched(tmp_path / "search", **options)
+    assert found == trials(tmp_path)
+    assert len(found) == 10
+    assert {round(trial["share"] * 9) for trial in found} >= {1, 3}
+    # Those that went furthest come first, whatever their accuracy.
+    shares = [trial["share"] for trial in found]
+    assert shares == sorted(shares, reverse=True)

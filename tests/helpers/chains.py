@@ -42,11 +42,3 @@ def taught(channels=(3, 4, 4, 6, 6, 8, 8), classes=CLASSES):
     teacher = chain(channels, classes, seed=1)
     skt_tf.distill(None, teacher, examples(), method="baseline", task_steps=15, batch_size=16)
     return teacher
-
-
-def weights(network):
-    return [variable.numpy() for variable in network.variables]
-
-
-def same(first, second):
-    return [a.tobytes() for a in first] == [b.tobytes() for b in second]

@@ -16,6 +16,7 @@ import sys
 import tempfile
 
 import pytest
+from sentences import is_one_sentence
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -24,20 +25,28 @@ SLOW = pytest.mark.skipif(
 )
 METHODS = ("baseline", "baseline_long", "kd", "hint", "fsp", "skt", "skt_bottom_up")
 NETS = 2
-RUN = (
-    "--dataset=digits",
-    "--teacher_depth=14",
-    "--student_depth=8",
-    "--width=4",
-    f"--nets={NETS}",
-    "--batch_size=32",
-    "--teacher_steps=12",
-    "--transfer_steps=6",
-    "--hint_steps=2",
-    "--task_steps=4",
-    "--evaluations=4",
-    "--output_dir=run",
-)
+# An experiment of a few seconds.
+TINY = {
+    "dataset": "digits",
+    "teacher_depth": 8,
+    "width": 4,
+    "batch_size": 32,
+    "teacher_steps": 12,
+    "transfer_steps": 6,
+    "hint_steps": 2,
+    "task_steps": 4,
+    "evaluations": 2,
+    "output_dir": "run",
+}
+
+
+def tiny(**changed):
+    """The flags of a tiny experiment, but for what is `changed`; None leaves a flag out."""
+    given = {**TINY, **changed}.items()
+    return tuple(f"--{name}={value}" for name, value in given if value is not None)
+
+
+RUN = tiny(teacher_depth=14, student_depth=8, nets=NETS, evaluations=4)
 
 
 def _environment(before):
@@ -63,6 +72,13 @@ def skt_tf(*arguments, cwd, anew=False, before=(), timeout=600):
         )
     [(out, error, code)] = together((arguments, "", {}), cwd=cwd, timeout=timeout)
     return subprocess.CompletedProcess(arguments, code, out, error)
+
+
+def ran(*arguments, **options):
+    """Likewise, and asserts that the command ended well."""
+    done = skt_tf(*arguments, **options)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def running(arguments, cwd, stdout=None):
@@ -160,15 +176,8 @@ def snapshot(folder):
     }
 
 
-def is_one_sentence(text):
-    """Whether `text` is one line, has no second sentence, and does not quote Python's errors."""
-    foreign = r"Traceback|\w(Error|Exception)\b|ERROR|Errno|invalid literal|could not convert|\('"
-    return (
-        bool(text.strip())
-        and len(text.strip().splitlines()) == 1
-        and not re.search(r"[.!?]\s+[A-Z]", text)
-        and not re.search(foreign, text)
-    )
+def results_of(folder):
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
 
 
 def without_times(folder):

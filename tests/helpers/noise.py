@@ -7,14 +7,6 @@ from skt_tf.data.datasets import Dataset
 CLASSES, SHAPE, BATCH = 4, (8, 8, 1), 8
 
 
-def values(network):
-    return [variable.numpy() for variable in network.variables]
-
-
-def same(first, second):
-    return [a.tobytes() for a in first] == [b.tobytes() for b in second]
-
-
 def batches(data):
     return [(images.tobytes(), labels.tobytes()) for images, labels in data.as_numpy_iterator()]
 

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from command_line import is_one_sentence, skt_tf, snapshot, together
+from command_line import results_of, skt_tf, snapshot, tiny, together
 
 # In a process of its own: devices and clusters are set before TensorFlow starts.
 PROGRAM = """
@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from skt_tf.utils.quiet import load_tensorflow
 
-name, path = sys.argv[1:]
+name, path, *asked = sys.argv[1:]
 if name == "mirrored":
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -38,7 +38,8 @@ kinds = {
 }
 strategy = distribution_strategy(name, 32)
 found = {"replicas": strategy.num_replicas_in_sync}
-for kind, stage in kinds.items():
+for kind in asked:
+    stage = kinds[kind]
     with strategy.scope():
         teacher, student = (
             skt_tf.resnet(8, 10, data.image_shape, 4, normalization=standard, seed=k)
@@ -71,9 +72,9 @@ sys.exit()
 
 
 ENDINGS = (".keras", ".csv")
-
-
 KINDS = ("transfer", "kept", "hint", "soft", "task")
+# The others are those of the cluster's experiment below.
+CLUSTERED = ("kept", "hint", "soft")
 
 
 def cluster(*commands, cwd, preludes=("", "")):
@@ -92,22 +93,22 @@ def cluster(*commands, cwd, preludes=("", "")):
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distribution")
+    workers = (("multi_worker", folder / f"worker{k}.npz", *CLUSTERED) for k in range(2))
     done = [
-        *together((("none", folder / "none.npz"), PROGRAM, {}), cwd=folder),
-        *together((("mirrored", folder / "mirrored.npz"), PROGRAM, {}), cwd=folder),
-        *cluster(
-            *(("multi_worker", folder / f"worker{k}.npz") for k in range(2)),
-            preludes=(PROGRAM, PROGRAM),
-            cwd=folder,
-        ),
+        *together((("none", folder / "none.npz", *KINDS), PROGRAM, {}), cwd=folder),
+        *together((("mirrored", folder / "mirrored.npz", *KINDS), PROGRAM, {}), cwd=folder),
+        *cluster(*workers, preludes=(PROGRAM, PROGRAM), cwd=folder),
     ]
     assert [code for _, _, code in done] == [0] * 4, [error[-2000:] for _, error, _ in done]
     return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
 
 
-@pytest.mark.parametrize("other", ["mirrored", "worker0", "worker1"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_ten_steps_over_two_end_where_one_ends(found, kind, other):
+@pytest.mark.parametrize(
+    ("other", "kind"),
+    [("mirrored", kind) for kind in KINDS]
+    + [(f"worker{k}", kind) for k in range(2) for kind in CLUSTERED],
+)
+def test_ten_steps_over_two_end_where_one_ends(other, kind, found):
     alone, shared = found["none"], found[other]
     assert (alone["replicas"], shared["replicas"]) == (1, 2)
     assert np.abs(alone[f"{kind}_end"] - alone[f"{kind}_start"]).max() > 1e-2
@@ -115,12 +116,10 @@ def test_ten_steps_over_two_end_where_one_ends(found, kind, other):
     np.testing.assert_allclose(shared[f"{kind}_losses"], alone[f"{kind}_losses"], rtol=1e-4)
 
 
-EXPERIMENT = (
-    *("--dataset=digits", "--teacher_depth=8", "--width=4", "--batch_size=32"),
-    *("--methods=baseline,fsp", "--teacher_steps=4", "--transfer_steps=4", "--task_steps=4"),
-    *("--evaluations=2", "--learning_rate=0.002", "--transfer_learning_rate=0.001"),
-)
-
+EXPERIMENT = tiny(
+    methods="baseline,fsp", teacher_steps=4, transfer_steps=4, learning_rate=0.002,
+    transfer_learning_rate=0.001, output_dir=None,
+)  # fmt: skip
 
 WORKER = (*EXPERIMENT, "--distribution=multi_worker")
 
@@ -129,12 +128,8 @@ WORKER = (*EXPERIMENT, "--distribution=multi_worker")
 def shared(tmp_path_factory):
     """A folder in which a cluster ran; outputs and exit code of the chief and the worker."""
     cwd = tmp_path_factory.mktemp("shared")
-    commands = (*WORKER, "--output_dir=chief"), (*WORKER, "--output_dir=worker")
+    commands = [(*WORKER, f"--output_dir={name}") for name in ("chief", "worker")]
     return cwd, *cluster(*commands, cwd=cwd)
-
-
-def read(folder):
-    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
 
 
 def test_a_cluster_trains_what_one_process_trains_and_the_chief_alone_writes(shared, tmp_path):
@@ -145,7 +140,7 @@ def test_a_cluster_trains_what_one_process_trains_and_the_chief_alone_writes(sha
     assert not (cwd / "worker").exists()
     assert set(snapshot(cwd / "chief")) == set(snapshot(tmp_path / "alone"))
     assert worker[0].strip() == "worker 1, one of 2: waiting for all"
-    ours, theirs = read(cwd / "chief"), read(tmp_path / "alone")
+    ours, theirs = results_of(cwd / "chief"), results_of(tmp_path / "alone")
     for method in ("baseline", "fsp"):
         for one, other in zip(
             ours["methods"][method]["stages"], theirs["methods"][method]["stages"]
@@ -199,42 +194,32 @@ quiet.load_tensorflow = load_and_listen
 INTERRUPTIBLE = (*WORKER, "--methods=baseline", "--output_dir=run", "--checkpoint_every=1")
 
 
-def check_goes_on(undisturbed, cwd):
-    """Asserts that both workers, started again in `cwd`, end with the bytes of `undisturbed`."""
-    chief, worker = cluster(*[INTERRUPTIBLE] * 2, cwd=cwd)
-    assert (chief[2], worker[2]) == (0, 0), chief[1] + worker[1]
-    assert "going on after iteration" in chief[0]
-    files = [p.relative_to(cwd / "run") for p in cwd.rglob("*") if p.suffix in ENDINGS]
-    assert len(files) == 4
-    for path in files:
-        assert (cwd / "run" / path).read_bytes() == (undisturbed / path).read_bytes()
-    ours, theirs = (read(folder)["methods"]["baseline"] for folder in (cwd / "run", undisturbed))
-    assert ours["stages"] == theirs["stages"]
-
-
-def test_a_cluster_whose_chief_is_killed_goes_on_to_the_same_bytes(shared, tmp_path):
-    chief, worker = cluster(*[INTERRUPTIBLE] * 2, preludes=(KILLED, ""), cwd=tmp_path)
+def test_a_cluster_that_is_killed_and_then_stopped_goes_on_to_the_same_bytes(shared, tmp_path):
+    both = [INTERRUPTIBLE] * 2
+    # A power cut at the chief.
+    chief, worker = cluster(*both, preludes=(KILLED, ""), cwd=tmp_path)
     assert chief[2] == -signal.SIGKILL, chief[1]
     assert worker[2] == 2
     assert "a worker of the cluster is gone" in worker[1].splitlines()[-1]
-    check_goes_on(shared[0] / "chief", tmp_path)
-
-
-def test_a_cluster_stops_together_when_one_worker_is_asked_to(shared, tmp_path):
-    both = cluster(*[INTERRUPTIBLE] * 2, preludes=("", ASKED), cwd=tmp_path)
-    for out, error, code in both:
+    # One worker is asked to end: all stop together.
+    stopped = cluster(*both, preludes=("", ASKED), cwd=tmp_path)
+    for out, error, code in stopped:
         assert code == 128 + signal.SIGTERM, out + error
         assert "stopped by SIGTERM: the same command goes on" in error.splitlines()[-1]
-    check_goes_on(shared[0] / "chief", tmp_path)
+    ended = cluster(*both, cwd=tmp_path)
+    assert [code for _, _, code in ended] == [0, 0], ended
+    assert all("going on after iteration" in chief[0] for chief in (stopped[0], ended[0]))
+    ours, theirs = tmp_path / "run", shared[0] / "chief"
+    files = [path.relative_to(ours) for path in ours.rglob("*") if path.suffix in ENDINGS]
+    assert len(files) == 4
+    for path in files:
+        assert (ours / path).read_bytes() == (theirs / path).read_bytes()
+    stages = [results_of(folder)["methods"]["baseline"]["stages"] for folder in (ours, theirs)]
+    assert stages[0] == stages[1]
 
 
 def test_kept_targets_and_an_ended_run_are_shared(tmp_path):
-    command = (
-        *WORKER,
-        "--output_dir=run",
-        "--target_views=1",
-        "--methods=fsp",
-    )
+    command = (*WORKER, "--output_dir=run", "--target_views=1", "--methods=fsp")
     first = cluster(command, command, cwd=tmp_path)
     assert [code for _, _, code in first] == [0, 0], first[0][1] + first[1][1]
     assert first[0][0].count("keeping the teacher's targets") == 1
@@ -245,11 +230,18 @@ def test_kept_targets_and_an_ended_run_are_shared(tmp_path):
     assert (tmp_path / "run/fsp/net0/student.keras").stat().st_mtime_ns == before
 
 
-def test_workers_that_differ_stop(tmp_path):
-    commands = [(*WORKER, f"--seed={k}", "--output_dir=run") for k in range(2)]
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--seed=0", "--seed=1"), "the workers differ in their flags"),
+        (("--jit_compile", "--jit_compile"), "--jit_compile cannot compile a step of several"),
+    ],
+)
+def test_workers_that_cannot_share_a_step_stop(flags, says, tmp_path):
+    commands = [(*WORKER, flag, "--output_dir=run") for flag in flags]
     for out, error, code in cluster(*commands, cwd=tmp_path):
         assert code == 2, out + error
-        assert "the workers differ in their flags" in error
+        assert says in error
     assert not (tmp_path / "run").exists()
 
 
@@ -305,14 +297,6 @@ def test_an_overflow_on_one_device_skips_the_step_on_all():
     assert done.stdout.split() == ["kept"], done.stderr[-2000:]
 
 
-def test_xla_is_refused_where_a_step_is_shared(tmp_path):
-    command = (*WORKER, "--jit_compile", "--output_dir=run")
-    for out, error, code in cluster(command, command, cwd=tmp_path):
-        assert code == 2, out + error
-        assert "--jit_compile" in error
-    assert not (tmp_path / "run").exists()
-
-
 def test_an_address_that_is_taken_is_named(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -321,26 +305,3 @@ def test_an_address_that_is_taken_is_named(tmp_path, monkeypatch):
         done = skt_tf(*EXPERIMENT, "--distribution=multi_worker", cwd=tmp_path)
     assert done.returncode == 2
     assert address in done.stderr.splitlines()[-1]
-
-
-@pytest.mark.parametrize(
-    "value",
-    [None, "", "{", "[]", '{"cluster": {"worker": []}, "task": {"type": "worker"}}']
-    + [
-        json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-        for cluster, index in (
-            ({"worker": ["host"]}, 0),
-            ({"worker": ["host:1"]}, -1),
-            ({"worker": ["host:1"], "ps": ["host:2"]}, 0),
-        )
-    ],
-)
-def test_a_cluster_needs_tf_config(tmp_path, monkeypatch, value):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    if value is not None:
-        monkeypatch.setenv("TF_CONFIG", value)
-    done = skt_tf(*EXPERIMENT, "--distribution=multi_worker", cwd=tmp_path)
-    assert done.returncode == 2
-    assert is_one_sentence(done.stderr)
-    assert "TF_CONFIG" in done.stderr
-    assert not list(tmp_path.iterdir())

@@ -1,28 +1,17 @@
 """A loss that is no finite number stops its stage at that step, and nothing else."""
 
 import csv
-import json
 import math
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from command_line import is_one_sentence, skt_tf, snapshot
+from command_line import results_of, skt_tf, snapshot, tiny
+from sentences import is_one_sentence
 
 from skt_tf.models.resnet import resnet
 
-RUN = (
-    "--dataset=digits",
-    "--teacher_depth=8",
-    "--width=4",
-    "--batch_size=32",
-    "--teacher_steps=20",
-    "--transfer_steps=40",
-    "--task_steps=6",
-    "--checkpoint_every=1",
-    "--evaluations=40",
-    "--output_dir=run",
-)
+RUN = tiny(teacher_steps=20, transfer_steps=40, task_steps=6, checkpoint_every=1, evaluations=40)
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +22,10 @@ def transfer(tmp_path_factory):
     return cwd, skt_tf(*arguments, cwd=cwd), arguments
 
 
-def read(cwd):
-    return json.loads((cwd / "run/results.json").read_text(encoding="utf-8"))
-
-
 def test_the_others_go_on_and_the_exit_code_is_3(transfer):
     cwd, done, _ = transfer
     assert done.returncode == 3, done.stderr
-    methods = read(cwd)["methods"]
+    methods = results_of(cwd / "run")["methods"]
     assert [name for name, entry in methods.items() if entry["failed"]] == ["fsp", "skt"]
     for name in ("baseline", "kd"):
         assert 0 <= methods[name]["mean"] <= 1
@@ -52,7 +37,7 @@ def test_the_others_go_on_and_the_exit_code_is_3(transfer):
 @pytest.mark.parametrize(("method", "stage"), [("fsp", "transfer"), ("skt", "step1")])
 def test_one_sentence_says_where_and_what_to_change(method, stage, transfer):
     cwd, done, _ = transfer
-    failed = read(cwd)["methods"][method]["failed"]
+    failed = results_of(cwd / "run")["methods"][method]["failed"]
     assert failed["stage"] == stage
     assert failed["net"] == 0
     (line,) = [line for line in done.stderr.splitlines() if f"{method}, net 1 of 1" in line]
@@ -74,7 +59,7 @@ def test_one_sentence_says_where_and_what_to_change(method, stage, transfer):
 @pytest.mark.parametrize("method", ["fsp", "skt"])
 def test_the_stage_stops_at_the_first_bad_step_and_its_last_good_state_is_kept(method, transfer):
     cwd, _, _ = transfer
-    failed = read(cwd)["methods"][method]["failed"]
+    failed = results_of(cwd / "run")["methods"][method]["failed"]
     with open(cwd / f"run/{method}/net0/metrics.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     losses = {int(row["step"]): float(row["loss"]) for row in rows}
@@ -112,7 +97,7 @@ def test_without_a_teacher_what_needs_none_goes_on(tmp_path):
     )
     done = skt_tf(*RUN, *arguments, cwd=tmp_path)
     assert done.returncode == 3, done.stderr
-    results = read(tmp_path)
+    results = results_of(tmp_path / "run")
     assert results["teacher"]["failed"]["stage"] == "teacher"
     assert results["methods"]["baseline"]["failed"] is None
     for method in ("kd", "skt"):
@@ -129,7 +114,7 @@ def test_a_teacher_without_flows_fails_what_transfers_them_alone(tmp_path):
     arguments = ("--methods=baseline,kd,fsp", "--teacher_depth=8", "--teacher=teacher.keras")
     done = skt_tf(*RUN, *arguments, cwd=tmp_path)
     assert done.returncode == 3, done.stderr
-    methods = read(tmp_path)["methods"]
+    methods = results_of(tmp_path / "run")["methods"]
     assert [name for name, entry in methods.items() if entry["failed"]] == ["fsp"]
     assert "p0_p1" in methods["fsp"]["failed"]["message"]
     assert "zero on every image" in methods["fsp"]["failed"]["message"]

@@ -4,10 +4,9 @@ import os
 import subprocess
 import sys
 
-import pytest
 from command_line import ROOT
+from sentences import refused
 
-from skt_tf.utils.errors import UserError
 from skt_tf.utils.locks import LOCK, FolderLock
 
 # Processes of their own: within one, a lock that is asked for again would be another matter.
@@ -35,7 +34,7 @@ def hold(folder):
 def test_a_folder_is_held_until_its_process_ends_however_that_is(tmp_path):
     folder = tmp_path / "run"
     owner = hold(folder)
-    with pytest.raises(UserError, match=f"in use by process {owner.pid}:"), FolderLock(folder):
+    with refused(f"in use by process {owner.pid}:"), FolderLock(folder):
         pass
     owner.kill()
     owner.wait()

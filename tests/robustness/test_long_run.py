@@ -7,7 +7,7 @@ import statistics
 import time
 
 import pytest
-from command_line import SLOW, running, skt_tf, without_times
+from command_line import SLOW, ran, running, tiny, without_times
 
 pytestmark = [SLOW, pytest.mark.timeout(3 * 3600)]
 
@@ -23,18 +23,12 @@ def dataset():
 def test_a_run_on_real_images_that_is_killed_every_minute_ends_with_the_same_bytes(
     dataset, tmp_path
 ):
-    run = (
-        f"--dataset={dataset}",
-        "--methods=baseline,hint,skt",
-        "--teacher_steps=150",
-        "--transfer_steps=120",
-        "--hint_steps=60",
-        "--task_steps=100",
-        "--evaluations=3",
-        "--checkpoint_every=5s",
-    )
-    done = skt_tf(*run, "--output_dir=undisturbed", cwd=tmp_path, timeout=3600)
-    assert done.returncode == 0, done.stderr
+    run = tiny(
+        dataset=dataset, methods="baseline,hint,skt", teacher_depth=None, width=None,
+        batch_size=None, teacher_steps=150, transfer_steps=120, hint_steps=60, task_steps=100,
+        evaluations=3, checkpoint_every="5s", output_dir=None,
+    )  # fmt: skip
+    ran(*run, "--output_dir=undisturbed", cwd=tmp_path, timeout=3600)
     status, kills = None, 0
     while status != 0:
         process = running([*run, "--output_dir=killed"], tmp_path)
@@ -58,18 +52,11 @@ def resident(process):
 @pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="Linux alone says so")
 @pytest.mark.parametrize("method", ["baseline", "fsp"])
 def test_memory_does_not_grow_with_the_iterations(method, tmp_path):
-    steps = {"baseline": "--task_steps=6000", "fsp": "--transfer_steps=4000"}
-    run = (
-        "--dataset=digits",
-        "--teacher_depth=14",
-        f"--methods={method}",
-        "--teacher_steps=10",
-        "--task_steps=10",
-        steps[method],
-        "--evaluations=40",
-        "--checkpoint_every=1s",
-        "--output_dir=run",
-    )
+    many = {"baseline": {"task_steps": 6000}, "fsp": {"task_steps": 10, "transfer_steps": 4000}}
+    run = tiny(
+        methods=method, teacher_depth=14, width=None, batch_size=None, teacher_steps=10,
+        evaluations=40, checkpoint_every="1s", **many[method],
+    )  # fmt: skip
     process = running(run, tmp_path)
     sizes = []
     while process.poll() is None:

@@ -5,12 +5,11 @@ import pathlib
 import re
 
 import pytest
-from absl import flags
+from parsing import parse
 
 import skt_tf
 from docs import api, architecture
 from skt_tf import configuration
-from skt_tf import flags as project_flags
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENTS = [
@@ -18,13 +17,6 @@ DOCUMENTS = [
     ROOT / "BUILD.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-
-
-def parse(*arguments):
-    values = flags.FlagValues()
-    project_flags.define_flags(values)
-    values(["main", *arguments])
-    return project_flags.from_flags(values)
 
 
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):

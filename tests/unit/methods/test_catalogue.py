@@ -6,9 +6,9 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sentences import refused
 
 from skt_tf.methods.catalogue import METHOD_NAMES, ONE_START, TEACHER, stage_steps, stages
-from skt_tf.utils.errors import UserError
 
 DISJOINT = (("p0", "p1"), ("p1", "p2"), ("p2", "p3"))
 
@@ -24,24 +24,6 @@ PAPER = {"teacher": 64_000, "transfer": 21_000, "hint": 35_000, "task": 64_000}
 
 def summary(method, overlap="span"):
     return [(stage.name, stage.objective, stage.flows) for stage in stages(method, overlap)]
-
-
-def test_the_methods_are_those_of_the_papers_and_the_control():
-    assert METHOD_NAMES == (
-        "teachers",
-        "baseline",
-        "baseline_long",
-        "teacher_copied",
-        "kd",
-        "kd_long",
-        "hint",
-        "fsp",
-        "fsp_shared",
-        "skt",
-        "skt_shared",
-        "skt_kd",
-        "skt_bottom_up",
-    )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +93,7 @@ def test_flows_within_sections_change_the_disjoint_flows_alone(overlap, overlapp
     assert stages("fsp", section_flows="within")[0].flows == WITHIN
     first, *_ = stages("skt_bottom_up", overlap, section_flows="within")
     assert first.flows == WITHIN[:1]
-    with pytest.raises(UserError, match="section_flows 'inside' is unknown"):
+    with refused("section_flows 'inside' is unknown"):
         stages("skt", section_flows="inside")
 
 
@@ -159,7 +141,7 @@ def test_the_teacher_spends_its_own_budget_on_the_task():
 
 
 @pytest.mark.parametrize("method", METHOD_NAMES)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_stages_together_spend_exactly_the_budget(method, data):
     counts = st.integers(1, 100_000)
@@ -174,30 +156,16 @@ def test_stages_together_spend_exactly_the_budget(method, data):
     assert steps[-1] == last + budget["transfer"] * method.endswith("_long")
 
 
-@pytest.mark.parametrize("method", METHOD_NAMES)
-def test_a_budget_of_two_iterations_a_stage_gives_each_stage_two(method):
-    plan = stages(method)
-    transfers = sum(stage.objective == "transfer" for stage in plan)
-    budget = {"teacher": 2, "transfer": 2 * transfers, "hint": 2, "task": 2}
-    assert stage_steps(plan, budget) == [2] * len(plan)
-
-
 def test_shares_are_exact():
     shares = [s for m in METHOD_NAMES for stage in stages(m) for s in stage.iterations.values()]
     assert all(isinstance(share, Fraction) for share in shares)
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match=r"'skd' is unknown: expected one of teachers, .*_up$"):
+    with refused(r"'skd' is unknown: expected one of teachers, .*_up$"):
         stages("skd")
 
 
-def test_an_unknown_overlap_is_refused():
-    with pytest.raises(UserError, match="expected 'span' or 'half'"):
-        stages("skt", "third")
-
-
-@settings(deadline=None)
 @given(
     parts=st.lists(st.floats(0.01, 100), min_size=2, max_size=2),
     transfer=st.integers(1, 100_000),

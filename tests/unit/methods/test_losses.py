@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import special
+from sentences import refused
 
 from skt_tf.methods.catalogue import stages
 from skt_tf.methods.losses import Hint, SoftTask, Task, Transfer, objective
 from skt_tf.models.points import dense_flows, disjoint_flows
-from skt_tf.utils.errors import UserError
 
 LABELS = np.array([0, 2, 1, 2], np.int32)
 
@@ -64,15 +64,14 @@ def test_transfer_takes_each_flows_weight_by_name_and_not_by_position():
 
 
 def test_a_flow_without_a_weight_is_refused_by_name():
-    with pytest.raises(UserError, match="no λ for the flows p1_p2, p2_p3"):
+    with refused("no λ for the flows p1_p2, p2_p3"):
         Transfer(disjoint_flows(), {("p0", "p1"): 1.0})
 
 
 def test_networks_of_other_channels_are_refused_with_every_flow(network, teacher):
-    with pytest.raises(UserError) as error:
+    listed = r"p0_p1 \(2×2 and 3×3\), p1_p2 \(2×4 and 3×6\), p2_p3 \(4×8 and 6×12\)"
+    with refused(rf"differ in shape: {listed}; .*, or projections .* \(project\)$"):
         Transfer(disjoint_flows()).views(teacher, network(0, width=3))
-    for part in ("p0_p1 (2×2 and 3×3)", "p1_p2 (2×4 and 3×6)", "p2_p3 (4×8 and 6×12)"):
-        assert part in str(error.value)
 
 
 def test_networks_of_other_map_sizes_can_teach_each_other(network, teacher):
@@ -121,14 +120,8 @@ def test_the_softened_gradient_is_that_of_hinton():
     assert tape.gradient(loss, outputs).numpy() == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
-def test_a_perfect_student_has_no_softened_loss():
-    logits = random(4, 3, scale=4)
-    loss = SoftTask(3.0).losses(LABELS, logits, logits, 0.0)["softened"]
-    assert float(loss) == pytest.approx(0, abs=1e-6)
-
-
 def test_networks_of_other_classes_are_refused_with_both_numbers(network, teacher):
-    with pytest.raises(UserError, match="4 classes and the student 5"):
+    with refused("4 classes and the student 5"):
         SoftTask().views(teacher, network(0, classes=5))
 
 
@@ -184,7 +177,7 @@ def test_of_hints_of_other_map_sizes_the_larger_is_pooled(network, teacher):
 
 
 def test_hints_of_which_neither_map_is_the_larger_are_refused_with_both(network):
-    with pytest.raises(UserError, match=r"teacher and student, of sizes \(4, 8\) and \(8, 4\)"):
+    with refused(r"teacher and student, of sizes \(4, 8\) and \(8, 4\)"):
         Hint().views(network(0, shape=(8, 16, 1)), network(1, shape=(16, 8, 1)))
 
 
@@ -214,5 +207,5 @@ def test_the_hint_stage_takes_the_runs_reduction():
 
 def test_an_unknown_objective_is_refused_with_the_known_ones():
     stage = dataclasses.replace(stages("baseline")[0], objective="guess")
-    with pytest.raises(UserError, match="'guess': expected transfer, hint, task or soft_task"):
+    with refused("'guess': expected transfer, hint, task or soft_task"):
         objective(stage)

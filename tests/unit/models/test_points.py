@@ -1,9 +1,18 @@
-"""Flow points and flows by name."""
+"""Flow points, layouts of them and flows, by name."""
 
 import pytest
+from sentences import refused
 
-from skt_tf.models.points import check_depth, dense_flows, disjoint_flows, flow_name, flows_up_to
-from skt_tf.utils.errors import UserError
+from skt_tf.methods.catalogue import stages
+from skt_tf.models.points import (
+    Layout,
+    check_depth,
+    dense_flows,
+    disjoint_flows,
+    flow_name,
+    flows_up_to,
+    layout,
+)
 
 
 def test_disjoint_flows_are_one_a_section_from_the_input_upwards():
@@ -16,9 +25,6 @@ def test_disjoint_flows_are_one_a_section_from_the_input_upwards():
 )
 def test_dense_flows_are_the_disjoint_ones_then_the_overlapping_ones(overlap, overlapping):
     assert dense_flows(overlap) == (("p0", "p1"), ("p1", "p2"), ("p2", "p3"), *overlapping)
-
-
-def test_dense_flows_span_sections_by_default():
     assert dense_flows() == dense_flows("span")
 
 
@@ -33,7 +39,7 @@ def test_n_sections_have_n_disjoint_and_2n_minus_1_dense_flows(overlap, sections
 
 
 def test_an_unknown_overlap_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match="'third' is unknown: expected 'span' or 'half'"):
+    with refused("'third' is unknown: expected 'span' or 'half'"):
         dense_flows("third")
 
 
@@ -60,15 +66,70 @@ def test_a_depth_of_6n_plus_2_is_accepted(depth):
     ("depth", "nearest"),
     [
         (10, "depths are 8 and 14"),
-        (13, "depths are 8 and 14"),
         (27, "depths are 26 and 32"),
-        (31, "depths are 26 and 32"),
         (7, "depth is 8"),
-        (5, "depth is 8"),
-        (2, "depth is 8"),
         (-4, "depth is 8"),
     ],
 )
 def test_another_depth_is_refused_with_the_nearest_valid_ones(depth, nearest):
-    with pytest.raises(UserError, match=rf"depth {depth} is not 6n\+2.* {nearest}$"):
+    with refused(rf"depth {depth} is not 6n\+2.* {nearest}$"):
         check_depth(depth)
+
+
+@pytest.mark.parametrize(
+    ("number", "sections", "expected"),
+    [
+        (3, None, Layout(1)), (5, None, Layout(2)), (7, None, Layout(3)), (9, None, Layout(4)),
+        (2, None, Layout(1, False)), (4, None, Layout(3, False)), (6, None, Layout(5, False)),
+        (5, 2, Layout(2)), (5, 4, Layout(4, False)), (3, 2, Layout(2, False)),
+    ],
+)  # fmt: skip
+def test_a_number_of_names_says_which_points_there_are(number, sections, expected):
+    names = [f"layer{k}" for k in range(number)]
+    found = layout(names, names[::-1], sections=sections)
+    assert found == expected
+    assert len(found.points) == number
+    assert found.named(names) == dict(zip(found.points, names))
+
+
+@pytest.mark.parametrize(
+    ("given", "point"), [(Layout(3), "m2"), (Layout(2), "p1"), (Layout(1), "m1")]
+)
+def test_a_hint_is_given_in_the_middle(given, point):
+    assert given.hint_point == point
+    assert stages("hint", layout=given)[0].point == point
+
+
+@pytest.mark.parametrize("sections", [-1, 0, 1001, 2**40])
+@pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
+def test_sections_that_no_network_has_are_refused_at_once(names, sections):
+    with refused(f"^{sections} sections: expected 1 to 1000$"):
+        layout(names, None, sections=sections)
+
+
+@pytest.mark.parametrize("sections", [1, 2, 3, 5])
+def test_methods_have_the_flows_of_n_sections(sections):
+    given = Layout(sections)
+    disjoint, dense, _ = stages("skt", layout=given)
+    assert (len(disjoint.flows), len(dense.flows)) == (sections, 2 * sections - 1)
+    assert {point for flow in dense.flows for point in flow} <= set(given.points)
+    plan = stages("skt_bottom_up", layout=given)
+    assert len(plan) == sections + 1
+    assert [len(stage.flows) for stage in plan[:-1]] == [2 * k - 1 for k in range(1, sections + 1)]
+    assert sum(stage.iterations.get("transfer", 0) for stage in plan) == 1
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "sections", "says"),
+    [
+        ("abcdefg", "abc", None, "7 and 3 points"),
+        ("a", "ab", None, "1 and 2 points"),
+        ("abcdefg", "abcdefg", 2, "7 points for 2 sections: expected 5, .*, or 3, their ends"),
+        ("a", "a", None, "1 points: expected 2n\\+1"),
+        ("", "", None, "0 points: expected 2n\\+1"),
+        ("abc", "aba", None, "'a' is named for two points"),
+    ],
+)
+def test_names_that_make_no_layout_are_refused(teacher, student, sections, says):
+    with refused(says):
+        layout([*teacher], [*student], sections=sections)

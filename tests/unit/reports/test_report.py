@@ -9,8 +9,9 @@ import sys
 
 import numpy as np
 import pytest
-from command_line import ROOT, is_one_sentence
+from command_line import ROOT
 from scipy import stats
+from sentences import is_one_sentence
 
 from skt_tf.configuration import Config
 from skt_tf.reports import report, tables
@@ -43,31 +44,21 @@ def entry(mean, ensemble, nets=1, stages=("task",)):
 
 def paper_results(nets=1, **config):
     """Results in the paper's setting: CIFAR-10, 26 layers teach 8."""
+    settings = {
+        "student_depth": 8, "width": 16, "nets": nets, "budget": 1.0, "task_steps": 64_000,
+        "seed": 0, "dense_flows": "span", "batch_size": 128,
+        "methods": ["baseline", "baseline_long", "hint", "skt"],
+    }  # fmt: skip
+    teacher = {
+        "depth": 26, "accuracy": 0.9191, "iterations": 64_000, "seconds": 60.0, "parameters": 1,
+        "source": None, "failed": None,
+    }  # fmt: skip
     return {
         "experiment": "minimization",
         "dataset": "cifar10",
-        "config": {
-            "student_depth": 8,
-            "width": 16,
-            "nets": nets,
-            "budget": 1.0,
-            "task_steps": 64_000,
-            "seed": 0,
-            "dense_flows": "span",
-            "batch_size": 128,
-            "methods": ["baseline", "baseline_long", "hint", "skt"],
-            **config,
-        },
+        "config": {**settings, **config},
         "environment": {"python": "3.11"},
-        "teacher": {
-            "depth": 26,
-            "accuracy": 0.9191,
-            "iterations": 64_000,
-            "seconds": 60.0,
-            "parameters": 1,
-            "source": None,
-            "failed": None,
-        },
+        "teacher": teacher,
         "flow_weights": dict.fromkeys(FLOWS, 0.5),
         "methods": {
             "baseline": entry(0.875, 0.88, nets),
@@ -93,53 +84,33 @@ def write_run(folder, results):
     return folder
 
 
+def column(results, name):
+    return {row: cells[name] for row, cells in rows(results).items()}
+
+
 def test_the_table_has_a_row_for_the_teacher_and_each_method():
-    table = rows(paper_results())
+    results = paper_results()
+    table = rows(results)
     assert list(table) == ["teacher", "baseline", "baseline_long", "hint", "skt"]
     assert table["teacher"]["accuracy %"] == "91.91"
     assert table["skt"]["accuracy %"] == "88.75"
     assert table["skt"]["iterations"] == "192,000"
     assert table["skt"]["seconds"] == "12,346"
-
-
-def test_differences_are_points_above_the_baseline():
-    table = rows(paper_results())
-    differences = {name: row["vs. baseline"] for name, row in table.items()}
-    assert differences == {
-        "teacher": "-",
-        "baseline": "-",
-        "baseline_long": "+0.75",
-        "hint": "-7.50",
-        "skt": "+1.25",
-    }
-
-
-def test_without_a_baseline_there_are_no_differences():
-    results = paper_results()
+    # Points above the baseline.
+    differences = list(column(results, "vs. baseline").values())
+    assert differences == ["-", "-", "+0.75", "-7.50", "+1.25"]
     del results["methods"]["baseline"]
-    assert {row["vs. baseline"] for row in rows(results).values()} == {"-"}
+    assert set(column(results, "vs. baseline").values()) == {"-"}
 
 
-def test_the_paper_s_setting_has_the_published_numbers_beside_it():
-    published = {name: row["published %"] for name, row in rows(paper_results()).items()}
-    assert published == {
-        "teacher": "91.91",
-        "baseline": "87.94",
-        "baseline_long": "-",
-        "hint": "88.40",
-        "skt": "88.96",
-    }
-
-
-def test_the_other_setting_of_the_paper_has_its_own_published_numbers():
+def test_the_paper_s_settings_have_the_published_numbers_beside_them():
+    results = paper_results()
+    published = list(column(results, "published %").values())
+    assert published == ["91.91", "87.94", "-", "88.40", "88.96"]
     results = paper_results(student_depth=14, width=64, crop="none", mirror=False)
-    results["dataset"] = "cifar100"
-    results["teacher"]["depth"] = 32
-    published = {name: row["published %"] for name, row in rows(results).items()}
-    assert published["teacher"] == "64.69"
-    assert published["baseline"] == "62.37"
-    assert published["hint"] == "63.38"
-    assert published["skt"] == "65.06"
+    results["dataset"], results["teacher"]["depth"] = "cifar100", 32
+    published = list(column(results, "published %").values())
+    assert published == ["64.69", "62.37", "-", "63.38", "65.06"]
 
 
 @pytest.mark.parametrize(

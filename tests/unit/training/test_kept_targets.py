@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from sentences import refused
 
 from skt_tf.data.batches import training_batches
 from skt_tf.data.datasets import Dataset
 from skt_tf.methods.fsp import flow_model
 from skt_tf.models.points import dense_flows, disjoint_flows
 from skt_tf.training.kept_targets import keep_targets
-from skt_tf.utils.errors import UserError
 
 FLOWS = dense_flows()
 
@@ -73,7 +73,7 @@ def test_targets_are_those_of_the_teacher_that_is_given_and_not_what_lies_there(
 
 
 def test_a_further_worker_finds_targets_and_writes_none(keep):
-    with pytest.raises(UserError, match="share one output_dir"):
+    with refused("share one output_dir"):
         keep(write=False)
     kept = keep()
     kept.path.write_bytes(b"\0" * kept.size)
@@ -88,7 +88,7 @@ def test_the_size_is_said_before_the_file_is_made(keep, capsys):
 
 def test_targets_that_the_disk_cannot_hold_are_refused(keep, monkeypatch, tmp_path):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10}))
-    with pytest.raises(UserError, match=r"targets of 2 views need .* give fewer"):
+    with refused(r"targets of 2 views need .* give fewer"):
         keep()
     assert not list((tmp_path / "new").iterdir())
 
@@ -98,6 +98,6 @@ def test_matrices_beyond_float16_are_refused(network, images, tmp_path):
     for variable in teacher.trainable_variables:
         if variable.name == "gamma":
             variable.assign(1e4 * variable)
-    with pytest.raises(UserError, match="too large for float16"):
+    with refused("too large for float16"):
         keep_targets(teacher, FLOWS, images, 1, 0, tmp_path / "targets")
     assert not list(tmp_path.iterdir())

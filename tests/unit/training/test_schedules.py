@@ -29,47 +29,9 @@ def close(values):
     return pytest.approx(values, rel=1e-5)
 
 
-@pytest.mark.parametrize("objective", ["task", "soft_task"])
-def test_64000_task_iterations_step_down_from_32000_and_48000_on(objective):
-    at = [0, 31_999, 32_000, 47_999, 48_000, 63_999]
-    assert rates("steps", objective, 0.1, 64_000, at) == close([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3])
-
-
-def test_21000_transfer_iterations_step_down_from_11000_and_16000_on():
-    at = [0, 10_999, 11_000, 15_999, 16_000, 20_999]
-    assert rates("steps", "transfer", 1e-3, 21_000, at) == close(
-        [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5]
-    )
-
-
-def test_35000_hint_iterations_step_down_from_25000_on_and_no_further():
-    at = [0, 24_999, 25_000, 34_999]
-    assert rates("steps", "hint", 1e-4, 35_000, at) == close([1e-4, 1e-4, 1e-5, 1e-5])
-
-
-@pytest.mark.parametrize(
-    ("objective", "steps", "expected"),
-    [
-        ("task", 1, [1.0]),
-        ("task", 2, [1.0, 0.1]),
-        ("task", 3, [1.0, 1.0, 0.1]),
-        ("task", 4, [1.0, 1.0, 0.1, 0.01]),
-        ("transfer", 1, [1.0]),
-        ("transfer", 2, [1.0, 1.0]),
-        ("transfer", 3, [1.0, 1.0, 0.1]),
-        ("hint", 1, [1.0]),
-        ("hint", 2, [1.0, 1.0]),
-        ("hint", 3, [1.0, 1.0, 1.0]),
-        ("hint", 4, [1.0, 1.0, 1.0, 0.1]),
-    ],
-)
-def test_tiny_budgets_scale_the_boundaries(objective, steps, expected):
-    assert rates("steps", objective, 1.0, steps, range(steps)) == close(expected)
-
-
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@settings(deadline=None, max_examples=25)
-@given(steps=st.integers(1, 200_000))
+@settings(max_examples=40)
+@given(steps=st.integers(1, 200_000) | st.integers(1, 12))
 def test_boundaries_are_the_papers_share_of_any_budget(objective, steps):
     boundaries, whole = PAPER[objective]
     near = {0, steps - 1}
@@ -91,7 +53,7 @@ def test_one_cycle_rises_to_its_peak_in_a_fifth_and_falls_to_nearly_zero(objecti
     assert values == close(np.interp(np.arange(500), [-1, 99, 500], [0, 0.3, 0]).tolist())
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(steps=st.integers(1, 60))
 def test_one_cycle_reaches_its_peak_and_never_zero_in_any_budget(steps):
     values = rates("onecycle", "task", 0.3, steps, range(steps))

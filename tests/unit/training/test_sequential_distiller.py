@@ -5,15 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import special
+from sentences import refused
 
-from skt_tf.data.batches import training_batches
 from skt_tf.methods.catalogue import TASK, Stage, stages
-from skt_tf.methods.flow_weights import normalized_flow_weights
-from skt_tf.models.points import dense_flows, disjoint_flows, flow_name
+from skt_tf.models.points import dense_flows, flow_name
 from skt_tf.models.resnet import resnet
-from skt_tf.training.schedules import learning_rate
 from skt_tf.training.sequential_distiller import SequentialDistiller
-from skt_tf.utils.errors import UserError
 
 POINTS = ("p0", "m1", "p1", "m2", "p2", "m3", "p3")
 KD = stages("kd")[0]
@@ -123,25 +120,6 @@ def test_the_transfer_loss_and_its_gradient_are_those_of_the_formula(
         assert -moves[number][index] == pytest.approx(gradient, rel=1e-3, abs=1e-3), number
 
 
-def test_lambda_times_c_is_the_loss_and_the_gradient_times_c(network, teacher, batch):
-    results = []
-    for scale in (1.0, 8.0):
-        weights = dict.fromkeys(disjoint_flows(), scale)
-        results.append(update(compiled(teacher, network(2), STEP1, flow_weights=weights), batch))
-    (logs, moves), (scaled_logs, scaled_moves) = results
-    for name, value in logs.items():
-        assert scaled_logs[name][0] == pytest.approx(8 * value[0], rel=1e-5)
-    assert max(np.abs(move).max() for move in moves) > 1e-3
-    for move, scaled in zip(moves, scaled_moves, strict=True):
-        assert scaled == pytest.approx(8 * move, rel=1e-3, abs=1e-5)
-
-
-def test_no_flow_weights_mean_lambda_one(network, teacher, batch):
-    weights = dict.fromkeys(disjoint_flows(), 1.0)
-    plain = fit(compiled(teacher, network(2), STEP1), batch)
-    assert plain == fit(compiled(teacher, network(2), STEP1, flow_weights=weights), batch)
-
-
 def test_what_lies_behind_the_deepest_flow_has_no_influence_and_does_not_change(
     network, teacher, batch
 ):
@@ -167,14 +145,6 @@ def test_what_lies_behind_the_deepest_flow_has_no_influence_and_does_not_change(
     (logs, front), (disturbed_logs, disturbed_front) = results
     assert logs == disturbed_logs
     assert all(np.array_equal(a, b) for a, b in zip(front, disturbed_front))
-
-
-@pytest.mark.parametrize("stage", [STEP1, STEP2, HINT], ids=["disjoint", "dense", "hint"])
-def test_the_head_does_not_move_before_the_task(teacher, student, batch, stage):
-    head = student.get_layer("logits").variables
-    before = values(head)
-    fit(compiled(teacher, student, stage, momentum=0.9, weight_decay=0.1), batch, 2)
-    assert unchanged(before, head) == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +173,7 @@ def test_a_step_runs_each_network_once_and_no_further_than_the_stage_looks(
     assert operations.count("MatMul") == heads + 2 * (heads > 0)
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stage_moves_the_student_and_nothing_of_the_teacher(
     network, policy, batch, kind, precision
@@ -228,19 +198,6 @@ def test_a_stage_moves_the_student_and_nothing_of_the_teacher(
     assert len(held) == reached
     # Used, not changed: whoever trains or saves it afterwards finds it as it was.
     assert len(teacher.trainable_variables) == 23
-
-
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("kind", ["transfer", "task"])
-def test_half_precision_moves_the_student_as_float32_does(network, policy, batch, kind, precision):
-    weights = dict.fromkeys(dense_flows(), 1e-3)
-    moves = []
-    for name in ("float32", precision):
-        policy(name)
-        distiller = compiled(network(1), network(2), KINDS[kind], 0.1, flow_weights=weights)
-        moves.append(np.concatenate([move.ravel() for move in update(distiller, batch)[1]]))
-    exact, rounded = moves
-    assert np.linalg.norm(rounded - exact) < 0.1 * np.linalg.norm(exact)
 
 
 def test_a_regressor_is_trained_beside_the_student(network, teacher, batch):
@@ -327,14 +284,14 @@ def test_a_stage_of_one_iteration_has_the_first_weight(network, teacher, batch):
 
 
 def test_a_fading_weight_needs_the_length_of_the_stage(teacher, student):
-    with pytest.raises(UserError, match="stage 'task' fades: give steps=…"):
+    with refused("stage 'task' fades: give steps=…"):
         SequentialDistiller(teacher, student, FADING)
     SequentialDistiller(teacher, student, KD)
 
 
 @pytest.mark.parametrize("stage", [STEP1, HINT, KD], ids=["transfer", "hint", "soft_task"])
 def test_a_stage_that_compares_needs_a_teacher(student, stage):
-    with pytest.raises(UserError, match=f"stage '{stage.name}' needs a teacher"):
+    with refused(f"stage '{stage.name}' needs a teacher"):
         SequentialDistiller(None, student, stage, steps=1)
 
 
@@ -344,23 +301,6 @@ def test_a_task_needs_no_teacher_and_does_not_touch_a_given_one(network, student
     SequentialDistiller(teacher, student, TASK)
     assert teacher.trainable
     assert len(student.trainable_variables) == 23
-
-
-def test_networks_that_cannot_be_compared_are_refused_before_training(network, teacher):
-    for stage, student, reason in (
-        (STEP1, network(2, width=3), "differ in shape: p0_p1"),
-        (KD, network(2, classes=3), "4 classes and the student 3"),
-        (HINT, network(2, shape=(4, 16, 1)), "at most as large as the other"),
-        (transfer(("p0", "p9")), network(2), "no layer named 'p9'"),
-    ):
-        with pytest.raises(UserError, match=reason):
-            SequentialDistiller(teacher, student, stage)
-
-
-def test_a_flow_without_a_weight_is_refused(teacher, student):
-    weights = dict.fromkeys(disjoint_flows(), 1.0)
-    with pytest.raises(UserError, match="no λ for the flows p0_p2, p1_p3"):
-        SequentialDistiller(teacher, student, STEP2, flow_weights=weights)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -396,42 +336,6 @@ def test_xla_is_off_unless_asked_for(teacher, student):
     assert distiller.jit_compile is True
 
 
-def test_digits_every_flow_is_learnt_and_a_short_task_then_beats_chance_by_far(digits):
-    def trained(network, teacher, stage, rate, steps, intervals, weights=None):
-        distiller = SequentialDistiller(
-            teacher, network, stage, flow_weights=weights, weight_decay=1e-4, steps=steps
-        )
-        schedule = learning_rate("onecycle", stage.objective, rate, steps)
-        distiller.compile(keras.optimizers.SGD(schedule, momentum=0.9))
-        return distiller.fit(
-            training_batches(digits, 64, 0, steps),
-            epochs=intervals,
-            steps_per_epoch=steps // intervals,
-            shuffle=False,
-            verbose=0,
-        ).history
-
-    def build(seed):
-        moments = (digits.mean.tolist(), digits.variance.tolist())
-        return resnet(8, 10, digits.image_shape, 8, normalization=moments, seed=seed)
-
-    def accuracy(network):
-        logits = network.predict(digits.test_images, batch_size=360, verbose=0)
-        return np.mean(logits.argmax(1) == digits.test_labels)
-
-    teacher, student = build(0), build(1)
-    trained(teacher, None, TASK, 0.2, 100, 1)
-    weights = normalized_flow_weights(teacher, dense_flows(), digits.train_images[:200])
-    logs = trained(student, teacher, STEP2, 0.1, 36, 6, weights)
-    for flow in dense_flows():
-        first, *_, last = logs[flow_name(flow)]
-        assert last < 0.9 * first, flow
-    assert accuracy(student) < 0.4
-    trained(student, teacher, TASK, 0.2, 80, 1)
-    assert accuracy(student) > 0.75
-    assert accuracy(teacher) > 0.8
-
-
 def sequential(seed):
     """A network that is no functional model, with the points p0, p1 and m2."""
     keras.utils.set_random_seed(seed)
@@ -460,26 +364,23 @@ def test_labels_may_be_a_column(teacher, network, batch):
     assert flat == column
 
 
-def test_what_a_distiller_cannot_use_is_refused(teacher, student, batch):
-    with pytest.raises(UserError, match="the same model"):
+def test_what_a_distiller_cannot_use_is_refused(network, teacher, student, batch):
+    with refused("the same model"):
         SequentialDistiller(student, student, KD)
-    unbuilt = keras.Sequential([keras.layers.Dense(2)])
-    with pytest.raises(UserError, match="0 inputs and 0 outputs"):
-        SequentialDistiller(unbuilt, student, KD)
-    named = keras.Model({"images": teacher.input}, {"logits": teacher.output})
-    with pytest.raises(UserError, match="a dict"):
-        SequentialDistiller(named, student, KD)
+    with refused("0 inputs and 0 outputs"):
+        SequentialDistiller(keras.Sequential([keras.layers.Dense(2)]), student, KD)
+    softmax = keras.Model(teacher.input, keras.layers.Softmax()(teacher.output))
+    with refused("the teacher .* ends with a softmax"):
+        SequentialDistiller(softmax, student, KD)
+    with refused("the student .* ends with a softmax"):
+        SequentialDistiller(None, softmax, TASK)
+    with refused("differ in shape: p0_p1"):
+        SequentialDistiller(teacher, network(2, width=3), STEP1)
     distiller = compiled(teacher, student, KD)
-    with pytest.raises(UserError, match="without sample or class weights"):
+    with refused("without sample or class weights"):
         distiller.train_step((*batch, np.ones(8, np.float32)))
-    with pytest.raises(UserError, match="one class number"):
+    with refused("one class number"):
         distiller.train_step((batch[0], tf.one_hot(batch[1], 4)))
     student.trainable = False
-    with pytest.raises(UserError, match=r"set student\.trainable = True"):
+    with refused(r"set student\.trainable = True"):
         SequentialDistiller(teacher, student, KD)
-    softmax = keras.Model(teacher.input, keras.layers.Softmax()(teacher.output))
-    dense = keras.layers.Dense(4, "softmax")(teacher.output)
-    student.trainable = True
-    for ending in (softmax, keras.Model(teacher.input, dense)):
-        with pytest.raises(UserError, match="ends with a softmax"):
-            SequentialDistiller(ending, student, KD)

@@ -1,4 +1,4 @@
-"""A batch over two devices, or two processes, gives the update that it gives on one device."""
+"""Over which devices a batch is spread."""
 
 import json
 

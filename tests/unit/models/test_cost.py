@@ -1,9 +1,11 @@
-"""The benchmark counts what it says it counts, and its file holds together."""
+"""What a step computes, and what memory holds."""
 
 import keras
 import tensorflow as tf
+from sentences import refused
 
-from skt_tf.models.cost import step_flops
+from skt_tf.configuration import Config
+from skt_tf.models.cost import check_memory, step_flops
 
 
 def test_products_and_their_gradients_are_counted_from_the_formula():
@@ -28,3 +30,9 @@ def test_products_and_their_gradients_are_counted_from_the_formula():
     # Forward, and once each for the gradients of both factors.
     expected = 3 * (one_convolution + one_dense + one_flow)
     assert step_flops(step.get_concrete_function().graph) == expected
+
+
+def test_what_is_too_large_for_this_machine_is_refused():
+    check_memory(Config(), (32, 32, 3))
+    with refused("^batch_size=1000000 and width=4096 need .* GB"):
+        check_memory(Config(width=4096, batch_size=1_000_000), (8, 8, 1))
