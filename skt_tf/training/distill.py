@@ -12,10 +12,11 @@ import tensorflow as tf
 from skt_tf.data.datasets import Dataset
 from skt_tf.data.user_data import Stream
 from skt_tf.methods.catalogue import ONE_START, needs_teacher, stages
-from skt_tf.models.checks import check_network, check_student
+from skt_tf.models.checks import check_network, check_student, check_weights
 from skt_tf.training.distillation import Distillation
 from skt_tf.training.sequential_distiller import check_pair
 from skt_tf.training.settings import Settings
+from skt_tf.training.user_callbacks import checked
 from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.locks import FolderLock
 
@@ -103,9 +104,11 @@ def distill(
         output_dir = pathlib.Path(output_dir).expanduser()
     try:
         config = _config(method, teacher, options, settings)
-        for network in (teacher, student):
+        callbacks = checked(callbacks)
+        for role, network in (("teacher", teacher), ("student", student)):
             if network is not None:
                 check_network(network)
+                check_weights(network, f"the {role} '{network.name}'")
         data = _data(train_data, validation_data, student, batch_size)
         check_pair(teacher, student, config)
         with contextlib.ExitStack() as stack:

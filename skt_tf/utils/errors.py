@@ -1,6 +1,7 @@
 """What the project raises when the person who called it can mend it."""
 
 import contextlib
+import copyreg
 import re
 
 _flags = False
@@ -32,6 +33,10 @@ class UserError(ValueError):
 
     The command line prints the sentence without a traceback and exits with code 2.
     """
+
+    def __reduce__(self):
+        # Past `__init__`, which is made of other things in those below.
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)
 
 
 class Diverged(UserError):
