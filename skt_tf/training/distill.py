@@ -113,6 +113,7 @@ def distill(
         check_pair(teacher, student, config)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_traced_without_notes())
+            stack.enter_context(_scope_of(student, batch_size))
             if output_dir is not None:
                 stack.enter_context(FolderLock(output_dir))
             return Distillation(config, teacher, student, data, output_dir).run(callbacks, verbose)
@@ -141,6 +142,25 @@ def _traced_without_notes():
         yield
     finally:
         logger.removeFilter(keep)
+
+
+def _scope_of(student, batch_size):
+    """The scope of the `tf.distribute.Strategy` that the student was made in, as in `fit`."""
+    weights = student.weights
+    made = getattr(weights[0].value, "distribute_strategy", None) if weights else None
+    if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not made:
+        raise UserError(
+            "distill is called in the scope of a tf.distribute.Strategy that the student was not "
+            "made in: make it there, or call distill outside of the scope"
+        )
+    if made is None:
+        return contextlib.nullcontext()
+    if batch_size % made.num_replicas_in_sync:
+        raise UserError(
+            f"batch_size={batch_size} cannot be shared evenly by the {made.num_replicas_in_sync} "
+            "devices that the student was made for: expected a multiple"
+        )
+    return made.scope()
 
 
 def _config(method, teacher, options, settings):
