@@ -64,9 +64,8 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128, points=None)
 WEIGHT_IMAGES = 10_000
 
 
-# So many times larger than the teacher's, the student's matrices are what a flow is measured by:
-# at the default rate, a loss that starts above the square of some such number (24 with the
-# narrowest network tried, 64 with the paper's 8 layers) is infinite within a few iterations.
+# At the default rate a loss that starts above some 20 a flow may be infinite within a few
+# iterations: docs/method.md, *Scale*.
 LARGER = 5
 
 

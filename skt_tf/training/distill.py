@@ -70,7 +70,8 @@ def distill(
             goes on from the last one, and a finished one is not run again. None: nothing is
             written.
         callbacks: Keras callbacks; each sees every stage as one training, and one that stops
-            training ends the stage.
+            training ends the stage. `CSVLogger`, `ModelCheckpoint` and `TensorBoard` keep all
+            stages: their epochs count on. Those that set the learning rate are refused.
         verbose: as in `fit`: 0 prints nothing, 1 a progress bar, 2 a line an interval.
         **settings: further fields of `skt_tf.training.settings.Settings`, which say what they
             mean; the command line has flags of the same names.
@@ -79,7 +80,8 @@ def distill(
         A `Distilled`.
 
     Raises:
-        ValueError: what cannot be done with these networks and images, in one sentence.
+        ValueError: what cannot be done with these networks and images, in one sentence;
+            `UnfitTeacher` where the teacher's FSP matrices are zero or not finite.
         Diverged: the loss of a stage is no longer a finite number; also a ValueError.
 
     Example:

@@ -114,5 +114,6 @@ class _OverStages:
         self._callback.on_epoch_begin(self._epochs + epoch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
-        logs = {"stage": self._callback.model.stage.name, **(logs or {})}
+        if isinstance(self._callback, keras.callbacks.CSVLogger):
+            logs = {"stage": self._callback.model.stage.name, **(logs or {})}
         self._callback.on_epoch_end(self._epochs + epoch, logs)
