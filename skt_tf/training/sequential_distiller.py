@@ -248,7 +248,7 @@ def _share_overflow(gradients):
 
 def _mark(gradients):
     """0, or not a number where `gradients` are none: a ReLU may hide from the loss what they do."""
-    return 0 * tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
+    return 0 * tf.add_n([tf.reduce_sum(part) for part in gradients if part is not None])
 
 
 def _parts(data):
