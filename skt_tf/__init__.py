@@ -8,9 +8,11 @@ import importlib
 __version__ = "0.2.0"
 _HOME = {
     "Dataset": "data.datasets",
+    "Diverged": "utils.errors",
     "FSPMatrix": "methods.fsp",
     "SequentialDistiller": "training.sequential_distiller",
     "Stage": "methods.catalogue",
+    "UnfitTeacher": "utils.errors",
     "UserError": "utils.errors",
     "Distilled": "training.distillation",
     "FSPDistillation": "methods.keras_distillation",

@@ -75,6 +75,8 @@ class Stream:
         self._check_shape(spec[0].shape[-3:], name)
         if ranks[0] == 3:
             data = data.batch(self._batch_size)
+        if name == "validation_data":
+            data = _ending(data, name)
         first = next(iter(_safely(data.take(1), name)), None)
         if first is None:
             raise UserError(f"{name} has no images: expected one or more")
@@ -87,9 +89,15 @@ class Stream:
             )
         check_labels(labels, f"{name} has labels", self._classes)
         shape = [None, *first[0].shape[1:]]
-        return data.map(
-            lambda images, labels: (tf.ensure_shape(images, shape), tf.reshape(labels, [-1]))
-        )
+
+        def checked(images, labels):
+            if images.dtype.is_floating:
+                images = tf.debugging.check_numerics(
+                    images, f"{name} has images of NaN or infinity"
+                )
+            return tf.ensure_shape(images, shape), tf.reshape(labels, [-1])
+
+        return data.map(checked)
 
     def _check_shape(self, given, name):
         if len(given) != 3 or any(
@@ -150,6 +158,27 @@ class Stream:
             return str(self._train.element_spec)
         images, labels = (np.ascontiguousarray(part) for part in self._train)
         return f"{zlib.crc32(labels, zlib.crc32(images)):08x}"
+
+
+# So many images, where nothing says how many there are, are taken for a stream without end.
+_ENDLESS = 200_000
+
+
+def _ending(data, name):
+    """`data`, batches of which not even the number may be known; it must have an end."""
+    expected = f"{name} repeats without end: expected each image once, so leave out repeat()"
+    if data.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise UserError(expected)
+    if data.cardinality() != tf.data.UNKNOWN_CARDINALITY:
+        return data
+    expected += f", or say how many there are, if more than {_ENDLESS}, by assert_cardinality"
+
+    def counted(before, batch):
+        number = before + tf.shape(batch[1], tf.int64)[0]
+        tf.debugging.assert_less(number, tf.constant(_ENDLESS, tf.int64), expected)
+        return number, batch
+
+    return data.scan(tf.constant(0, tf.int64), counted)
 
 
 def _safely(dataset, name):

@@ -105,11 +105,11 @@ def teacher_of(run, dataset, given, remaining):
     return teacher
 
 
-def flow_weights_of(run, teacher, dataset):
-    """λ of every flow of a run, measured where they are not known: the same for all its nets."""
+def flow_weights_of(run, teacher, dataset, student):
+    """λ of every flow of a run, as `note_flow_weights` measures them."""
     if not run.config.transfers(run.config.methods):
         return None
-    weights = note_flow_weights(run.results, run.config, teacher, dataset)
+    weights = note_flow_weights(run.results, run.config, teacher, dataset, student)
     run.record()
     return weights
 

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from skt_tf.methods.fsp import flow_model
+from skt_tf.methods.projections import bridge
 from skt_tf.models.points import flow_name
 from skt_tf.utils.errors import UnfitTeacher, UserError
 
@@ -63,14 +64,23 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128, points=None)
 WEIGHT_IMAGES = 10_000
 
 
-def flow_weights(config, teacher, dataset):
+# At the default rate a loss that starts above some 20 a flow may be infinite within a few
+# iterations: docs/method.md, *Scale*.
+LARGER = 5
+
+
+def flow_weights(config, teacher, dataset, student):
     """λ of every flow, as --flow_weights says: the same for every net and stage of a run.
+
+    Normalised flows are measured by the teacher's matrices; where those of the student as it is
+    first are more than `LARGER` times as large, by the student's.
 
     Args:
         config: the `Settings` of the training.
         teacher: the teacher.
         dataset: a `Dataset` or a `Stream` of the training images, of which at most
             `WEIGHT_IMAGES` are looked at.
+        student: a student before its first stage, or a function that returns it.
 
     Returns:
         {flow: λ}.
@@ -78,21 +88,54 @@ def flow_weights(config, teacher, dataset):
     flows = config.flows
     if config.flow_weights == "normalized":
         images = dataset.sample(WEIGHT_IMAGES)
-        return normalized_flow_weights(teacher, flows, images, points=config.points[0])
+        weights = normalized_flow_weights(teacher, flows, images, points=config.points[0])
+        own = _first_norms(config, teacher, student, dataset)
+        return {f: 1 / s if λ * s > LARGER**2 else λ for (f, λ), s in zip(weights.items(), own)}
     if config.flow_weights == "equal":
         return dict.fromkeys(flows, 1.0)
     return dict(zip(flows, config.flow_weights, strict=True))
 
 
-def note_flow_weights(record, config, teacher, dataset):
+def _first_norms(config, teacher, student, dataset):
+    """Means of ‖Gᵢˢ‖² over a batch, as the first iteration of transfer sees them."""
+    if not isinstance(student, tf.keras.Model):
+        student = student()
+    flows, points = config.flows, config.points
+    projections = bridge(teacher, student, flows, points) if config.project else None
+    model = flow_model(student, flows, points[1], projections)
+    batch = dataset.sample(config.batch_size)
+    batch = batch if hasattr(batch, "shape") else next(iter(batch))
+
+    # Nothing of the student moves, its batch normalisation's statistics neither.
+    @tf.function(autograph=False)
+    def matrices():
+        values = [
+            [v.value for v in group]
+            for group in (model.trainable_variables, model.non_trainable_variables)
+        ]
+        return model.stateless_call(*values, batch, training=config.transfer_batch_norm == "batch")[
+            0
+        ]
+
+    own = [float(np.square(m, dtype=np.float64).sum() / len(batch)) for m in matrices()]
+    large = [flow_name(flow) for flow, norm in zip(flows, own) if not norm < np.inf]
+    if large:
+        raise UserError(
+            f"the student's FSP matrices of {', '.join(large)} are not finite before it is "
+            "trained: give images or weights of a smaller scale"
+        )
+    return own
+
+
+def note_flow_weights(record, config, teacher, dataset, student):
     """λ of every flow as `flow_weights` gives them, noted in `record` for all that follows.
 
     Args:
         record: a dict of JSON values. Where its `flow_weights` is not None, nothing is measured.
-        config, teacher, dataset: as of `flow_weights`.
+        config, teacher, dataset, student: as of `flow_weights`.
     """
     if record["flow_weights"] is None:
-        weights = flow_weights(config, teacher, dataset)
+        weights = flow_weights(config, teacher, dataset, student)
         record["flow_weights"] = {flow_name(flow): λ for flow, λ in weights.items()}
     return noted_flow_weights(record, config.flows)
 

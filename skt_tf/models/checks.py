@@ -1,6 +1,7 @@
 """What a network must be: one input, which takes images, and one output, logits."""
 
 import keras
+import numpy as np
 
 from skt_tf.utils.errors import UserError
 
@@ -20,6 +21,15 @@ def check_network(model):
         raise UserError(
             f"the model '{model.name}' takes or returns a dict: expected images in, logits out"
         )
+
+
+def check_weights(model, name):
+    """Refuses a network, called `name`, whose weights are not all numbers."""
+    for variable in model.variables:
+        if not np.isfinite(variable.numpy()).all():
+            raise UserError(
+                f"{name} holds weights that are NaN or infinite: expected a trained network"
+            )
 
 
 def check_logits(model, role):

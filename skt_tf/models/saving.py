@@ -11,7 +11,7 @@ import h5py
 import keras
 import numpy as np
 
-from skt_tf.models.checks import check_network
+from skt_tf.models.checks import check_network, check_weights
 from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.files import whole
 
@@ -49,10 +49,7 @@ def load_network(path):
             f"{path} cannot be loaded as a Keras model ({one_line(error)}): expected a network "
             "of Keras' own layers, saved by Keras (.keras)"
         ) from error
-    if not all(np.isfinite(variable.numpy()).all() for variable in network.variables):
-        raise UserError(
-            f"{path} holds weights that are NaN or infinite: expected a trained network"
-        )
+    check_weights(network, path)
     return network
 
 

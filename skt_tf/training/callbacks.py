@@ -4,6 +4,7 @@ import time
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from skt_tf.models.points import flow_name
 from skt_tf.training.checkpoints import stage_variables, student_variables
@@ -31,7 +32,11 @@ class Guard(keras.callbacks.Callback):
 
     Attributes:
         matrices: what the stage's record says of the student's FSP matrices.
+        batches: a function of an iteration that returns the stage's batches from there on, to
+            find the cause of a bad loss; None where it cannot be looked for.
     """
+
+    batches = None
 
     def __init__(
         self, progress, steps, interval, rate, rate_name, accuracy, checkpoints=None, title=""
@@ -111,8 +116,7 @@ class Guard(keras.callbacks.Callback):
         raise Diverged(
             f"{self.title or self.model.name}: {f'flow {flow}' if flow else 'the loss'} is "
             f"{losses[flow or 'loss']} at iteration {step} of stage {stage.name}, learning rate "
-            f"{rate:g}: give a smaller {option(self.rate_name)}, or a {option('precision')} of "
-            "more digits",
+            f"{rate:g}: {self._advice()}",
             stage.name,
             step,
             flow,
@@ -120,25 +124,26 @@ class Guard(keras.callbacks.Callback):
             [*self.progress.records, self._record()],
         )
 
-
-class OneTraining(keras.callbacks.CallbackList):
-    """Callbacks that see the several fits of a stage as one training; `finish` ends it."""
-
-    _began = False
-
-    def on_train_begin(self, logs=None):
-        if not self._began:
-            self._began = True
-            for callback in self.callbacks:
-                # Keras could not tell: it looks at the metrics of `compile` alone.
-                if getattr(callback, "mode", "") == "auto" and hasattr(callback, "monitor"):
-                    more = callback.monitor.removeprefix("val_") == "accuracy"
-                    callback.mode = "max" if more else "min"
-            super().on_train_begin(logs)
-
-    def on_train_end(self, logs=None):
-        self._last_logs = logs
-
-    def finish(self):
-        """The training is over, for all callbacks."""
-        super().on_train_end(self._last_logs)
+    def _advice(self):
+        """What is at fault, as far as it can be told, and what to do about it."""
+        teacher = self.model.teacher_view
+        if teacher is not None and self.batches:
+            images = next(iter(self.batches(self.progress.step - 1)))[0]
+            found = keras.tree.flatten(teacher(images, training=False))
+            if not all(np.isfinite(tf.cast(part, tf.float32)).all() for part in found):
+                if any(layer.compute_dtype == "float16" for layer in teacher.layers):
+                    return (
+                        "the teacher's outputs for these images are too large for float16: give "
+                        f"{option('teacher_precision')}=float32 or bfloat16"
+                    )
+                return "the teacher's outputs for these images are not finite: give another teacher"
+        more = f", or a {option('precision')} of more digits"
+        if "float16" not in self.model.student.compute_dtype:  # Nor bfloat16.
+            more = ""
+        if self.progress.step == 1 and not self.progress.records:
+            scale = f", or smaller {option('flow_weights')}" if self.model.stage.flows else ""
+            return (
+                "no step was taken yet, so the student's own numbers are too large, or none: give "
+                f"images or weights of a smaller scale{scale}{more}"
+            )
+        return f"give a smaller {option(self.rate_name)}{more}"

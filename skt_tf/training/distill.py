@@ -12,10 +12,11 @@ import tensorflow as tf
 from skt_tf.data.datasets import Dataset
 from skt_tf.data.user_data import Stream
 from skt_tf.methods.catalogue import ONE_START, needs_teacher, stages
-from skt_tf.models.checks import check_network, check_student
+from skt_tf.models.checks import check_network, check_student, check_weights
 from skt_tf.training.distillation import Distillation
 from skt_tf.training.sequential_distiller import check_pair
 from skt_tf.training.settings import Settings
+from skt_tf.training.user_callbacks import checked
 from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.locks import FolderLock
 
@@ -69,7 +70,8 @@ def distill(
             goes on from the last one, and a finished one is not run again. None: nothing is
             written.
         callbacks: Keras callbacks; each sees every stage as one training, and one that stops
-            training ends the stage.
+            training ends the stage. `CSVLogger`, `ModelCheckpoint` and `TensorBoard` keep all
+            stages: their epochs count on. Those that set the learning rate are refused.
         verbose: as in `fit`: 0 prints nothing, 1 a progress bar, 2 a line an interval.
         **settings: further fields of `skt_tf.training.settings.Settings`, which say what they
             mean; the command line has flags of the same names.
@@ -78,7 +80,8 @@ def distill(
         A `Distilled`.
 
     Raises:
-        ValueError: what cannot be done with these networks and images, in one sentence.
+        ValueError: what cannot be done with these networks and images, in one sentence;
+            `UnfitTeacher` where the teacher's FSP matrices are zero or not finite.
         Diverged: the loss of a stage is no longer a finite number; also a ValueError.
 
     Example:
@@ -103,13 +106,16 @@ def distill(
         output_dir = pathlib.Path(output_dir).expanduser()
     try:
         config = _config(method, teacher, options, settings)
-        for network in (teacher, student):
+        callbacks = checked(callbacks)
+        for role, network in (("teacher", teacher), ("student", student)):
             if network is not None:
                 check_network(network)
+                check_weights(network, f"the {role} '{network.name}'")
         data = _data(train_data, validation_data, student, batch_size)
         check_pair(teacher, student, config)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_traced_without_notes())
+            stack.enter_context(_scope_of(student, batch_size))
             if output_dir is not None:
                 stack.enter_context(FolderLock(output_dir))
             return Distillation(config, teacher, student, data, output_dir).run(callbacks, verbose)
@@ -138,6 +144,25 @@ def _traced_without_notes():
         yield
     finally:
         logger.removeFilter(keep)
+
+
+def _scope_of(student, batch_size):
+    """The scope of the `tf.distribute.Strategy` that the student was made in, as in `fit`."""
+    weights = student.weights
+    made = getattr(weights[0].value, "distribute_strategy", None) if weights else None
+    if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not made:
+        raise UserError(
+            "distill is called in the scope of a tf.distribute.Strategy that the student was not "
+            "made in: make it there, or call distill outside of the scope"
+        )
+    if made is None:
+        return contextlib.nullcontext()
+    if batch_size % made.num_replicas_in_sync:
+        raise UserError(
+            f"batch_size={batch_size} cannot be shared evenly by the {made.num_replicas_in_sync} "
+            "devices that the student was made for: expected a multiple"
+        )
+    return made.scope()
 
 
 def _config(method, teacher, options, settings):

@@ -77,7 +77,7 @@ class Distillation:
         if needs_teacher(plan):
             frozen = fold_batch_norm(self.teacher, config.teacher_precision)
         if transfers(plan):
-            weights = note_flow_weights(self.record, config, self.teacher, self.data)
+            weights = note_flow_weights(self.record, config, self.teacher, self.data, self.student)
             self._write()
         began = time.monotonic()
         records = run_stages(

@@ -206,6 +206,8 @@ class SequentialDistiller(keras.Model):
         gradients = tape.gradient(minimized, self.trainable_variables)
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             gradients = _share_overflow(gradients)
+        else:
+            loss += _mark(gradients)
         self.optimizer.apply(gradients, self.trainable_variables)
         return self._track({"loss": loss, **losses}, labels, outputs)
 
@@ -240,9 +242,13 @@ def _share_overflow(gradients):
     replica = tf.distribute.get_replica_context()
     if replica.num_replicas_in_sync == 1:
         return gradients
-    mark = tf.add_n([tf.reduce_sum(0 * gradient) for gradient in gradients])  # 0, or not a number.
-    mark = replica.all_reduce("SUM", mark)
+    mark = replica.all_reduce("SUM", _mark(gradients))
     return [gradient + mark for gradient in gradients]
+
+
+def _mark(gradients):
+    """0, or not a number where `gradients` are none: a ReLU may hide from the loss what they do."""
+    return 0 * tf.add_n([tf.reduce_sum(part) for part in gradients if part is not None])
 
 
 def _parts(data):

@@ -8,11 +8,12 @@ import tensorflow as tf
 from skt_tf.methods.catalogue import stage_steps
 from skt_tf.methods.fsp import matrices
 from skt_tf.methods.projections import bridge
-from skt_tf.training.callbacks import Guard, OneTraining
+from skt_tf.training.callbacks import Guard
 from skt_tf.training.checkpoints import student_variables
 from skt_tf.training.history import Progress
 from skt_tf.training.schedules import learning_rate
 from skt_tf.training.sequential_distiller import SequentialDistiller
+from skt_tf.training.user_callbacks import SETS_THE_RATE, OneTraining
 from skt_tf.utils.distribution import all_agree
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.signals import steps_in_peace
@@ -70,23 +71,9 @@ def run_stages(
     """
     if verbose == "auto":
         verbose = 1 if sys.stdout.isatty() else 2
-    progress = checkpoints.newest() if checkpoints else Progress()
-    resumes = progress.iterations > 0
-    if not resumes:
-        progress.records += done
-    if not all_agree(tf.distribute.get_strategy(), str(progress.iterations)):
-        raise UserError(
-            f"the workers see different checkpoints in {checkpoints.folder}: expected one folder "
-            "for all"
-        )
+    progress, projections = _begun(plan, student, teacher, config, checkpoints, done)
     steps = stage_steps(plan, config.iterations)
-    points, projections = config.points, {}
-    if config.project:
-        # Of all stages, since each goes on training the last one's.
-        flows = tuple(flow for stage in plan for flow in stage.flows)
-        projections = bridge(teacher, student, flows, points) if flows else {}
-    if resumes and not progress.step:
-        checkpoints.restore(student_variables(student, projections))
+    own = [OneTraining(callbacks, plan)] if callbacks else []
     for number in range(len(progress.records), len(plan)):
         stage, length = plan[number], steps[number]
         if verbose:
@@ -95,28 +82,9 @@ def run_stages(
             )
         if progress.step and verbose:
             print(f"going on after iteration {progress.step}")
-        distiller = SequentialDistiller(
-            teacher,
-            student,
-            stage,
-            flow_weights=flow_weights,
-            temperature=config.temperature,
-            hint_reduction=config.hint_reduction,
-            weight_decay=config.weight_decay,
-            transfer_batch_norm=config.transfer_batch_norm,
-            steps=length,
-            teacher_points=points[0],
-            student_points=points[1],
-            project=projections,
+        distiller, rate = _compiled(
+            teacher, student, stage, length, config, flow_weights, projections
         )
-        rate = learning_rate(
-            config.schedule,
-            stage.objective,
-            config.rate(stage.objective),
-            length,
-            config.boundaries(stage),
-        )
-        distiller.compile(keras.optimizers.SGD(rate, momentum=0.9), jit_compile=config.jit_compile)
         guard = Guard(
             progress,
             length,
@@ -132,43 +100,99 @@ def run_stages(
         stream = 0 if distiller.objective.has_logits else 1 + number
         views = {"kept": kept, "flows": stage.flows} if kept and stage.flows else {}
         with steps_in_peace():
-            watching = keras.tree.flatten(callbacks or ())  # As `fit`: one, several, or None.
+            watching = list(own)
             if logs:
                 folder = str(logs / f"{number + 1}_{stage.name}")
-                watching.append(keras.callbacks.TensorBoard(folder, write_graph=False))
+                board = keras.callbacks.TensorBoard(folder, write_graph=False)
+                watching.append(OneTraining([board]))
             _fit(distiller, guard, watching, dataset, config, seed, verbose, stream=stream, **views)
             if shown is not None and stage.flows:
-                guard.matrices = matrices(student, config.flows, shown, points[1])
+                guard.matrices = matrices(student, config.flows, shown, config.points[1])
             guard.finish()
         if remaining:
             remaining.say(title, plan, steps, progress.records)
     return progress.records
 
 
-def _fit(distiller, guard, callbacks, dataset, config, seed, verbose, **views):
+def _begun(plan, student, teacher, config, checkpoints, done):
+    """How far the net has come, and the projections of all of its stages."""
+    progress = checkpoints.newest() if checkpoints else Progress()
+    resumes = progress.iterations > 0
+    if not resumes:
+        progress.records += done
+    if not all_agree(tf.distribute.get_strategy(), str(progress.iterations)):
+        raise UserError(
+            f"the workers see different checkpoints in {checkpoints.folder}: expected one folder "
+            "for all"
+        )
+    projections = {}
+    if config.project:
+        # Of all stages, since each goes on training the last one's.
+        flows = tuple(flow for stage in plan for flow in stage.flows)
+        projections = bridge(teacher, student, flows, config.points) if flows else {}
+    if resumes and not progress.step:
+        checkpoints.restore(student_variables(student, projections))
+    return progress, projections
+
+
+def _compiled(teacher, student, stage, steps, config, flow_weights, projections):
+    """The distiller of a stage, and its learning-rate schedule."""
+    points, kind = config.points, stage.objective
+    distiller = SequentialDistiller(
+        teacher,
+        student,
+        stage,
+        flow_weights=flow_weights,
+        temperature=config.temperature,
+        hint_reduction=config.hint_reduction,
+        weight_decay=config.weight_decay,
+        transfer_batch_norm=config.transfer_batch_norm,
+        steps=steps,
+        teacher_points=points[0],
+        student_points=points[1],
+        project=projections,
+    )
+    boundaries = config.boundaries(stage)
+    rate = learning_rate(config.schedule, kind, config.rate(kind), steps, boundaries)
+    distiller.compile(keras.optimizers.SGD(rate, momentum=0.9), jit_compile=config.jit_compile)
+    return distiller, rate
+
+
+def _fit(distiller, guard, training, dataset, config, seed, verbose, **views):
     """Fits until all steps are done; each of Keras' epochs is an interval of the log."""
     watched = None
     # Without the head's training, accuracy would say nothing.
     if distiller.objective.has_logits:
         watched = dataset.watched_batches()
     progress, steps, interval = guard.progress, guard.steps, guard.interval
-    training = [OneTraining(callbacks)] if callbacks else []
+
+    def batches(start):
+        return dataset.training_batches(config.batch_size, seed, steps, start=start, **views)
+
+    guard.batches = batches
+    for callback in training:
+        callback.follow(progress)
     while progress.step < steps:
         # Keras wants epochs of one length: the rest of an interval that was begun before, and
         # a shorter last one, are fits of their own, with the same optimizer and batches.
         length = min(interval - progress.step % interval, steps - progress.step)
         first = progress.step // interval
         number = (steps - progress.step) // interval if length == interval else 1
-        distiller.fit(
-            dataset.training_batches(config.batch_size, seed, steps, start=progress.step, **views),
-            initial_epoch=first,
-            epochs=first + number,
-            steps_per_epoch=length,
-            shuffle=False,
-            callbacks=[guard, *training],
-            verbose=verbose,
-            validation_data=watched,
-        )
+        try:
+            distiller.fit(
+                batches(progress.step),
+                initial_epoch=first,
+                epochs=first + number,
+                steps_per_epoch=length,
+                shuffle=False,
+                callbacks=[guard, *training],
+                verbose=verbose,
+                validation_data=watched,
+            )
+        except TypeError as error:
+            if "learning rate is not settable" not in str(error):
+                raise
+            raise UserError(f"a callback {SETS_THE_RATE}") from error
         if distiller.stop_training:
             break
     for callback in training:

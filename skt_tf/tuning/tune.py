@@ -155,13 +155,12 @@ class _Search:
             return
         if needs_teacher(self.plan):
             teacher = self._teacher()
-            check_pair(
-                teacher, new_student(self.config, self.dataset, self.config.methods[0], 0),
-                self.config,
-            )  # fmt: skip
+            config, method = self.config, self.config.methods[0]
+            student = new_student(config, self.dataset, method, net_seed(config, method, 0))
+            check_pair(teacher, student, config)
             save_network(teacher, self._teacher_path)
             if transfers(self.plan):
-                note_flow_weights(self.record, self.config, teacher, self.dataset)
+                note_flow_weights(self.record, config, teacher, self.dataset, student)
         self.record["ready"] = True
         write_json(path, self.record)
 

@@ -1,6 +1,7 @@
 """What the project raises when the person who called it can mend it."""
 
 import contextlib
+import copyreg
 import re
 
 _flags = False
@@ -33,6 +34,10 @@ class UserError(ValueError):
     The command line prints the sentence without a traceback and exits with code 2.
     """
 
+    def __reduce__(self):
+        # Past `__init__`, which is made of other things in those below.
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)
+
 
 class Diverged(UserError):
     """A stage was stopped at a loss that is not a finite number.
@@ -60,6 +65,9 @@ def one_line(error):
     # TensorFlow begins with where in the graph and in the code it was.
     place = re.compile(r"\s*$|Graph execution error|Detected at node|  File |<stack traces")
     lines = [line for line in str(error).splitlines() if not place.match(line)]
-    # Without its names for nodes of the graph and operations.
-    line = re.sub(r"\{\{.*?\}\} ?| \[Op:.*", "", (lines or [type(error).__name__])[0].strip())
+    line = (lines or [type(error).__name__])[0].strip()
+    # Without its names for nodes of the graph and operations, and words round a sentence of ours.
+    line = re.sub(r"assertion failed: \[(.*?)\] \[.*", r"\1", line)
+    noise = r"Error in user-defined .*? iterator: \S+: |\{\{.*?\}\} ?| \[Op:.*| : Tensor had .*"
+    line = re.sub(noise, "", line)
     return line.split(". ")[0].rstrip(".")[:200]
