@@ -100,6 +100,31 @@ def several_workers(strategy):
     return multi_worker and strategy.num_replicas_in_sync > 1
 
 
+def one_image_or_more(images):
+    """`images` [batch, …], in place of which a device gets one of zeros where a batch has none left.
+
+    TensorFlow's kernels want one; the last batch may have fewer than there are devices.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return images
+    missing = tf.cast(tf.shape(images)[0] == 0, tf.int32)
+    return tf.pad(images, [[0, missing], *[[0, 0]] * (len(images.shape) - 1)])
+
+
+def share_overflow(gradients):
+    """Makes an overflow on one replica one on all.
+
+    The optimizer skips a step whose gradients are not finite, but looks at those of one replica
+    before they are added up.
+    """
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return gradients
+    mark = tf.add_n([tf.reduce_sum(0 * gradient) for gradient in gradients])  # 0, or not a number.
+    mark = replica.all_reduce("SUM", mark)
+    return [gradient + mark for gradient in gradients]
+
+
 def is_chief(strategy):
     """Whether this process writes the files: all do but the further workers of a cluster."""
     return not several_workers(strategy) or strategy.extended.should_checkpoint
