@@ -101,9 +101,9 @@ def several_workers(strategy):
 
 
 def one_image_or_more(images):
-    """`images` [batch, …], in place of which a device gets one of zeros where a batch has none left.
+    """`images` [batch, …] of this device, or one of zeros where it has none.
 
-    TensorFlow's kernels want one; the last batch may have fewer than there are devices.
+    A last batch may have fewer images than there are devices, and TensorFlow's kernels want one.
     """
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return images
