@@ -173,7 +173,7 @@ class _Clock(keras.callbacks.Callback):
         self.last = None
 
     def on_train_batch_end(self, batch, logs=None):
-        keras.tree.map_structure(np.asarray, logs)  # As in `timed`.
+        _wait_for(logs)
         now = time.perf_counter()
         if self.last is not None:
             self.seconds.append(now - self.last)
@@ -194,7 +194,12 @@ def timed(function, times):
     seconds = []
     for _ in range(times):
         started = time.perf_counter()
-        # Until the numbers are here: a GPU's kernels only begin when the call returns.
-        keras.tree.map_structure(np.asarray, function())
+        _wait_for(function())
         seconds.append(time.perf_counter() - started)
     return seconds
+
+
+def _wait_for(numbers):
+    """Until they are here: a GPU's kernels only begin when a call returns."""
+    # NumPy has no bfloat16 of its own, which `asarray` would look for.
+    keras.tree.map_structure(lambda n: n.numpy() if tf.is_tensor(n) else n, numbers)

@@ -36,6 +36,39 @@ def _check_import(name, kind, packages):
             ) from None
 
 
+def _installed(name):
+    try:
+        return bool(importlib.import_module(name))
+    except Exception:  # As above.
+        return False
+
+
+def check_answers(kind, path, shape, expected):
+    """Runs a file in its own runtime, where that is installed.
+
+    Args:
+        kind: a key of `formats.FILES`.
+        path: the file, or a SavedModel's folder.
+        shape: of an image.
+        expected: a function of images to what the file should answer, as NumPy, or None where
+            rounding makes it another.
+
+    Raises:
+        ValueError: the file cannot be loaded, cannot be run, or answers something else.
+    """
+    if (kind == "onnx" and not _installed("onnxruntime")) or (
+        kind.startswith("litert") and not _interpreter()
+    ):
+        return
+    call, name = load(kind, path)
+    images = np.random.default_rng(0).uniform(0, 255, [2, *shape]).astype(np.float32)
+    for number in (1, 2):
+        found = call(images[:number])
+        wanted = found if expected is None else expected(images[:number])
+        if not np.allclose(found, wanted, atol=0.05, equal_nan=True):
+            raise UserError(f"{name} answers otherwise than the student")
+
+
 def load(kind, path):
     """Loads an exported file into its own runtime.
 

@@ -1,17 +1,21 @@
 """A student's forward pass, raw images to class probabilities, in each file format."""
 
+import contextlib
 import functools
 import pathlib
 import re
 import tempfile
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from skt_tf.models.batch_norm import fold_batch_norm
+from skt_tf.exporting.runtimes import check_answers
 from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.quiet import silence
+
+_HALVES = ("bfloat16", "float16")
 
 
 def check_calibration(student, images):
@@ -33,11 +37,13 @@ def write(student, kind, path, calibration_images=None):
         calibration_images: for `litert_int8`, images [number, height, width, channels].
 
     Raises:
-        ValueError: what the format's converter cannot express, in one sentence.
+        ValueError: what the format's converter cannot express, or its runtime does not run where
+            that is installed, in one sentence.
     """
     with silence():
         try:
-            _WRITERS[kind](student, pathlib.Path(path), calibration_images)
+            written = _WRITERS[kind](student, pathlib.Path(path), calibration_images)
+            check_answers(kind, path, student.input_shape[1:], written)
         except (OSError, MemoryError):
             raise
         # The converters raise whatever their parts do.
@@ -77,6 +83,7 @@ def _saved_model(student, path, calibration_images):
         "serving_uint8": module.serve.get_concrete_function(_images(student, tf.uint8)),
     }
     _save(module, path, signatures)
+    return lambda images: module(tf.constant(images)).numpy()
 
 
 def _litert(student, path, calibration_images, int8=False):
@@ -102,6 +109,7 @@ def _litert(student, path, calibration_images, int8=False):
                 kernels.TFLITE_BUILTINS,
             ]
         path.write_bytes(converter.convert())
+    return None if int8 else lambda images: frozen(tf.constant(images))[0].numpy()
 
 
 def _onnx(student, path, calibration_images):
@@ -111,8 +119,14 @@ def _onnx(student, path, calibration_images):
 
     frozen = _frozen(student)
     (images,), (probabilities,) = frozen.inputs, frozen.outputs
+    graph = frozen.graph.as_graph_def()
+    # What Keras compiles for TensorFlow's sake, such as grouped convolutions, is a part of the
+    # graph like any other to ONNX.
+    for part in (*graph.node, *graph.library.function):
+        for mark in ("_XlaMustCompile", "_noinline"):
+            part.attr.pop(mark, None)
     model, _ = tf2onnx.convert.from_graph_def(
-        frozen.graph.as_graph_def(),
+        graph,
         name=student.name,
         input_names=[images.name],
         output_names=[probabilities.name],
@@ -124,6 +138,7 @@ def _onnx(student, path, calibration_images):
     # tf2onnx keeps operations that ONNX does not have, and goes on.
     onnx.checker.check_model(model)
     onnx.save(model, path)
+    return lambda images: frozen(tf.constant(images))[0].numpy()
 
 
 def _erfc(graph, node, name, arguments):
@@ -137,11 +152,32 @@ def _erfc(graph, node, name, arguments):
 
 def _frozen(student):
     """A graph from images to probabilities, all in float32, whose weights are constants."""
-    halves = ("bfloat16", "float16")
-    if any(getattr(part, "compute_dtype", "") in halves for part in student._flatten_layers()):
-        student = fold_batch_norm(student, "float32")  # The runtimes have few half kernels.
-    module = _Classifier(student)
-    return convert_variables_to_constants_v2(module.serve.get_concrete_function(_images(student)))
+    with _in_float32(student):
+        module = _Classifier(student)
+        return convert_variables_to_constants_v2(
+            module.serve.get_concrete_function(_images(student))
+        )
+
+
+@contextlib.contextmanager
+def _in_float32(student):
+    """Within the block its layers compute in float32: the runtimes have few half kernels."""
+    before = []
+    for layer in student._flatten_layers():
+        if layer.compute_dtype in _HALVES and not layer.quantization_mode:
+            policy = keras.DTypePolicy("float32")
+            policy._variable_dtype = layer.variable_dtype  # Of another, Keras casts it.
+            before.append((layer, "dtype_policy", layer.dtype_policy, policy))
+        for part in getattr(layer, "operations", ()):
+            if type(part).__name__ == "Cast" and part.dtype in _HALVES:
+                before.append((part, "dtype", part.dtype, "float32"))
+    try:
+        for part, name, _, value in before:
+            setattr(part, name, value)
+        yield
+    finally:
+        for part, name, value, _ in before:
+            setattr(part, name, value)
 
 
 def _save(module, folder, signatures):
@@ -152,9 +188,12 @@ def _save(module, folder, signatures):
 
 
 def _reason(error):
+    """What a converter or runtime says, without its own notation for places."""
     missing = r"'tf\.(\w+)' op is neither|No Op registered for (\w+)"
-    names = sorted({a or b for a, b in re.findall(missing, str(error))})
-    return f"it has no operation {', '.join(names)}" if names else one_line(error)
+    if names := sorted({a or b for a, b in re.findall(missing, str(error))}):
+        return f"it has no operation {', '.join(names)}"
+    places = r".*loc\(.*\): |\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed: ?"
+    return one_line(re.sub(places, "", str(error)))
 
 
 _WRITERS = {

@@ -9,7 +9,12 @@ from skt_tf.methods.projections import bridge
 from skt_tf.models.batch_norm import fuse_batch_norm
 from skt_tf.models.checks import check_network
 from skt_tf.models.maps import check_order, first_layers
-from skt_tf.utils.distribution import several_workers
+from skt_tf.utils.distribution import (
+    mark_of,
+    one_image_or_more,
+    several_workers,
+    share_overflow,
+)
 from skt_tf.utils.errors import UserError
 
 
@@ -138,6 +143,11 @@ class SequentialDistiller(keras.Model):
     def metrics(self):
         return list(self.trackers.values())
 
+    def get_metrics_result(self):
+        """Over the images of all devices, where a step's logs average what each has seen."""
+        seen = {name: t for name, t in self.trackers.items() if tf.convert_to_tensor(t.count) > 0}
+        return {name: tracker.result() for name, tracker in seen.items()}
+
     @property
     def trainable_variables(self):
         """The variables that this stage moves: nothing of the teacher, no head that is not run."""
@@ -205,16 +215,17 @@ class SequentialDistiller(keras.Model):
             minimized = self.optimizer.scale_loss(minimized)
         gradients = tape.gradient(minimized, self.trainable_variables)
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            gradients = _share_overflow(gradients)
+            gradients = share_overflow(gradients)
         else:
-            loss += _mark(gradients)
+            loss += mark_of(gradients)  # A ReLU may hide a NaN from the loss.
         self.optimizer.apply(gradients, self.trainable_variables)
         return self._track({"loss": loss, **losses}, labels, outputs)
 
     def test_step(self, data):
         images, labels, _ = _parts(data)
         # As in training: a loss of half precision would be rounded.
-        logits = tf.cast(self.student(images, training=False), tf.float32)
+        logits = tf.cast(self.student(one_image_or_more(images), training=False), tf.float32)
+        logits = logits[: tf.shape(labels)[0]]
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
         return self._track({"loss": loss}, labels, logits)
 
@@ -223,32 +234,16 @@ class SequentialDistiller(keras.Model):
         if self.objective.has_logits:
             hits = tf.argmax(outputs, axis=1) == tf.cast(labels, tf.int64)
             values["accuracy"] = tf.cast(hits, tf.float32)
+        # A mean over a batch stands for its images; batches of a fixed size are all alike.
+        number = None if labels.shape[0] else tf.cast(tf.shape(labels)[0], tf.float32)
         for name, tracker in self.trackers.items():
             if name in values:
-                tracker.update_state(values[name])
+                tracker.update_state(values[name], None if values[name].shape.rank else number)
         results = {name: t.result() for name, t in self.trackers.items() if name in values}
         if several_workers(tf.distribute.get_strategy()):
             # Keras averages them over the workers along an axis, which a scalar lacks.
             results = {name: result[None] for name, result in results.items()}
         return results
-
-
-def _share_overflow(gradients):
-    """Makes an overflow on one replica one on all.
-
-    The optimizer skips a step whose gradients are not finite, but looks at those of one replica
-    before they are added up.
-    """
-    replica = tf.distribute.get_replica_context()
-    if replica.num_replicas_in_sync == 1:
-        return gradients
-    mark = replica.all_reduce("SUM", _mark(gradients))
-    return [gradient + mark for gradient in gradients]
-
-
-def _mark(gradients):
-    """0, or not a number where `gradients` are none: a ReLU may hide from the loss what they do."""
-    return 0 * tf.add_n([tf.reduce_sum(part) for part in gradients if part is not None])
 
 
 def _parts(data):

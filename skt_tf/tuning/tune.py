@@ -13,7 +13,7 @@ import keras
 import keras_tuner
 
 from skt_tf.data.datasets import load_dataset
-from skt_tf.experiments.nets import new_student
+from skt_tf.experiments.nets import net_seed, new_student
 from skt_tf.experiments.run_folder import check_teacher
 from skt_tf.experiments.teacher import load_teacher, train_teacher
 from skt_tf.methods.catalogue import needs_teacher, transfers

@@ -133,6 +133,35 @@ def several_workers(strategy):
     return multi_worker and strategy.num_replicas_in_sync > 1
 
 
+def one_image_or_more(images):
+    """`images` [batch, …] of this device, or one of zeros where it has none.
+
+    A last batch may have fewer images than there are devices, and TensorFlow's kernels want one.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return images
+    missing = tf.cast(tf.shape(images)[0] == 0, tf.int32)
+    return tf.pad(images, [[0, missing], *[[0, 0]] * (len(images.shape) - 1)])
+
+
+def share_overflow(gradients):
+    """Makes an overflow on one replica one on all.
+
+    The optimizer skips a step whose gradients are not finite, but looks at those of one replica
+    before they are added up.
+    """
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return gradients
+    mark = replica.all_reduce("SUM", mark_of(gradients))
+    return [gradient if gradient is None else gradient + mark for gradient in gradients]
+
+
+def mark_of(gradients):
+    """0, or not a number where `gradients` hold what is none."""
+    return 0 * tf.add_n([tf.reduce_sum(part) for part in gradients if part is not None])
+
+
 def is_chief(strategy):
     """Whether this process writes the files: all do but the further workers of a cluster."""
     return not several_workers(strategy) or strategy.extended.should_checkpoint

@@ -62,9 +62,12 @@ class UnfitTeacher(UserError):
 
 def one_line(error):
     """The first sentence of another library's error, for a sentence of ours."""
-    # TensorFlow begins with where in the graph and in the code it was.
-    place = re.compile(r"\s*$|Graph execution error|Detected at node|  File |<stack traces")
-    lines = [line for line in str(error).splitlines() if not place.match(line)]
+    # TensorFlow and Keras begin with where in the graph and in the code it was, Keras in bold.
+    place = (
+        r"\s*$|Exception encountered|Graph execution error|Detected at node|  File |<stack traces"
+    )
+    text = re.sub(r"\x1b\[\d*m", "", str(error))
+    lines = [line for line in text.splitlines() if not re.match(place, line)]
     line = (lines or [type(error).__name__])[0].strip()
     # Without its names for nodes of the graph and operations, and words round a sentence of ours.
     line = re.sub(r"assertion failed: \[(.*?)\] \[.*", r"\1", line)

@@ -7,6 +7,7 @@ import sys
 import tempfile
 
 from skt_tf.utils.errors import UserError
+from skt_tf.utils.signals import supervise
 
 
 @contextlib.contextmanager
@@ -53,9 +54,12 @@ def load_tensorflow(distribution="none", deterministic=False):
     """Imports TensorFlow and looks for devices; prints of it only what may need an answer.
 
     Args:
-        distribution: as the flag; a cluster must be joined before anything else is done.
+        distribution: as the flag; a cluster must be joined before anything else is done, in a
+            child process that a signal ends.
         deterministic: whether each operation must give the same bytes every time.
     """
+    if distribution == "multi_worker":
+        supervise()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with filtered_stderr():

@@ -11,6 +11,7 @@ import pathlib
 import re
 import runpy
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -114,6 +115,19 @@ def together(*commands, cwd, timeout=600):
         codes = [copy.wait(timeout) for copy, _ in started]
         said = [[path.read_text("utf-8") for path in paths] for _, paths in started]
     return [(*texts, code) for texts, code in zip(said, codes)]
+
+
+def cluster(*commands, cwd, preludes=("", "")):
+    """Runs each command as a worker of one cluster on this machine; see `together`."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in commands]
+    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    workers = []
+    for index, (command, prelude) in enumerate(zip(commands, preludes)):
+        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        workers.append((command, prelude, {"TF_CONFIG": json.dumps(task)}))
+    return together(*workers, cwd=cwd)
 
 
 class Copy:

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from command_line import results_of, skt_tf, snapshot, tiny, together
+from command_line import cluster, results_of, skt_tf, snapshot, tiny, together
 
 # In a process of its own: devices and clusters are set before TensorFlow starts.
 PROGRAM = """
@@ -75,19 +75,6 @@ ENDINGS = (".keras", ".csv")
 KINDS = ("transfer", "kept", "hint", "soft", "task")
 # The others are those of the cluster's experiment below.
 CLUSTERED = ("kept", "hint", "soft")
-
-
-def cluster(*commands, cwd, preludes=("", "")):
-    """Runs each command as a worker of one cluster on this machine; see `together`."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in commands]
-    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-    for s in sockets:
-        s.close()
-    workers = []
-    for index, (command, prelude) in enumerate(zip(commands, preludes)):
-        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        workers.append((command, prelude, {"TF_CONFIG": json.dumps(task)}))
-    return together(*workers, cwd=cwd)
 
 
 @pytest.fixture(scope="module")

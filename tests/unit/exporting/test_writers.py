@@ -143,13 +143,6 @@ def test_the_comparison_tells_another_student_from_this_one(
     assert rows["keras"]["accuracy"] == np.mean(others.argmax(1) == digits.test_labels)
 
 
-def test_a_file_that_does_not_run_is_one_sentence(trained, digits, tmp_path):
-    path = tmp_path / "student.onnx"
-    path.write_bytes(b"no network")
-    with refused("onnx"):
-        comparison.compare(trained, path, {"onnx": path}, digits)
-
-
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_a_half_precision_student_is_exported_in_float32(
     precision, trained, digits, policy, tmp_path
