@@ -22,7 +22,7 @@ def packed(images):
     """An image of all images, one below the other, as the bytes of a lossless WebP."""
     file = io.BytesIO()
     strip = Image.fromarray(images.reshape(-1, *images.shape[2:]))
-    strip.save(file, "WEBP", lossless=True, quality=100, method=4)
+    strip.save(file, "WEBP", lossless=True, quality=75, method=4)
     return np.frombuffer(file.getvalue(), np.uint8)
 
 

@@ -3,11 +3,13 @@
 Written from docs/method.md, with nothing of skt_tf.
 """
 
+import concurrent.futures
 import functools
 import io
 import math
 import pathlib
 import sys
+import time
 import typing
 
 import jax
@@ -232,3 +234,65 @@ def rates(stage):
 
 def new_nets(keys, depth, width, classes):
     return jax.vmap(lambda key: new_net(key, depth, width, classes))(keys)
+
+
+class Programs:
+    """Compiled programs, and how long their steps take."""
+
+    def __init__(self):
+        self.device = jax.devices()[0].device_kind
+        self.seconds, self.ratios, self.compiled = {}, [], {}
+        self.pool = concurrent.futures.ThreadPoolExecutor(8)
+
+    def program(self, spec, data):
+        """The compiled steps of `spec`, a future: programs compile beside each other."""
+
+        def arguments():
+            keys = jax.random.split(jax.random.key(0), spec.nets)
+            weights, moving = new_nets(keys, spec.depth, spec.width, spec.classes)
+            taught = table = None
+            if spec.teacher_depth:
+                taught = new_nets(keys[:1], spec.teacher_depth, spec.width, spec.classes)
+            elif spec.kind == "soft_task":
+                moves = (2 * spec.margin + 1) ** 2 * (1 + spec.mirror)
+                table = jnp.zeros((moves, spec.number, spec.classes))
+            given = jnp.zeros(spec.steps), jnp.zeros(spec.steps), jnp.zeros(spec.steps, bool)
+            rest = given, jnp.zeros(len(spec.flows)), taught, table
+            return (weights, weights, moving), jnp.int32(0), keys, *rest
+
+        if spec not in self.compiled:
+            lower, shapes = jax.jit(steps_of(spec)).lower, jax.eval_shape(arguments)
+            self.compiled[spec] = self.pool.submit(lambda: lower(*shapes, data).compile())
+        return self.compiled[spec]
+
+    def name(self, spec):
+        shape = f"{spec.teacher_depth}>{spec.depth}x{spec.width} {spec.nets}{spec.side}"
+        return f"{self.device} {spec.dtype} {spec.kind}{len(spec.flows)} {shape} {spec.batch}"
+
+    def time(self, spec, seconds):
+        """Notes the measured `seconds` of a step."""
+        self.seconds[self.name(spec)] = seconds
+        self.ratios.append(seconds / spec.expected)
+
+    def seconds_of(self, spec):
+        """Seconds of a step: measured, else expected as others turned out."""
+        ratio = float(np.median(self.ratios)) if self.ratios else 1.0
+        return self.seconds.get(self.name(spec), spec.expected * ratio)
+
+    def measure(self, specs, data):
+        """Measures the first steps of a task, of those that have not been measured yet."""
+        new = [spec for spec in specs if self.name(spec) not in self.seconds]
+        for spec in new:  # All compile beside each other, then they run one by one.
+            self.program(spec, data)
+        for spec in new:
+            keys = jax.random.split(jax.random.key(0), spec.nets)
+            weights, moving = new_nets(keys, spec.depth, spec.width, spec.classes)
+            state = weights, jax.tree.map(jnp.zeros_like, weights), moving
+            given = np.full((2, spec.steps), 1e-4, np.float32)
+            given = given[0], given[1], np.ones(spec.steps, bool)
+            call, none = self.program(spec, data).result(), np.zeros(0, np.float32)
+            for _ in range(2):  # The first call is slower.
+                began = time.monotonic()
+                state, _ = call(state, np.int32(0), keys, given, none, None, None, data)
+                jax.block_until_ready(state)
+            self.time(spec, (time.monotonic() - began) / spec.steps)

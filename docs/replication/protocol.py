@@ -45,6 +45,10 @@ class Setting:
     taught_in: str = ""  # The table whose teacher teaches here, if it is another.
     keep: bool = False  # The teacher's outputs for all views of the images are computed once.
 
+    @property
+    def classes(self):
+        return 100 if self.dataset == "cifar100" else 10
+
 
 class Stage(typing.NamedTuple):
     """One optimisation, from the last stage's weights."""
@@ -196,11 +200,11 @@ def queue(number=None, methods=None):
             for table, names, nets in rows
         ]
     units = [(table, name, net) for table, names, nets in rows for name in names for net in nets]
-    # A table's teachers may be another's.
-    return list(
-        dict.fromkeys(
-            (SETTINGS[table].taught_in or table, name, net) if name == "teachers" else unit
-            for unit in units
-            for table, name, net in [unit]
-        )
-    )
+    # Teachers are trained for the table that owns them.
+    units = [(owner(t) if name == "teachers" else t, name, net) for t, name, net in units]
+    return list(dict.fromkeys(units))
+
+
+def owner(table):
+    """The table whose teachers a table has."""
+    return SETTINGS[table].taught_in or table
