@@ -212,7 +212,9 @@ def steps_of(spec):
             return jax.tree.map(lambda a, b: jnp.where(live, a, b), new, state), parts
 
         drawn = draw(keys, start, spec.steps, spec.batch, spec.number, limits)
-        return lax.scan(step, state, (*drawn, *given))
+        # On CPUs a loop makes convolutions many times slower: there --steps=2, without one.
+        unroll = True if jax.default_backend() == "cpu" else 1
+        return lax.scan(step, state, (*drawn, *given), unroll=unroll)
 
     return run
 
