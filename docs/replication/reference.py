@@ -25,6 +25,8 @@ FILE = pathlib.Path(__file__).parent / "reference.npz"
 MEAN, VARIANCE = (125.3, 123.0, 113.9), (3969.0, 3856.0, 4449.0)
 DEPTHS = {"teacher": 14, "student": 8}
 BATCH, DECAY, EVERY = 8, 0.01, 13
+# What the file's names of what is given begin with; all others are of what is computed.
+GIVEN = "images", "labels", "mean", "variance", "teacher", "student"
 NAMES = {"moving_mean": "mean", "moving_variance": "variance"}
 
 
