@@ -224,16 +224,6 @@ def view_number(moves, spec):
     return (top * (2 * spec.margin + 1) + left) * (1 + spec.mirror) + mirrored
 
 
-def rates(stage):
-    """The learning rate of each iteration."""
-    step = np.arange(stage.steps)
-    if stage.falls is not None:
-        return stage.rate / 10.0 ** np.searchsorted(stage.falls, step, side="right")
-    rise = max(1, round(stage.steps / 5))
-    down = (stage.steps - step) / max(1, stage.steps + 1 - rise)
-    return stage.rate * np.minimum((step + 1) / rise, down)
-
-
 def new_nets(keys, depth, width, classes):
     return jax.vmap(lambda key: new_net(key, depth, width, classes))(keys)
 

@@ -8,6 +8,8 @@ import math
 import typing
 from fractions import Fraction
 
+import numpy as np
+
 FIRST = "baseline_long", "skt", "kd_long", "skt_kd", "fsp"
 OTHERS = "baseline", "kd", "hint", "skt_bottom_up"
 FAST = "teachers", "baseline", "baseline_long", "teacher_copied", "hint", "fsp", "skt"
@@ -113,6 +115,16 @@ def stages(method, setting):
         "skt_kd": (*skt, task(number["task"], "soft_task", constant)),
         "skt_bottom_up": transfer(upward, (1, 1, 1)) + end,
     }[method]
+
+
+def rates(stage):
+    """The learning rate of each iteration."""
+    step = np.arange(stage.steps)
+    if stage.falls is not None:
+        return stage.rate / 10.0 ** np.searchsorted(stage.falls, step, side="right")
+    rise = max(1, round(stage.steps / 5))
+    down = (stage.steps - step) / max(1, stage.steps + 1 - rise)
+    return stage.rate * np.minimum((step + 1) / rise, down)
 
 
 # What --check compares: {name: (kind, flows, λ = 1, weight of softened outputs, rate)}.

@@ -27,11 +27,10 @@ from docs.replication.programs import (
     new_nets,
     on_device,
     predict,
-    rates,
     read,
     views,
 )
-from docs.replication.protocol import SETTINGS, flows, needs_teacher, owner, queue, stages
+from docs.replication.protocol import SETTINGS, flows, needs_teacher, owner, queue, rates, stages
 
 # What comes back from a device is a few files of limited size.
 PIECE, PIECES, LIMIT = 15_500_000, 4, 58_000_000
@@ -55,8 +54,9 @@ class Work:
         return self.found[key]
 
     def setting(self, table):
-        setting = SETTINGS[table]
-        return dataclasses.replace(setting, budget=setting.budget * self.args.budget)
+        setting, tiny = SETTINGS[table], {"depth": 8, "teacher_depth": 8, "width": 4}
+        budget = setting.budget * self.args.budget
+        return dataclasses.replace(setting, budget=budget, **(tiny if self.args.tiny else {}))
 
     def images(self, dataset):
         """(images, labels) of the training and of the test set, uint8 and int32."""
@@ -244,6 +244,8 @@ class Work:
 
     def way(self, table, method, nets):
         """(nets at a time, how): what takes the least time for each net, measured."""
+        if self.args.side != "measured":
+            return (1, "dense") if self.args.side == "one" else (nets, self.args.side)
         setting = self.setting(table)
         stage = stages("baseline", setting)[0]
         ways = (1, "dense"), (nets, "dense"), (nets, "grouped")
@@ -288,7 +290,7 @@ class Work:
                 table, method, nets = owner(table), "teachers", [0]
             for number, side in dict.fromkeys([self.way(table, method, len(nets)), (1, "dense")]):
                 seconds, leaves = self.needed(table, method, nets[:number], side, there)
-                if seconds < left:
+                if 1.05 * seconds + 2 < left:
                     return (table, method, nets[:number], side), seconds, leaves
         return None
 
@@ -348,7 +350,7 @@ class Work:
             "budget": self.args.budget,
             "batch": self.args.batch,
         }
-        record |= {"random": self.args.random, "jax": jax.__version__}
+        record |= {"rehearsal": self.args.random, "jax": jax.__version__}
         record |= {"seconds": self.programs.seconds, "ensembles": self.ensembles()}
         lines = ",\n".join(json.dumps(unit) for unit in self.units)
         text = json.dumps(record, indent=1)[:-2] + f',\n "units": [\n{lines}\n]}}\n'
@@ -374,7 +376,7 @@ class Work:
         folder = pathlib.Path(folder)
         record = json.loads((folder / "results.json").read_text())
         self.programs.seconds |= record["seconds"]
-        if record["random"] and not self.args.random:
+        if record["rehearsal"] and not self.args.random:
             return
         here = {"precision": self.args.dtype, "budget": self.args.budget, "batch": self.args.batch}
         if differing := [name for name in here if here[name] != record[name]]:
@@ -404,7 +406,10 @@ def main():
     parser.add_argument("--out", default="results", help="folder of results")
     parser.add_argument("--from", dest="start", nargs="*", default=[], help="folders to go on from")
     parser.add_argument("--float32", dest="dtype", action="store_const", const="float32")
+    sides = ["measured", "one", "dense", "grouped"]
+    parser.add_argument("--side", choices=sides, default="measured", help="how nets run")
     parser.add_argument("--random", action="store_true", help="rehearse with random images")
+    parser.add_argument("--tiny", action="store_true", help="try out: 8 layers, 4 channels")
     parser.add_argument("--tables", type=lambda text: text.split(","), default=list(SETTINGS))
     parser.add_argument("--methods", type=lambda text: text.split(","), help="instead of a table's")
     parser.add_argument("--nets", type=int, help="instead of a table's")

@@ -9,7 +9,9 @@ import pytest
 from docs.replication import protocol, reference
 from skt_tf.configuration import Config
 from skt_tf.methods.catalogue import METHOD_NAMES, stage_steps
+from skt_tf.training.schedules import learning_rate
 
+ONE_CYCLE = {"schedule": "onecycle", "learning_rate": 0.3}
 FOLDER = pathlib.Path(reference.__file__).parent
 
 
@@ -37,7 +39,7 @@ def test_the_replication_imports_nothing_of_this_package(name):
     ("table", "flags"),
     [
         ("a", {}),
-        ("b16", {"budget": 0.0625, "hint_steps": 21_000}),
+        ("b16", {"budget": 0.0625, "hint_steps": 21_000, **ONE_CYCLE}),
         ("c_within", {"section_flows": "within"}),
         ("d", {"experiment": "fast_optimization", "task_steps": 21_000, "hint_steps": 25_000}),
         (
@@ -48,6 +50,7 @@ def test_the_replication_imports_nothing_of_this_package(name):
                 "transfer_steps": 4250,
                 "task_steps": 80_750,
                 "transfer_split": (1.0, 3.0),
+                **ONE_CYCLE,
             },
         ),
     ],
@@ -60,3 +63,10 @@ def test_both_have_the_same_stages(table, flags):
         assert [s.steps for s in there] == stage_steps(here, config.iterations), method
         assert [s.kind for s in there] == [s.objective for s in here], method
         assert [set(s.flows) for s in there] == [set(s.flows) for s in here], method
+        for of_there, of_here in zip(there, here):
+            kind, steps = of_here.objective, of_there.steps
+            rate = config.rate(kind), steps, config.boundaries(of_here)
+            schedule = learning_rate(config.schedule, kind, *rate)
+            rates = protocol.rates(of_there)
+            for step in {0, 1, steps - 1, *(k + d for k in of_there.falls or () for d in (-1, 0))}:
+                assert rates[step] == pytest.approx(float(schedule(step))), (method, step)
