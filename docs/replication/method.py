@@ -49,8 +49,9 @@ def convolve(x, kernels, stride, side):
     """Every net's convolution: in groups, or as one whose kernel is zero between the nets."""
     nets, _, _, inputs, channels = kernels.shape
     groups = nets if side == "grouped" else 1
-    if groups == 1 and nets > 1:
-        kernels = jnp.einsum("nhwio,nm->hwnimo", kernels, jnp.eye(nets))
+    if groups == 1:
+        kernels = kernels[..., None, :] * jnp.eye(nets)[:, None, None, None, :, None]
+        kernels = jnp.moveaxis(kernels, 0, 2)
     else:
         kernels = jnp.moveaxis(kernels, 0, 3)
     kernel = kernels.reshape(3, 3, inputs * nets // groups, nets * channels).astype(x.dtype)

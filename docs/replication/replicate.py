@@ -33,7 +33,7 @@ from docs.replication.programs import (
 from docs.replication.protocol import SETTINGS, flows, needs_teacher, owner, queue, rates, stages
 
 # What comes back from a device is a few files of limited size.
-PIECE, PIECES, LIMIT = 15_500_000, 4, 58_000_000
+PIECE, LIMIT = 15_500_000, 58_000_000
 
 
 class OutOfTime(Exception):
@@ -46,7 +46,7 @@ class Work:
     def __init__(self, args):
         self.args, self.deadline = args, time.monotonic() + 60 * args.minutes
         self.programs, self.units = Programs(), []
-        self.arrays, self.transferred, self.found = {}, {}, {}
+        self.arrays, self.transferred, self.found, self.together = {}, {}, {}, {}
 
     def once(self, key, make):
         if key not in self.found:
@@ -329,22 +329,27 @@ class Work:
             todo = [unit for unit in todo if unit not in done]
             self.save()
         print(f"{len(todo)} nets are left to do")
+        self.programs.pool.shutdown(cancel_futures=True)
 
     # The archive.
 
     def save(self):
-        """Results as JSON, and arrays in pieces, those first that work goes on from."""
-        folder, file, kept = pathlib.Path(self.args.out), io.BytesIO(), {}
+        """Results as JSON; in pieces the teachers, which work goes on from, and all other nets."""
+        folder, total = pathlib.Path(self.args.out), 0
         folder.mkdir(parents=True, exist_ok=True)
-        for name in sorted(
-            self.arrays, key=lambda name: ("/teachers/0/" not in name, "outputs" not in name)
-        ):
-            if sum(array.nbytes for array in kept.values()) + self.arrays[name].nbytes < LIMIT:
-                kept[name] = self.arrays[name]
-        np.savez(file, **kept)
-        for k in range(PIECES):
-            piece = file.getvalue()[k * PIECE : (k + 1) * PIECE]
-            (folder / f"arrays.{k}").write_bytes(piece)
+        archives = {"teachers": {}, "nets": {}}
+        # Softmax outputs before weights, which may not all find room.
+        names = sorted(self.arrays, key=lambda n: ("/teachers/0/" not in n, "outputs" not in n))
+        for name in names:
+            total += self.arrays[name].nbytes
+            if total < LIMIT:
+                of = "teachers" if "/teachers/0/" in name else "nets"
+                archives[of][name] = self.arrays[name]
+        for name, arrays in archives.items():
+            file = io.BytesIO()
+            np.savez(file, **arrays)
+            for k, first in enumerate(range(0, len(file.getvalue()), PIECE)):
+                (folder / f"{name}.{k}").write_bytes(file.getvalue()[first : first + PIECE])
         record = {
             "precision": self.args.dtype,
             "budget": self.args.budget,
@@ -358,18 +363,18 @@ class Work:
 
     def ensembles(self):
         """{table/method: [nets, accuracy of their mean softmax outputs]}."""
-        found, methods = {}, {}
+        methods = {}
         for unit in self.units:
             place = f"{unit['table']}/{unit['method']}"
             if f"{place}/{unit['net']}/outputs" in self.arrays:
                 methods.setdefault(place, []).append(unit["net"])
         for place, nets in methods.items():
-            if len(nets) > 1:
+            if len(nets) > self.together.get(place, (1, 0))[0]:
                 labels = self.data(self.setting(place.split("/")[0])).test_labels
                 outputs = [np.float32(self.arrays[f"{place}/{net}/outputs"]) for net in nets]
                 hits = np.mean(outputs, 0).argmax(1) == np.asarray(labels)
-                found[place] = len(nets), float(hits.mean())
-        return found
+                self.together[place] = len(nets), float(hits.mean())
+        return self.together
 
     def load(self, folder):
         """Goes on from what `save` has kept; of a rehearsal, with what programs take alone."""
@@ -382,8 +387,10 @@ class Work:
         if differing := [name for name in here if here[name] != record[name]]:
             sys.exit(f"{folder} holds results of another {differing[0]}: expected {here}")
         self.units += record["units"]
-        pieces = sorted(folder.glob("arrays.*"))
-        self.arrays |= np.load(io.BytesIO(b"".join(piece.read_bytes() for piece in pieces)))
+        self.together |= record["ensembles"]
+        for name in ("teachers", "nets"):
+            if pieces := sorted(folder.glob(f"{name}.*")):
+                self.arrays |= np.load(io.BytesIO(b"".join(map(pathlib.Path.read_bytes, pieces))))
 
 
 def early_stages(method, setting, nets):
