@@ -180,7 +180,7 @@ class Spec(typing.NamedTuple):
     def expected(self):
         """Seconds of a step: its FLOPs at the share of a Hopper chip's 8·10¹⁴ a second that
         convolutions of few channels reach, by guess, until a program has been measured."""
-        share = min(0.02 * self.width / 16 * (1 + self.nets) / 2, 0.25)
+        share = min(0.02 * (self.width / 16) ** 2 * (1 + self.nets) / 2, 0.25)
         return self.flops / (8e14 * share)
 
 
