@@ -61,12 +61,15 @@ def variables(network):
     return found
 
 
-def network(name, given):
-    """The teacher or the student of `given`."""
-    model = resnet(DEPTHS[name], 10, normalization=(MEAN, VARIANCE), name=name)
+def network(name):
+    """The teacher or the student, with weights of no account."""
+    return resnet(DEPTHS[name], 10, normalization=(MEAN, VARIANCE), name=name)
+
+
+def restore(model, given):
+    """Gives `model` the variables that `given` holds."""
     for place, variable in variables(model).items():
-        variable.assign(given[f"{name}/{place}"])
-    return model
+        variable.assign(given[f"{model.name}/{place}"])
 
 
 def flat(values):
@@ -83,19 +86,17 @@ def by_name(place):
 def outputs(given):
     """{name: array} of what skt_tf computes from `given`, the arrays of `inputs`."""
     images, labels = tf.constant(given["images"]), tf.constant(given["labels"])
-    teacher, found = network("teacher", given), {}
-    # One view for all, so that the student's batch statistics are those of training.
-    for name, model, training in (
-        ("teacher", teacher, False),
-        ("student", network("student", given), True),
-    ):
+    teacher, student, found = network("teacher"), network("student"), {}
+    for name, model in (("teacher", teacher), ("student", student)):
+        restore(model, given)
+        training = model is student
         found[f"logits/{name}"] = model(images, training=training)
         matrices = flow_model(model, ALL_FLOWS)(images, training=training)
         found |= {f"fsp/{name}/{flow_name(f)}": m for f, m in zip(ALL_FLOWS, matrices)}
     factors = normalized_flow_weights(teacher, ALL_FLOWS, given["images"])
     found |= {f"factor/{flow_name(flow)}": factor for flow, factor in factors.items()}
     for case, (kind, flows, equal, soft, rate) in CASES.items():
-        student = network("student", given)
+        restore(student, given)
         stage = Stage(case, kind, {}, flows, soft_weight=(soft, soft), point="m2")
         distiller = SequentialDistiller(
             teacher,
