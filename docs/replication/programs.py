@@ -160,7 +160,6 @@ class Spec(typing.NamedTuple):
     number: int
     margin: int
     mirror: bool
-    decay: float
 
     @property
     def flops(self):
@@ -187,7 +186,7 @@ class Spec(typing.NamedTuple):
 def steps_of(spec):
     """The function that `spec` describes, to be compiled."""
 
-    def run(state, start, keys, given, factors, teacher, table, data):
+    def run(state, start, keys, given, decay, factors, teacher, table, data):
         limits = jnp.array([2 * spec.margin + 1, 2 * spec.margin + 1, 1 + spec.mirror])
         size = data.padded.shape[1] - 2 * spec.margin
 
@@ -207,7 +206,7 @@ def steps_of(spec):
                 given = beside, data.labels[chosen], lesson, factors, soft, spec.side
                 return losses(spec.kind, spec.flows, weights, state[2], *given)
 
-            new, parts, _ = descend(state, parts_of, rate, spec.decay)
+            new, parts, _ = descend(state, parts_of, rate, decay)
             # A last call has steps to spare, which change nothing.
             return jax.tree.map(lambda a, b: jnp.where(live, a, b), new, state), parts
 
@@ -249,7 +248,7 @@ class Programs:
                 moves = (2 * spec.margin + 1) ** 2 * (1 + spec.mirror)
                 table = jnp.zeros((moves, spec.number, spec.classes))
             given = jnp.zeros(spec.steps), jnp.zeros(spec.steps), jnp.zeros(spec.steps, bool)
-            rest = given, jnp.zeros(len(spec.flows)), taught, table
+            rest = given, jnp.float32(0), jnp.zeros(len(spec.flows)), taught, table
             return (weights, weights, moving), jnp.int32(0), keys, *rest
 
         if spec not in self.compiled:
@@ -283,8 +282,9 @@ class Programs:
             given = np.full((2, spec.steps), 1e-4, np.float32)
             given = given[0], given[1], np.ones(spec.steps, bool)
             call, none = self.program(spec, data).result(), np.zeros(0, np.float32)
+            rest = np.float32(0), none, None, None, data
             for _ in range(2):  # The first call is slower.
                 began = time.monotonic()
-                state, _ = call(state, np.int32(0), keys, given, none, None, None, data)
+                state, _ = call(state, np.int32(0), keys, given, *rest)
                 jax.block_until_ready(state)
             self.time(spec, (time.monotonic() - began) / spec.steps)

@@ -147,7 +147,6 @@ class Work:
             len(self.data(setting).labels),
             4 * setting.crop,
             setting.mirror,
-            setting.decay,
         )
 
     def new(self, setting, method, nets):
@@ -184,7 +183,7 @@ class Work:
             taught = self.teacher(table) if spec.teacher_depth else None
             outputs = stage.kind == "soft_task" and not spec.teacher_depth
             outputs = self.outputs(table) if outputs else None
-            rest = self.factors(table, stage.flows), taught, outputs, self.data(setting)
+            rest = np.float32(setting.decay), self.factors(table, stage.flows), taught, outputs
             # The task's batches are the same in every method, whatever came before.
             order = keys(method, nets, 0 if "task" in stage.kind else 1 + number)
             calls = -(-stage.steps // spec.steps)
@@ -199,7 +198,7 @@ class Work:
                 for k in range(first, min(first + interval, calls)):
                     rate, soft, live = given[:, k * spec.steps : (k + 1) * spec.steps]
                     now = np.int32(k * spec.steps), order, (rate, soft, live.astype(bool))
-                    state, parts = call(state, *now, *rest)
+                    state, parts = call(state, *now, *rest, self.data(setting))
                     found.append(parts)
                 found = jax.device_get(found)
                 times.append((time.monotonic() - began) / (len(found) * spec.steps))
