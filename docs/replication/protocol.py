@@ -190,11 +190,13 @@ for _name, _changes in VARIATIONS.items():
     SETTINGS[_name] = dataclasses.replace(_SEARCH, **_changes)
 
 
-def queue(number=None, methods=None):
+def queue(tables=None, methods=None, number=None):
     """(table, method, net) of all there is to do, in its order.
 
     Args:
-        number: of nets of every method, and `methods`: instead of each table's own.
+        tables: those alone, or None for all.
+        methods: instead of each table's own.
+        number: of nets, likewise.
     """
     three = range(3)
     rows = [("a", FIRST, [0]), ("a", FIRST, [1, 2]), ("a", OTHERS, three)]
@@ -206,11 +208,11 @@ def queue(number=None, methods=None):
     rows += [(table, ("skt_kd",), range(2)) for table in VARIATIONS]
     rows += [(f"g_share{share}", ("skt",), range(2)) for share in (2, 5, 10, 20)]
     rows += [("g_share5", ("skt_bottom_up",), range(2))]
-    if number or methods:
-        rows = [
-            (table, methods or names, range(number) if number else nets)
-            for table, names, nets in rows
-        ]
+    rows = [
+        (table, methods or names, range(number) if number else nets)
+        for table, names, nets in rows
+        if table in (tables or SETTINGS)
+    ]
     units = [(table, name, net) for table, names, nets in rows for name in names for net in nets]
     # Teachers are trained for the table that owns them.
     units = [(owner(t) if name == "teachers" else t, name, net) for t, name, net in units]

@@ -192,7 +192,7 @@ class Work:
             given[:, : stage.steps] = np.stack([rates(stage), soft, np.ones(stage.steps)])
             call = self.programs.program(spec, self.data(setting)).result()
             state = weights, jax.tree.map(jnp.zeros_like, weights), moving
-            interval, times = -(-calls // 20), []  # The device is waited for 20 times a stage.
+            interval, times = -(-calls // 20) or 1, []  # The device is waited for 20 times a stage.
             for first in range(0, calls, interval):
                 began, found = time.monotonic(), []
                 for k in range(first, min(first + interval, calls)):
@@ -210,7 +210,8 @@ class Work:
                         log.append((number, stage.kind, until, part, float(f"{value:.4g}")))
                 if time.monotonic() > self.deadline:
                     raise OutOfTime
-            self.programs.time(spec, float(np.median(times)))
+            if times:
+                self.programs.time(spec, float(np.median(times)))
             weights, _, moving = state
         return (weights, moving), logs
 
@@ -309,9 +310,9 @@ class Work:
 
     def go(self):
         """Works through the queue until nothing fits into the time that is left."""
-        units = queue(self.args.nets, self.args.methods)
         done = {(unit["table"], unit["method"], unit["net"]) for unit in self.units}
-        todo = [unit for unit in units if unit[0] in self.args.tables and unit not in done]
+        units = queue(self.args.tables, self.args.methods, self.args.nets)
+        todo = [unit for unit in units if unit not in done]
         self.plan(todo, done)
         while True:
             there, left = {*self.transferred, *self.found}, self.deadline - time.monotonic()
@@ -416,7 +417,7 @@ def main():
     parser.add_argument("--side", choices=sides, default="measured", help="how nets run")
     parser.add_argument("--random", action="store_true", help="rehearse with random images")
     parser.add_argument("--tiny", action="store_true", help="try out: 8 layers, 4 channels")
-    parser.add_argument("--tables", type=lambda text: text.split(","), default=list(SETTINGS))
+    parser.add_argument("--tables", type=lambda text: text.split(","), help="such as a,b16")
     parser.add_argument("--methods", type=lambda text: text.split(","), help="instead of a table's")
     parser.add_argument("--nets", type=int, help="instead of a table's")
     parser.add_argument("--budget", type=float, default=1.0, help="factor on all iterations")
