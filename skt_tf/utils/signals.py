@@ -9,7 +9,7 @@ import time
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Seconds that a process of a cluster has to save and stop: less than any scheduler waits.
-_PATIENCE = 6
+_PATIENCE = 8
 # A terminal or scheduler may send it to every process of a job, of which one passes it on too.
 _TWICE = 1
 
