@@ -4,6 +4,10 @@ Importing it loads nothing heavy: each name below is fetched on first use.
 """
 
 import importlib
+import pathlib
+import sys
+
+from skt_tf.utils.keras_settings import check_keras
 
 __version__ = "0.2.0"
 _HOME = {
@@ -35,6 +39,10 @@ _HOME = {
     "with_flows": "methods.keras_distillation",
 }
 __all__ = sorted(_HOME)
+
+# The program, which as `python -m` is being looked for now, says it without a traceback.
+if pathlib.PurePath((sys.argv or [""])[0]).name not in ("-m", "skt-tf"):
+    check_keras()
 
 
 def __getattr__(name):

@@ -16,6 +16,7 @@ from skt_tf import flags as project_flags
 from skt_tf.configuration import JOBS
 from skt_tf.utils.errors import UserError, named_as_flags, one_line
 from skt_tf.utils.files import undrafted, why
+from skt_tf.utils.keras_settings import check_keras
 from skt_tf.utils.quiet import load_tensorflow
 from skt_tf.utils.signals import Stopped, listen
 
@@ -126,6 +127,10 @@ def console():
     # Where the terminal's encoding lacks a sign, a run of hours must not end at a minus.
     sys.stdout.reconfigure(errors="replace")
     sys.stderr.reconfigure(errors="replace")
+    try:
+        check_keras()
+    except UserError as error:
+        _refuse(error)
     # --help lists the flags of the program, whose name differs between python -m and skt-tf.
     for flag in flags.FLAGS.get_key_flags_for_module(project_flags.__name__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)

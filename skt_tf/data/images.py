@@ -77,7 +77,7 @@ def spread(images, number):
     return images[chosen.round().astype(int)]
 
 
-def check_labels(labels, name, classes):
+def check_labels(labels, name, classes, called="classes"):
     """Refuses labels, an array called `name`, that are no class numbers below `classes`."""
     if labels.dtype.kind not in "iu":
         raise UserError(
@@ -86,7 +86,7 @@ def check_labels(labels, name, classes):
     if labels.min() < 0 or labels.max() >= classes:
         raise UserError(
             f"{name} from {labels.min()} to {labels.max()}: expected 0 to {classes - 1}, for "
-            f"{classes} classes"
+            f"{classes} {called}"
         )
 
 

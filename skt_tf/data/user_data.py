@@ -23,18 +23,21 @@ class Stream:
         image_shape: (height, width, channels) as the networks take it, None where any will do.
         classes: labels are integers from 0 to `classes` − 1.
 
+    Attributes:
+        first: (images, labels) of the first batch of `train_data`, read once.
+
     Raises:
         ValueError: what is neither, is empty, or does not fit to the networks.
     """
 
-    part = "validation"
+    name, part = "train_data", "validation"
 
     def __init__(self, train_data, validation_data, batch_size, image_shape, classes):
         self._batch_size, self._shape, self._classes = batch_size, image_shape, classes
-        self._train = self._checked(train_data, "train_data")
-        self._watched = None
+        self._train, self.first = self._checked(train_data, "train_data")
+        self.image_shape, self._watched = self.first[0].shape[1:], None
         if validation_data is not None:
-            self._watched = self._checked(validation_data, "validation_data")
+            self._watched, _ = self._checked(validation_data, "validation_data")
 
     def _checked(self, data, name):
         if isinstance(data, tf.data.Dataset):
@@ -58,8 +61,9 @@ class Stream:
         if images.dtype.kind == "f" and not np.isfinite(images).all():
             raise UserError(f"{name} has pixels that are NaN or infinite: expected numbers")
         self._check_shape(images.shape[1:], name)
-        check_labels(labels, f"{name} has labels", self._classes)
-        return images, labels.astype(np.int32)
+        check_labels(labels, f"{name} has labels", self._classes, "outputs of the student")
+        labels = labels.astype(np.int32)
+        return (images, labels), (images[: self._batch_size], labels[: self._batch_size])
 
     def _checked_dataset(self, data, name):
         spec = data.element_spec
@@ -81,14 +85,14 @@ class Stream:
         if first is None:
             raise UserError(f"{name} has no images: expected one or more")
         self._check_shape(first[0].shape[1:], name)
-        labels = first[1].numpy()
+        images, labels = (part.numpy() for part in first)
         if labels.size != len(first[0]):
             raise UserError(
                 f"{name} has labels of shape {labels.shape[1:]}: expected one class number for "
                 "each image"
             )
-        check_labels(labels, f"{name} has labels", self._classes)
-        shape = [None, *first[0].shape[1:]]
+        check_labels(labels, f"{name} has labels", self._classes, "outputs of the student")
+        shape = [None, *images.shape[1:]]
 
         def checked(images, labels):
             if images.dtype.is_floating:
@@ -97,7 +101,7 @@ class Stream:
                 )
             return tf.ensure_shape(images, shape), tf.reshape(labels, [-1])
 
-        return data.map(checked)
+        return data.map(checked), (images, labels.ravel())
 
     def _check_shape(self, given, name):
         if len(given) != 3 or any(

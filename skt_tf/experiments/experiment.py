@@ -33,6 +33,7 @@ from skt_tf.experiments.teacher import (
 )
 from skt_tf.experiments.time_left import Remaining
 from skt_tf.models.batch_norm import fold_batch_norm
+from skt_tf.models.checks import JUDGED_BY
 from skt_tf.models.cost import check_memory
 from skt_tf.models.resnet import resnet_for
 from skt_tf.models.saving import load_network
@@ -159,7 +160,8 @@ class _Experiment:
         for method in new:
             student = new_student(config, self.dataset, method, 0)
             try:
-                check_pair(teacher, student, dataclasses.replace(config, methods=(method,)))
+                only = dataclasses.replace(config, methods=(method,))
+                check_pair(teacher, student, only, self.dataset.train_images[:JUDGED_BY])
                 if config.stages(method)[0].start == "teacher":
                     copy_weights(teacher, student)
             except UserError as error:

@@ -9,6 +9,7 @@ from skt_tf.models.saving import load_network
 from skt_tf.reports.results import add_work, has_failed, method_entry, teacher_entry
 from skt_tf.training.kept_targets import check_room, keep_targets
 from skt_tf.training.stage_loop import run_stages
+from skt_tf.training.teacher_accuracy import say_teacher
 from skt_tf.utils.distribution import all_agree
 from skt_tf.utils.errors import Diverged, UserError
 
@@ -96,7 +97,10 @@ def teacher_of(run, dataset, given, remaining):
     run.record()
     checkpoints.clear()
     if classifies(teacher, dataset):
-        print(f"teacher: {run.results['teacher']['accuracy']:.2%} of the test images")
+        found = run.results["teacher"]
+        accuracy = found.get("validation_accuracy", found["accuracy"])
+        about = dataset.watched[1], dataset.num_classes, dataset.part
+        say_teacher(accuracy, *about, given=given is not None)
     else:
         print(
             f"teacher: {teacher.output_shape[-1]} classes, where {dataset.name} has "

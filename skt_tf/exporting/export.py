@@ -8,6 +8,7 @@ from skt_tf.exporting.comparison import compare, table
 from skt_tf.exporting.formats import FILES, FORMATS
 from skt_tf.exporting.writers import check_calibration, write
 from skt_tf.models.checks import check_classes, check_images, check_student
+from skt_tf.models.names import plain_names
 from skt_tf.models.saving import load_network
 from skt_tf.utils.document import Bullets, markdown, show
 from skt_tf.utils.environment import environment
@@ -60,7 +61,7 @@ def export(student, folder, formats=("saved_model",), calibration_images=None):
     if calibration_images is not None:
         check_calibration(student, calibration_images)
     runtimes.check_installed(kinds, running=False)
-    with whole_folder(folder) as draft:
+    with whole_folder(folder) as draft, plain_names(student):
         written = _write(student, draft, kinds, calibration_images)
     return {kind: folder / path.relative_to(draft) for kind, path in written.items()}
 

@@ -12,6 +12,8 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from skt_tf.exporting.runtimes import check_answers
+from skt_tf.models.initialization import draw_weights
+from skt_tf.models.names import plain
 from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.quiet import silence
 
@@ -77,6 +79,11 @@ def _images(student, dtype=tf.float32):
 
 def _saved_model(student, path, calibration_images):
     del calibration_images
+    if not all(plain(part) == part for v in student.variables for part in v.path.split("/")):
+        # TensorFlow writes variables by the names that they were made with.
+        copy = draw_weights(student, seed=0)
+        copy.set_weights(student.get_weights())
+        student = copy
     module = _Classifier(student)
     signatures = {
         "serving_default": module.serve.get_concrete_function(_images(student)),

@@ -50,7 +50,7 @@ class Transfer:
             f"{flow_name(flow)} ({'×'.join(map(str, t.shape[1:]))} and "
             f"{'×'.join(map(str, s.shape[1:]))})"
             for flow, t, s in zip(self.flows, views[0].outputs, views[1].outputs)
-            if t.shape != s.shape
+            if t.shape[1:] != s.shape[1:]
         ]
         if differing:
             raise UserError(

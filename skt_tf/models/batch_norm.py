@@ -7,11 +7,14 @@ affine map of each channel, and the convolution in front of it can do that itsel
 import collections
 import itertools
 import pathlib
+import sys
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+
+from skt_tf.utils.errors import one_line
 
 
 class FusedBatchNormalization(layers.Layer):
@@ -90,13 +93,28 @@ def fold_batch_norm(model, precision="float32"):
             in float32. As `"auto"`, bfloat16 where this machine computes in it.
 
     Returns:
-        A `keras.Model` whose variables are its own and not trainable.
+        A `keras.Model` whose variables are its own and not trainable; or, with a warning, one of
+        the same layers where one of them cannot be copied.
     """
     if precision == "auto":
         precision = "bfloat16" if has_bfloat16() else "float32"
     # A graph of its own: layers may have been called in others too.
     ends = model.outputs[0] if len(model.outputs) == 1 else model.outputs
     model = keras.Model(model.inputs[0], ends, name=model.name)
+    try:
+        return _folded(model, precision)
+    # A layer of one's own, or of another program's: Keras passes on whatever it raises.
+    except Exception as error:
+        reason = one_line(" ".join(str(error).split()))
+        print(
+            f"skt_tf: warning: batch normalisation of '{model.name}' is not folded, and it runs in "
+            f"its own precision, for a layer of it cannot be copied: {reason}",
+            file=sys.stderr,
+        )
+        return model
+
+
+def _folded(model, precision):
     pairs = _foldable(model)
     normalizations = {after: before for before, after in pairs.items()}
 

@@ -1,13 +1,20 @@
 """What a network must be: one input, which takes images, and one output, logits."""
 
+import itertools
+
 import keras
 import numpy as np
 
 from skt_tf.utils.errors import UserError
+from skt_tf.utils.keras_settings import check_keras
+
+# Images that a network's outputs are judged by.
+JUDGED_BY = 16
 
 
 def check_network(model):
     """Refuses what is not a built Keras model with one input and one output."""
+    check_keras()
     if not isinstance(model, keras.Model):
         raise UserError(f"a network is a {type(model).__name__}: expected a keras.Model")
     inputs, outputs = getattr(model, "inputs", None) or (), getattr(model, "outputs", None) or ()
@@ -23,24 +30,60 @@ def check_network(model):
         )
 
 
-def check_weights(model, name):
-    """Refuses a network, called `name`, whose weights are not all numbers."""
-    for variable in model.variables:
+def check_weights(network, name):
+    """Refuses a network, called `name`, of which a weight is no finite number."""
+    for variable in network.variables:
         if not np.isfinite(variable.numpy()).all():
             raise UserError(
-                f"{name} holds weights that are NaN or infinite: expected a trained network"
+                f"{name} holds weights that are NaN or infinite ({variable.path}): expected a "
+                "trained network"
             )
 
 
-def check_logits(model, role):
-    """Refuses outputs of which a loss or an export would take the softmax a second time."""
-    last = model.layers[-1]
-    activation = getattr(last, "activation", None)
-    if isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax:
-        raise UserError(
-            f"the {role} '{model.name}' ends with a softmax: expected logits, from a last layer "
-            "without an activation"
-        )
+def check_logits(model, role, images=None):
+    """Refuses outputs of which a loss or an export would take the softmax a second time.
+
+    Args:
+        model: the network, which is left as it is.
+        role: what errors call it.
+        images: [number, height, width, channels], what it is used for, of which a few are looked
+            at; None: noise, where there are none.
+    """
+    noise = " of noise" * (images is None)
+    if noise:
+        shape = [2, *(size or 32 for size in model.input_shape[1:])]
+        images = np.random.default_rng(0).random(shape, np.float32)
+    outputs = _answers(model, images[:JUDGED_BY])
+    if not _are_shares(outputs):
+        return
+    if np.allclose(outputs.sum(axis=1), 1, atol=0.01):
+        seen, kind = "are 0 or more and sum to 1", "softmax"
+    elif _are_shares(_answers(model, images[:JUDGED_BY], moved=100.0)):
+        seen, kind = "all lie in 0…1", "sigmoid"
+    else:
+        return  # Logits that happened to lie there.
+    raise UserError(
+        f"the {role} '{model.name}' ends with a {kind}: expected logits, from a last layer without "
+        f"an activation (its outputs for {len(outputs)} images{noise} {seen})"
+    )
+
+
+def _are_shares(outputs):
+    return outputs.min() >= 0 and outputs.max() <= 1
+
+
+def _answers(model, images, moved=0.0):
+    """Outputs [number, classes] of `model`, as if its last layer's weights were larger by `moved`.
+
+    Nothing of `model` changes, not even what its random layers draw next.
+    """
+    last = {id(variable) for variable in model.weights[-4:]}
+    values = [
+        [v.value + moved if moved and id(v) in last else v.value for v in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    ]
+    outputs, _ = model.stateless_call(*values, keras.ops.convert_to_tensor(images), training=False)
+    return np.float32(keras.ops.convert_to_numpy(outputs))
 
 
 def classifies(network, dataset):
@@ -50,10 +93,23 @@ def classifies(network, dataset):
 
 def check_images(network, dataset, name):
     """Refuses a network, called `name`, that does not take the images of `dataset`."""
-    taken, given = network.input_shape[1:], dataset.image_shape
+    taken, given = network.input_shape[1:], tuple(dataset.image_shape)
     if len(taken) != 3 or any(t not in (None, g) for t, g in zip(taken, given)):
         raise UserError(
             f"{name} takes images of shape {taken}, but those of {dataset.name} have {given}"
+        )
+
+
+def check_same_images(teacher, student):
+    """Refuses a teacher and a student that do not take the same images."""
+    shapes = teacher.input_shape[1:], student.input_shape[1:]
+    if any(
+        None not in sizes and len(set(sizes)) > 1
+        for sizes in itertools.zip_longest(*shapes, fillvalue=0)
+    ):
+        raise UserError(
+            f"the teacher '{teacher.name}' takes images of shape {shapes[0]} and the student "
+            f"'{student.name}' of {shapes[1]}: expected the same, for both see the same images"
         )
 
 
@@ -66,8 +122,15 @@ def check_classes(network, dataset, name):
         )
 
 
-def check_student(student, of_one_size=True):
-    """Refuses a network that does not classify images, `of_one_size` or of any."""
+def check_student(student):
+    """Refuses a network that does not map images of one size to logits."""
+    check_weights(student, f"the student '{student.name}'")
+    check_classifier(student, of_one_size=True)
+    check_logits(student, "student")
+
+
+def check_classifier(student, of_one_size=False):
+    """Refuses a student that does not classify images, of any size or `of_one_size`."""
     images, classes = student.input_shape, student.output_shape
     if len(images) != 4 or (of_one_size and None in images[1:]):
         raise UserError(
@@ -79,4 +142,8 @@ def check_student(student, of_one_size=True):
             f"the student '{student.name}' has outputs of shape {classes}: expected logits "
             "[batch, classes]"
         )
-    check_logits(student, "student")
+    if classes[1] == 1:
+        raise UserError(
+            f"the student '{student.name}' has one output: expected logits, one output for each "
+            "class, so two for labels 0 and 1"
+        )

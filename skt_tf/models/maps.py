@@ -5,6 +5,7 @@ import itertools
 
 import keras
 
+from skt_tf.models.names import plain
 from skt_tf.utils.errors import UserError, option
 
 
@@ -23,6 +24,8 @@ def point_output(model, point, points=None):
     layers = {layer.name: layer for layer in model.layers}
     name = (points or {}).get(point) or _own_name(layers, point)
     here = f"'{name}'" if name == point else f"'{name}' (point {point})"
+    if name not in layers:
+        name = plain(name)  # While the layers have names that a graph takes.
     if name not in layers:
         close = difflib.get_close_matches(name, layers, n=1)
         hint = f": did you mean '{close[0]}'?" if close and points else ""
@@ -91,7 +94,7 @@ def check_order(model, points):
         point_output(model, point, points)
     for first, second in itertools.pairwise(points):
         up_to = keras.Model(model.inputs[0], point_output(model, second, points))
-        if points[first] not in {layer.name for layer in up_to.layers}:
+        if plain(points[first]) not in {plain(layer.name) for layer in up_to.layers}:
             raise UserError(
                 f"in the model '{model.name}', the layer '{points[second]}' (point {second}) does "
                 f"not follow from '{points[first]}' (point {first}): name points in order of depth"

@@ -12,12 +12,13 @@ import keras
 import numpy as np
 
 from skt_tf.models.checks import check_network, check_weights
+from skt_tf.models.names import use_plain_names
 from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.files import whole
 
 
 def load_network(path):
-    """Loads a saved Keras model, running no code of the file's.
+    """Loads a saved Keras model, running no code of the file's; its names become plain ones.
 
     Keras' safe mode keeps it from unpacking functions; a model that holds one is refused.
 
@@ -50,6 +51,7 @@ def load_network(path):
             "of Keras' own layers, saved by Keras (.keras)"
         ) from error
     check_weights(network, path)
+    use_plain_names(network)
     return network
 
 
@@ -97,6 +99,18 @@ def _refuse_code(config):
     if not isinstance(config, str | int | float | None):
         for part in config:
             _refuse_code(part)
+
+
+def check_saving(network):
+    """Refuses a network that Keras could not save."""
+    try:
+        network.get_config()
+    except Exception as error:  # Its layers raise whatever they do.
+        raise UserError(
+            f"the network '{network.name}' cannot be saved "
+            f"({one_line(' '.join(str(error).split()))}): leave output_dir out, or write the layer "
+            "a get_config"
+        ) from error
 
 
 def save_network(network, path):

@@ -12,7 +12,8 @@ import tensorflow as tf
 from skt_tf.data.datasets import Dataset
 from skt_tf.data.user_data import Stream
 from skt_tf.methods.catalogue import ONE_START, needs_teacher, stages
-from skt_tf.models.checks import check_network, check_student, check_weights
+from skt_tf.models.checks import check_classifier, check_images, check_network, check_weights
+from skt_tf.models.saving import check_saving
 from skt_tf.training.distillation import Distillation
 from skt_tf.training.sequential_distiller import check_pair
 from skt_tf.training.settings import Settings
@@ -112,11 +113,15 @@ def distill(
                 check_network(network)
                 check_weights(network, f"the {role} '{network.name}'")
         data = _data(train_data, validation_data, student, batch_size)
-        check_pair(teacher, student, config)
+        if needs_teacher(config.stages(method)):
+            check_images(teacher, data, f"the teacher '{teacher.name}'")
+        images = data.train_images if isinstance(data, Dataset) else data.first[0]
+        check_pair(teacher, student, config, images)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_traced_without_notes())
             stack.enter_context(_scope_of(student, batch_size))
             if output_dir is not None:
+                check_saving(student)
                 stack.enter_context(FolderLock(output_dir))
             return Distillation(config, teacher, student, data, output_dir).run(callbacks, verbose)
     except tf.errors.OpError as error:
@@ -202,7 +207,7 @@ def _names(option, given):
 
 
 def _data(train_data, validation_data, student, batch_size):
-    check_student(student, of_one_size=False)
+    check_classifier(student)
     classes, shape = student.output_shape[-1], student.input_shape[1:]
     if not isinstance(train_data, Dataset):
         return Stream(train_data, validation_data, batch_size, shape, classes)

@@ -12,10 +12,12 @@ from skt_tf.methods.catalogue import needs_teacher, transfers
 from skt_tf.methods.flow_weights import note_flow_weights, noted_flow_weights
 from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.evaluation import accuracy_over
+from skt_tf.models.names import plain_names
 from skt_tf.models.saving import save_network
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.history import write_metrics
 from skt_tf.training.stage_loop import run_stages
+from skt_tf.training.teacher_accuracy import say_teacher
 from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import remove_drafts, write_json
@@ -69,12 +71,24 @@ class Distillation:
             if verbose:
                 print(f"{self.folder} holds this distillation, finished: it is taken from there")
             self._take_weights()
-            # Of the images that are given now, which may be others than before.
-            self.record["accuracy"] = self._accuracy()
+            with plain_names(self.student):
+                # Of the images that are given now, which may be others than before.
+                self.record["accuracy"] = self._accuracy()
             return self._result()
+        with plain_names(self.teacher, self.student):
+            records = self._train(checkpoints, callbacks, verbose)
+        if self.folder:
+            save_network(self.student, self.folder / "student.keras")
+            write_metrics(self.folder / "metrics.csv", records)
+            self._write()
+            checkpoints.clear()
+        return self._result()
+
+    def _train(self, checkpoints, callbacks, verbose):
         config, plan = self.config, self.config.stages(self.config.methods[0])
         weights = frozen = None
         if needs_teacher(plan):
+            self._say_teacher(verbose)
             frozen = fold_batch_norm(self.teacher, config.teacher_precision)
         if transfers(plan):
             weights = note_flow_weights(self.record, config, self.teacher, self.data, self.student)
@@ -98,16 +112,23 @@ class Distillation:
             "accuracy": self._accuracy(),
             "seconds": round(time.monotonic() - began, 1),
         }
-        if self.folder:
-            save_network(self.student, self.folder / "student.keras")
-            write_metrics(self.folder / "metrics.csv", records)
-            self._write()
-            checkpoints.clear()
-        return self._result()
+        return records
 
     def _accuracy(self):
         watched = self.data.watched_batches()
-        return None if watched is None else accuracy_over(self.student, watched)
+        return None if watched is None else accuracy_over(self.student, watched)[0]
+
+    def _say_teacher(self, verbose):
+        teacher, data = self.teacher, self.data
+        batches, where = data.watched_batches(), data.part
+        if teacher.output_shape != self.student.output_shape:
+            if verbose:
+                print(f"teacher: other classes than the student's {self.student.output_shape[-1]}")
+            return
+        if batches is None:
+            batches, where = [data.first], f"first {len(data.first[1])} training"
+        accuracy, labels = accuracy_over(teacher, batches)
+        say_teacher(accuracy, labels, teacher.output_shape[-1], where, verbose)
 
     def _take_weights(self):
         """Gives the student the weights of the one that was trained in the folder."""

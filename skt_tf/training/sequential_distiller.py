@@ -7,7 +7,7 @@ from skt_tf.methods.catalogue import Stage
 from skt_tf.methods.losses import objective
 from skt_tf.methods.projections import bridge
 from skt_tf.models.batch_norm import fuse_batch_norm
-from skt_tf.models.checks import check_network
+from skt_tf.models.checks import check_logits, check_network, check_same_images
 from skt_tf.models.maps import check_order, first_layers
 from skt_tf.utils.distribution import (
     mark_of,
@@ -87,10 +87,6 @@ class SequentialDistiller(keras.Model):
             raise UserError("the teacher and the student are the same model: expected two")
         # The student's policy decides whether the loss is scaled.
         super().__init__(name=f"{student.name}_{stage.name}", dtype=student.dtype_policy)
-        if keras.backend.backend() != "tensorflow":
-            raise UserError(
-                f"Keras runs on {keras.backend.backend()}: set KERAS_BACKEND=tensorflow"
-            )
         if transfer_batch_norm not in ("batch", "inference"):
             raise UserError(
                 f"transfer_batch_norm '{transfer_batch_norm}' is unknown: expected batch or "
@@ -104,6 +100,8 @@ class SequentialDistiller(keras.Model):
         )
         if teacher is None and stage.objective != "task":
             raise UserError(f"stage '{stage.name}' needs a teacher and none was given")
+        if teacher is not None and stage.objective != "task":
+            check_same_images(teacher, student)
         weight = getattr(self.objective, "weight", (0, 0))
         if weight[0] != weight[1] and not steps:
             raise UserError(f"the weight of stage '{stage.name}' fades: give steps=…, its length")
@@ -264,17 +262,21 @@ def _parts(data):
     return images, labels, targets
 
 
-def check_pair(teacher, student, config):
+def check_pair(teacher, student, config, images):
     """Builds every stage's distiller once, so that a misfit shows before hours of training.
 
     Args:
         teacher: a functional `keras.Model`, or None where no method of `config` needs one.
         student: likewise.
         config: of the methods, and of the networks' points.
+        images: some of those that they are used for, [number, height, width, channels].
 
     Raises:
         ValueError: networks that a stage of a method cannot compare.
     """
+    check_logits(student, "student", images)
+    if any(s.objective == "soft_task" for m in config.methods for s in config.stages(m)):
+        check_logits(teacher, "teacher", images)
     points = ordered = config.points
     if config.section_flows == "within" and config.transfers(config.methods):
         ordered = [first_layers(*pair) for pair in zip((teacher, student), points)]

@@ -19,10 +19,13 @@ from skt_tf.experiments.teacher import load_teacher, train_teacher
 from skt_tf.methods.catalogue import needs_teacher, transfers
 from skt_tf.methods.flow_weights import note_flow_weights, noted_flow_weights
 from skt_tf.models.batch_norm import fold_batch_norm
+from skt_tf.models.checks import JUDGED_BY, classifies
 from skt_tf.models.cost import check_memory
+from skt_tf.models.evaluation import accuracy
 from skt_tf.models.saving import load_network, save_network
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.sequential_distiller import check_pair
+from skt_tf.training.teacher_accuracy import say_teacher
 from skt_tf.tuning import search_report as report
 from skt_tf.tuning.chief import (
     check_place,
@@ -157,7 +160,11 @@ class _Search:
             teacher = self._teacher()
             config, method = self.config, self.config.methods[0]
             student = new_student(config, self.dataset, method, net_seed(config, method, 0))
-            check_pair(teacher, student, config)
+            check_pair(teacher, student, config, self.dataset.train_images[:JUDGED_BY])
+            if classifies(teacher, dataset := self.dataset):
+                found = accuracy(teacher, *dataset.watched)
+                about = dataset.watched[1], dataset.num_classes, dataset.part
+                say_teacher(found, *about, given=config.teacher is not None)
             save_network(teacher, self._teacher_path)
             if transfers(self.plan):
                 note_flow_weights(self.record, config, teacher, self.dataset, student)
