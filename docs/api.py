@@ -8,7 +8,7 @@ import skt_tf
 
 # In the order in which they are met.
 CHAPTERS = {
-    "Distilling": ("distill", "Distilled", "UserError"),
+    "Distilling": ("distill", "Distilled", "UserError", "Diverged", "UnfitTeacher"),
     "Data": ("load_dataset", "Dataset", "training_batches"),
     "Methods": ("stages", "Stage", "disjoint_flows", "dense_flows", "layout", "Layout"),
     "Networks and flows": (

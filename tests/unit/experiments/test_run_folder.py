@@ -6,7 +6,8 @@ import pytest
 from sentences import refused
 
 from skt_tf.configuration import Config
-from skt_tf.experiments.run_folder import refuse_strangers, resume
+from skt_tf.experiments.run_folder import resume
+from skt_tf.utils.records import refuse_strangers
 
 
 def begun(folder, config):
@@ -36,9 +37,9 @@ def test_another_experiment_is_refused_with_what_differs_and_nothing_else(tmp_pa
     ("path", "says"), [("letter.txt", "is a file"), ("", "holds other files and no results.json")]
 )
 def test_a_run_begins_in_no_file_and_among_no_other_files(path, says, tmp_path):
-    refuse_strangers(tmp_path)
+    refuse_strangers(tmp_path, "results.json")
     (tmp_path / ".draft-of-a-run-that-was-killed").touch()
-    refuse_strangers(tmp_path)
+    refuse_strangers(tmp_path, "results.json")
     (tmp_path / "letter.txt").write_text("dear")
-    with refused(f"^--output_dir=.* {says}"):
-        refuse_strangers(tmp_path / path)
+    with refused(f"^output_dir=.* {says}"):
+        refuse_strangers(tmp_path / path, "results.json")

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from noise import images, same, values
+from noise import images
+from reference import same, values
 
 from skt_tf.methods.flow_weights import LARGER, flow_weights, normalized_flow_weights
 from skt_tf.methods.fsp import flow_model
