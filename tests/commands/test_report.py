@@ -74,7 +74,8 @@ def test_the_page_is_one_well_formed_file_that_needs_no_network(tmp_path):
     assert "<script" not in text
     assert len(text) < 2_000_000
     # The curves are whole on a telephone of 400 pixels, the page's margins left out.
-    least = [int(re.search(r"min-width: (\d+)px", style)[1]) for style in found.styles]
+    least = [int(width) for width in re.findall(r"min-width: (\d+)px", " ".join(found.styles))]
+    assert len(least) == 3
     assert max(least[:2]) <= 360
     results = results_of(folder)
     shown = " ".join(found.texts)

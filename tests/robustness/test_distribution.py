@@ -154,12 +154,12 @@ os.replace = last
 """
 
 
-# Is asked to end, it alone, within the baseline.
+# Is asked to end, it alone, after the first iteration that it goes on with.
 ASKED = """
 import os, signal
 from skt_tf.utils import quiet
 
-load, left = quiet.load_tensorflow, [5]
+load, left = quiet.load_tensorflow, [1]
 
 def load_and_listen(*arguments):
     load(*arguments)

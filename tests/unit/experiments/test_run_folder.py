@@ -27,7 +27,11 @@ def test_another_experiment_is_refused_with_what_differs_and_nothing_else(tmp_pa
     with refused("holds another experiment") as refusal:
         resume(tmp_path, Config(dataset="digits", seed=7, learning_rate=0.25), {})
     sentence = str(refusal.value)
-    for part in ("seed (0 there, 7 here)", "learning_rate (0.1 there, 0.25 here)", "give another folder"):
+    for part in (
+        "seed (0 there, 7 here)",
+        "learning_rate (0.1 there, 0.25 here)",
+        "give another folder",
+    ):
         assert part in sentence
     for name in ("width", "batch_size", "teacher_steps", "precision"):
         assert name not in sentence
