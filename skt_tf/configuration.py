@@ -9,7 +9,7 @@ import math
 import os
 
 from skt_tf.configuration_checks import check, check_values
-from skt_tf.data.images import CROPS, MIRRORED, image_size
+from skt_tf.data.images import BITS, CROPS, MIRRORED, image_size
 from skt_tf.exporting.formats import FORMATS
 from skt_tf.methods.catalogue import DENSE, METHOD_NAMES, TEACHERS
 from skt_tf.training.settings import BOUNDARIES, Settings
@@ -65,7 +65,7 @@ class Config(Settings):
         None,
         "Bits that images of 16 bits in a folder use, such as 12; the fewest of 8, 10, 12, 14 and "
         "16 that hold all of them if not given",
-        limits=Limits(8, 16),
+        limits=BITS,
     )
     mirror: bool | None = setting(
         None, "Mirror training images at random; for CIFAR alone if not given"

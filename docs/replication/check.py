@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from docs.replication.method import descend, forward, fsp, lessons, losses
-from docs.replication.protocol import ALL_FLOWS, CASES
+from docs.replication.protocol import ALL_FLOWS, CASES, DECAY, EVERY
 
 HERE = pathlib.Path(__file__).parent
 STATISTICS = "mean", "variance"
 # Of values, relative to the largest of their kind; of gradients, relative to their norm.
 VALUES, GRADIENTS = 1e-5, 1e-4
-DECAY, EVERY = 0.01, 13
 
 
 def flat(tree):

@@ -141,6 +141,8 @@ CASES = {
     "soft_task": ("soft_task", (), False, TEMPERATURE**2, 0.1),
     "fading": ("soft_task", (), False, 4.0, 0.1),
 }
+# Its weight decay; and of gradients and variables it compares one number in so many.
+DECAY, EVERY = 0.01, 13
 ALL_FLOWS = tuple(dict.fromkeys(flow for case in CASES.values() for flow in case[1]))
 
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from docs.replication.protocol import ALL_FLOWS, CASES
+from docs.replication.protocol import ALL_FLOWS, CASES, DECAY, EVERY
 from skt_tf.methods.catalogue import Stage
 from skt_tf.methods.flow_weights import normalized_flow_weights
 from skt_tf.methods.fsp import flow_model
@@ -24,7 +24,7 @@ from skt_tf.training.sequential_distiller import SequentialDistiller
 FILE = pathlib.Path(__file__).parent / "reference.npz"
 MEAN, VARIANCE = (125.3, 123.0, 113.9), (3969.0, 3856.0, 4449.0)
 DEPTHS = {"teacher": 14, "student": 8}
-BATCH, DECAY, EVERY = 8, 0.01, 13
+BATCH = 8
 # What the file's names of what is given begin with; all others are of what is computed.
 GIVEN = "images", "labels", "mean", "variance", "teacher", "student"
 NAMES = {"moving_mean": "mean", "moving_variance": "variance"}

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from skt_tf.data.image_files import ENDINGS, ImageFiles
-from skt_tf.data.images import gather
+from skt_tf.data.images import BITS, gather
 from skt_tf.utils.errors import UserError, option
 
 
@@ -27,8 +27,10 @@ def read(folder, image_size=None, bits=None):
         ValueError: a folder or a class without images, a test class that train/ lacks, files
             that are damaged, images of several sizes, or of other bits.
     """
-    if bits is not None and not (isinstance(bits, int) and 8 <= bits <= 16):
-        raise UserError(f"{option('image_bits')}={bits} is out of range: expected 8 to 16")
+    if bits is not None and not (isinstance(bits, int) and BITS.least <= bits <= BITS.most):
+        raise UserError(
+            f"{option('image_bits')}={bits} is out of range: expected {BITS.least} to {BITS.most}"
+        )
     names = _classes(folder / "train")
     unknown = sorted(set(_classes(folder / "test")) - set(names))
     if unknown:

@@ -7,10 +7,13 @@ import math
 import os
 
 from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.fields import Limits
 
 # Mirrored digits are other signs, or none.
 MIRRORED = ("cifar10", "cifar100")
 CROPS = ("pad", "none")
+# What images of 16 bits may use of them.
+BITS = Limits(8, 16)
 
 
 def image_size(text):

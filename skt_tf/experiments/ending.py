@@ -1,6 +1,6 @@
 """How an experiment ends: what takes all nets of a method, and the report."""
 
-from skt_tf.experiments.nets import net_seed, new_student
+from skt_tf.experiments.nets import first_student
 from skt_tf.methods.fsp import shown_before
 from skt_tf.models.cost import describe
 from skt_tf.models.evaluation import ensemble_accuracy, probabilities
@@ -49,7 +49,7 @@ def _describe(run, dataset):
     config, results = run.config, run.results
     if not _lacks_description(run):
         return
-    student = new_student(config, dataset, "skt", net_seed(config, "skt", 0))
+    student = first_student(config, dataset)
     teacher = None
     if not results["teacher"]["failed"]:
         teacher = load_network(run.path("teacher", 0))

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from skt_tf.data.datasets import load_dataset
 from skt_tf.experiments.ending import complete, needed
-from skt_tf.experiments.nets import Nets, copy_weights, net_seed, new_student, stages_of
+from skt_tf.experiments.nets import Nets, copy_weights, new_student, stages_of
 from skt_tf.experiments.run_folder import (
     RunFolder,
     check_networks,
@@ -185,15 +185,11 @@ class _Experiment:
 
     def _guidance(self, teacher):
         """What the stages take of the teacher."""
-        run, dataset, config = self.run, self.dataset, self.config
-
-        def student():
-            return new_student(config, dataset, "skt", net_seed(config, "skt", 0))
-
-        frozen = fold_batch_norm(teacher, config.teacher_precision)
+        run, dataset = self.run, self.dataset
+        frozen = fold_batch_norm(teacher, self.config.teacher_precision)
         found = {"teacher": frozen}
         try:
-            found["flow_weights"] = flow_weights_of(run, teacher, dataset, student)
+            found["flow_weights"] = flow_weights_of(run, teacher, dataset)
             found["kept"] = kept_targets_of(run, frozen, dataset, self.strategy)
         except UnfitTeacher as error:
             fail_transfers(run, error)

@@ -45,6 +45,11 @@ def new_student(config, dataset, method, seed):
     return drawn
 
 
+def first_student(config, dataset, method="skt"):
+    """The network that the first net of `method` begins as."""
+    return new_student(config, dataset, method, net_seed(config, method, 0))
+
+
 def copy_weights(teacher, student):
     """Gives `student` the weights of `teacher`; raises a ValueError if they are other networks."""
     if _layers(teacher) != _layers(student):

@@ -1,5 +1,8 @@
 """The teacher of an experiment or a search, given or trained, and what it teaches by."""
 
+import functools
+
+from skt_tf.experiments.nets import first_student
 from skt_tf.methods.catalogue import TEACHER, transfers
 from skt_tf.methods.flow_weights import note_flow_weights
 from skt_tf.models.checks import check_images, classifies
@@ -60,6 +63,11 @@ def train_teacher(config, dataset, checkpoints, **options):
     return teacher, records
 
 
+def say_accuracy(accuracy, dataset, given):
+    """Says how many of the images that are watched a teacher, `given` or trained, has right."""
+    say_teacher(accuracy, dataset.watched[1], dataset.num_classes, dataset.part, given=given)
+
+
 def teacher_of(run, dataset, given, remaining):
     """The teacher of a run: given, trained before, or trained now; None if its training failed.
 
@@ -99,8 +107,7 @@ def teacher_of(run, dataset, given, remaining):
     if classifies(teacher, dataset):
         found = run.results["teacher"]
         accuracy = found.get("validation_accuracy", found["accuracy"])
-        about = dataset.watched[1], dataset.num_classes, dataset.part
-        say_teacher(accuracy, *about, given=given is not None)
+        say_accuracy(accuracy, dataset, given is not None)
     else:
         print(
             f"teacher: {teacher.output_shape[-1]} classes, where {dataset.name} has "
@@ -109,11 +116,13 @@ def teacher_of(run, dataset, given, remaining):
     return teacher
 
 
-def flow_weights_of(run, teacher, dataset, student):
+def flow_weights_of(run, teacher, dataset):
     """λ of every flow of a run, as `note_flow_weights` measures them."""
     if not run.config.transfers(run.config.methods):
         return None
-    weights = note_flow_weights(run.results, run.config, teacher, dataset, student)
+    config = run.config
+    student = functools.partial(first_student, config, dataset)  # Made where it is needed.
+    weights = note_flow_weights(run.results, config, teacher, dataset, student)
     run.record()
     return weights
 

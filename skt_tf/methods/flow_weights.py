@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from skt_tf.methods.fsp import flow_model
 from skt_tf.methods.projections import bridge
+from skt_tf.models.evaluation import stateless_outputs
 from skt_tf.models.points import flow_name
 from skt_tf.utils.errors import UnfitTeacher, UserError
 
@@ -106,16 +107,9 @@ def _first_norms(config, teacher, student, dataset):
     batch = dataset.sample(config.batch_size)
     batch = batch if hasattr(batch, "shape") else next(iter(batch))
 
-    # Nothing of the student moves, its batch normalisation's statistics neither.
     @tf.function(autograph=False)
     def matrices():
-        values = [
-            [v.value for v in group]
-            for group in (model.trainable_variables, model.non_trainable_variables)
-        ]
-        return model.stateless_call(*values, batch, training=config.transfer_batch_norm == "batch")[
-            0
-        ]
+        return stateless_outputs(model, batch, training=config.transfer_batch_norm == "batch")
 
     own = [float(np.square(m, dtype=np.float64).sum() / len(batch)) for m in matrices()]
     large = [flow_name(flow) for flow, norm in zip(flows, own) if not norm < np.inf]

@@ -105,7 +105,7 @@ def fold_batch_norm(model, precision="float32"):
         return _folded(model, precision)
     # A layer of one's own, or of another program's: Keras passes on whatever it raises.
     except Exception as error:
-        reason = one_line(" ".join(str(error).split()))
+        reason = one_line(error, wrapped=True)
         print(
             f"skt_tf: warning: batch normalisation of '{model.name}' is not folded, and it runs in "
             f"its own precision, for a layer of it cannot be copied: {reason}",

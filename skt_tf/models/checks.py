@@ -5,6 +5,7 @@ import itertools
 import keras
 import numpy as np
 
+from skt_tf.models.evaluation import stateless_outputs
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.keras_settings import check_keras
 
@@ -73,16 +74,13 @@ def _are_shares(outputs):
 
 
 def _answers(model, images, moved=0.0):
-    """Outputs [number, classes] of `model`, as if its last layer's weights were larger by `moved`.
-
-    Nothing of `model` changes, not even what its random layers draw next.
-    """
+    """Outputs [number, classes] of `model`, as if its last weights were larger by `moved`."""
     last = {id(variable) for variable in model.weights[-4:]}
-    values = [
-        [v.value + moved if moved and id(v) in last else v.value for v in variables]
-        for variables in (model.trainable_variables, model.non_trainable_variables)
-    ]
-    outputs, _ = model.stateless_call(*values, keras.ops.convert_to_tensor(images), training=False)
+
+    def value(variable):
+        return variable.value + moved if moved and id(variable) in last else variable.value
+
+    outputs = stateless_outputs(model, keras.ops.convert_to_tensor(images), value=value)
     return np.float32(keras.ops.convert_to_numpy(outputs))
 
 

@@ -29,6 +29,20 @@ def softmax_of(network):
     return lambda batch: outputs(batch).numpy()
 
 
+def stateless_outputs(network, batch, training=False, value=lambda variable: variable.value):
+    """Outputs of `network` for a batch, of which nothing changes: no statistics, no seed.
+
+    Args:
+        network: a `keras.Model`.
+        batch: as it takes it.
+        training: whether it normalises by the batch.
+        value: a function of a variable to the value that it is to have.
+    """
+    groups = network.trainable_variables, network.non_trainable_variables
+    values = [[value(variable) for variable in group] for group in groups]
+    return network.stateless_call(*values, batch, training=training)[0]
+
+
 def accuracy_over(network, batches):
     """The share of images whose most probable class is their label, and these labels.
 

@@ -107,9 +107,8 @@ def check_saving(network):
         network.get_config()
     except Exception as error:  # Its layers raise whatever they do.
         raise UserError(
-            f"the network '{network.name}' cannot be saved "
-            f"({one_line(' '.join(str(error).split()))}): leave output_dir out, or write the layer "
-            "a get_config"
+            f"the network '{network.name}' cannot be saved ({one_line(error, wrapped=True)}): "
+            "leave output_dir out, or write the layer a get_config"
         ) from error
 
 

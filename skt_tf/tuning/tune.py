@@ -13,9 +13,9 @@ import keras
 import keras_tuner
 
 from skt_tf.data.datasets import load_dataset
-from skt_tf.experiments.nets import net_seed, new_student
+from skt_tf.experiments.nets import first_student
 from skt_tf.experiments.run_folder import check_teacher
-from skt_tf.experiments.teacher import load_teacher, train_teacher
+from skt_tf.experiments.teacher import load_teacher, say_accuracy, train_teacher
 from skt_tf.methods.catalogue import needs_teacher, transfers
 from skt_tf.methods.flow_weights import note_flow_weights, noted_flow_weights
 from skt_tf.models.batch_norm import fold_batch_norm
@@ -25,7 +25,6 @@ from skt_tf.models.evaluation import accuracy
 from skt_tf.models.saving import load_network, save_network
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.sequential_distiller import check_pair
-from skt_tf.training.teacher_accuracy import say_teacher
 from skt_tf.tuning import search_report as report
 from skt_tf.tuning.chief import (
     check_place,
@@ -159,12 +158,11 @@ class _Search:
         if needs_teacher(self.plan):
             teacher = self._teacher()
             config, method = self.config, self.config.methods[0]
-            student = new_student(config, self.dataset, method, net_seed(config, method, 0))
+            student = first_student(config, self.dataset, method)
             check_pair(teacher, student, config, self.dataset.train_images[:JUDGED_BY])
-            if classifies(teacher, dataset := self.dataset):
-                found = accuracy(teacher, *dataset.watched)
-                about = dataset.watched[1], dataset.num_classes, dataset.part
-                say_teacher(found, *about, given=config.teacher is not None)
+            if classifies(teacher, self.dataset):
+                found = accuracy(teacher, *self.dataset.watched)
+                say_accuracy(found, self.dataset, config.teacher is not None)
             save_network(teacher, self._teacher_path)
             if transfers(self.plan):
                 note_flow_weights(self.record, config, teacher, self.dataset, student)

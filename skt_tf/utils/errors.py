@@ -60,13 +60,17 @@ class UnfitTeacher(UserError):
     """The FSP matrices of a teacher cannot be transferred: they are zero, or too large."""
 
 
-def one_line(error):
-    """The first sentence of another library's error, for a sentence of ours."""
+def one_line(error, wrapped=False):
+    """The first sentence of another library's error, for a sentence of ours.
+
+    Where it is `wrapped`, lines end within sentences.
+    """
     # TensorFlow and Keras begin with where in the graph and in the code it was, Keras in bold.
     place = (
         r"\s*$|Exception encountered|Graph execution error|Detected at node|  File |<stack traces"
     )
-    text = re.sub(r"\x1b\[\d*m", "", str(error))
+    text = " ".join(str(error).split()) if wrapped else str(error)
+    text = re.sub(r"\x1b\[\d*m", "", text)
     lines = [line for line in text.splitlines() if not re.match(place, line)]
     line = (lines or [type(error).__name__])[0].strip()
     # Without its names for nodes of the graph and operations, and words round a sentence of ours.
