@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from skt_tf.models.nested import inner_graph, unnested
 from skt_tf.utils.errors import one_line
 
 
@@ -61,8 +62,7 @@ def fuse_batch_norm(model):
     """
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
         return model
-    if isinstance(model, keras.Sequential):
-        model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    model = unnested(model).model
 
     def fused(layer):
         fits = type(layer) is layers.BatchNormalization and layer.axis in (-1, 3)
@@ -122,6 +122,10 @@ def _folded(model, precision):
         # Operations such as x + 1, and functions, have no weights and follow their inputs' dtype.
         if not isinstance(layer, layers.Layer) or isinstance(layer, layers.Lambda):
             return layer
+        inner = inner_graph(layer)
+        if inner:
+            ends = inner._inputs_struct, inner._outputs_struct
+            return _folded(keras.Model(*ends, name=layer.name), precision)
         if layer.name in normalizations:
             return layers.Identity(name=layer.name, dtype=precision)
         config = layer.get_config()
@@ -140,7 +144,9 @@ def _folded(model, precision):
     for layer in model.layers:
         if layer.name in pairs:
             weights = _fold(layer, model.get_layer(pairs[layer.name]))
-        elif getattr(layer, "weights", None) and layer.name not in normalizations:
+        elif inner_graph(layer) or layer.name in normalizations:
+            continue
+        elif getattr(layer, "weights", None):
             weights = layer.get_weights()
         else:
             continue

@@ -6,6 +6,7 @@ import itertools
 import keras
 
 from skt_tf.models.names import plain
+from skt_tf.models.nested import layers_by_path, unnested
 from skt_tf.utils.errors import UserError, option
 
 
@@ -15,40 +16,36 @@ def point_output(model, point, points=None):
     Args:
         model: a functional `keras.Model`.
         point: name of the point.
-        points: {point: layer name}; None where layers have the points' names, as networks of
-            `skt_tf.resnet` do. There `f<k>` is the first activation inside of section k.
+        points: {point: layer name}, `"backbone/layer"` of a layer of an inner model; None where
+            layers have the points' names, as networks of `skt_tf.resnet` do. There `f<k>` is the
+            first activation inside of section k.
 
     Raises:
         ValueError: no layer of that name, or one that does not put out maps, once.
     """
-    layers = {layer.name: layer for layer in model.layers}
+    layers = layers_by_path(model)
     name = (points or {}).get(point) or _own_name(layers, point)
     here = f"'{name}'" if name == point else f"'{name}' (point {point})"
     if name not in layers:
-        name = plain(name)  # While the layers have names that a graph takes.
+        name = "/".join(map(plain, name.split("/")))  # While layers have names that a graph takes.
     if name not in layers:
-        close = difflib.get_close_matches(name, layers, n=1)
-        hint = f": did you mean '{close[0]}'?" if close and points else ""
-        if point[0] == "f" and name == point:
-            within = f"{option('section_flows')}=within"
-            hint = f", where {within} begins the flow of section {point[1:]}"
-        for layer in model.layers:
-            if name in [inner.name for inner in getattr(layer, "layers", ())]:
-                hint = (
-                    f": it lies inside of its layer '{layer.name}', a model of its own, which is "
-                    "to be called layer by layer for a flow to reach it"
-                )
-        raise UserError(f"the model '{model.name}' has no layer named {here}{hint}")
-    # Not the layer's own output: it may have been called in other models too.
-    graph = getattr(model, "_functional", None) or model
-    nodes = itertools.chain(*graph._nodes_by_depth.values())
-    nodes = [node for node in nodes if node.operation is layers[name]]
-    if len(nodes) != 1:
         raise UserError(
-            f"the layer {here} of the model '{model.name}' is called {len(nodes)} times: name a "
+            f"the model '{model.name}' has no layer named {here}"
+            + _hint(name, point, layers, points)
+        )
+    found = unnested(model)
+    calls = found.outputs.get(layers[name], ())
+    if not calls and "/" in name:
+        raise UserError(
+            f"the layer {here} of the model '{model.name}' cannot be reached, for two layers in it "
+            "have one name: give each a name of its own"
+        )
+    if len(calls) != 1:
+        raise UserError(
+            f"the layer {here} of the model '{model.name}' is called {len(calls)} times: name a "
             "layer that is called once"
         )
-    output = nodes[0].outputs[0]
+    output = calls[0][0]
     shape = getattr(output, "shape", ())
     if len(shape) != 4 or None in shape[1:]:
         raise UserError(
@@ -56,6 +53,16 @@ def point_output(model, point, points=None):
             "maps [batch, height, width, channels] of a known size"
         )
     return output
+
+
+def _hint(name, point, layers, points):
+    """What may have been meant by the name of a layer that is not there."""
+    if point[0] == "f" and name == point:
+        within = f"{option('section_flows')}=within"
+        return f", where {within} begins the flow of section {point[1:]}"
+    inside = [path for path in layers if path.endswith(f"/{name}")]
+    close = inside[:3] or (difflib.get_close_matches(name, layers) if points else [])
+    return f": did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def first_layers(model, points):
@@ -94,7 +101,9 @@ def check_order(model, points):
         point_output(model, point, points)
     for first, second in itertools.pairwise(points):
         up_to = keras.Model(model.inputs[0], point_output(model, second, points))
-        if plain(points[first]) not in {plain(layer.name) for layer in up_to.layers}:
+        nodes = itertools.chain(*up_to._nodes_by_depth.values())
+        before = {id(tensor) for node in nodes for tensor in node.outputs}
+        if id(point_output(model, first, points)) not in before:
             raise UserError(
                 f"in the model '{model.name}', the layer '{points[second]}' (point {second}) does "
                 f"not follow from '{points[first]}' (point {first}): name points in order of depth"

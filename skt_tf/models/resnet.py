@@ -8,6 +8,7 @@ import random
 import keras
 from keras import layers
 
+from skt_tf.models.nested import layers_by_path
 from skt_tf.models.points import SECTIONS, check_depth
 from skt_tf.utils.errors import UserError
 
@@ -157,6 +158,6 @@ def resnet_for(dataset, depth, width=16, seed=None):
 
 
 def weighted_layers(network):
-    """Weighted layers: what the 6n+2 of a residual network counts."""
+    """Weighted layers, those of inner models too: what the 6n+2 of a residual network counts."""
     weighted = (keras.layers.Conv2D, keras.layers.Dense)
-    return sum(isinstance(layer, weighted) for layer in network.layers)
+    return sum(isinstance(layer, weighted) for layer in {*layers_by_path(network).values()})
