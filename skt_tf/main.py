@@ -38,8 +38,12 @@ def _parse(argv):
         _refuse("--flagfile is empty: expected the path of a file of flags")
     try:
         # Of a flagfile, as its editor wrote it: with a mark of the byte order, or --name = value.
-        lines = flags.FLAGS.read_flags_from_files(argv[1:])
-        lines = [line if line in argv else _tidied(line) for line in lines]
+        lines = argv[1:]
+        while True:
+            lines = flags.FLAGS.read_flags_from_files(lines)
+            lines = [line if line in argv else _tidied(line) for line in lines]
+            if not any(re.match("--?flagfile=", line) for line in lines):
+                break  # None was hidden behind such a mark.
         rest = flags.FLAGS([argv[0], *filter(None, lines)])
     except SystemExit:
         sys.exit(0)  # --help: absl leaves with an error after it.
@@ -70,7 +74,7 @@ def _parse(argv):
 def _tidied(line):
     """A line of a flagfile as absl takes it; nothing of a comment."""
     line = line.removeprefix("\ufeff").lstrip()
-    return "" if line.startswith("#") else re.sub(r"^(--?\w+)\s+=?\s*", r"\1=", line)
+    return "" if line.startswith("#") else re.sub(r"^(--?\w+)(\s*=|\s)\s*", r"\1=", line)
 
 
 def main(argv):

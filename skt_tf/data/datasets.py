@@ -111,6 +111,10 @@ class Dataset:
         """Up to `number` of the training images, evenly spread over all of them."""
         return spread(self.train_images, number)
 
+    @property
+    def watched_digest(self):
+        """None: the images that are watched are a part of what `digest` is of."""
+
     @functools.cached_property
     def digest(self):
         """A number that other images or labels would hardly have."""

@@ -10,7 +10,8 @@ from skt_tf.utils.errors import UserError, one_line, option
 
 ENDINGS = (
     ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm",
-    ".pbm", ".pnm", ".tga", ".jp2", ".avif",
+    ".pbm", ".pnm", ".tga", ".jp2", ".avif", ".jpe", ".apng", ".dib", ".j2k", ".jpx", ".jpf",
+    ".pcx", ".ico", ".icns", ".sgi", ".dds",
 )  # fmt: skip
 # What cameras and scanners use of 16 bits.
 _DEPTHS = (8, 10, 12, 14, 16)
@@ -134,6 +135,8 @@ def _levels(image, path):
 
     if not image.mode.startswith("I") and image.format == "PNG":
         levels = tf.io.decode_png(path.read_bytes(), dtype=tf.uint16).numpy()
+        image.load()  # What its camera noted may follow the pixels.
+        levels = _turned(levels, image.getexif().get(_ORIENTATION, 1))
         return levels[..., : levels.shape[-1] - 1 + levels.shape[-1] % 2]  # Without transparency.
     if _is_cut(image):
         return np.asarray(image.convert("RGB"), np.uint16) << 8
@@ -141,6 +144,18 @@ def _levels(image, path):
     if levels.min() < 0 or levels.max() > 65535:
         raise ValueError(f"it has levels from {levels.min()} to {levels.max()}, not 0 to 65535")
     return levels.astype(np.uint16)
+
+
+_ORIENTATION = 0x0112
+
+
+def _turned(pixels, orientation):
+    """`pixels` [height, width, …] as Pillow's `exif_transpose` turns an image."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return pixels[::rows, ::columns]
 
 
 def _cannot_be_read(damaged):

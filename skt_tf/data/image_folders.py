@@ -1,6 +1,7 @@
 """Images in folders: train/<class>/*.png and test/<class>/*.jpg."""
 
 import collections
+import numbers
 import os
 import pathlib
 
@@ -27,7 +28,9 @@ def read(folder, image_size=None, bits=None):
         ValueError: a folder or a class without images, a test class that train/ lacks, files
             that are damaged, images of several sizes, or of other bits.
     """
-    if bits is not None and not (isinstance(bits, int) and BITS.least <= bits <= BITS.most):
+    if bits is not None and not isinstance(bits, numbers.Integral):
+        raise UserError(f"{option('image_bits')}={bits!r} is no integer: expected one")
+    if bits is not None and not BITS.least <= bits <= BITS.most:
         raise UserError(
             f"{option('image_bits')}={bits} is out of range: expected {BITS.least} to {BITS.most}"
         )
@@ -44,10 +47,8 @@ def read(folder, image_size=None, bits=None):
     found = ImageFiles(paths, bits)
     images = gather(found, len(paths), image_size, str(folder))
     train, test = (labels for _, labels in files.values())
-    passed_over = +passed_over
-    if passed_over:
-        kinds = ", ".join(f"{number} {kind}" for kind, number in passed_over.most_common())
-        found.notes.append(f"passed over: {passed_over.total()} ({kinds})")
+    if +passed_over:
+        found.notes.append(_said(passed_over))
     for note in found.notes:
         print(f"{folder}: {note}")
     # A copy, so that the training images need not stay where some of them are held out.
@@ -77,14 +78,22 @@ def _files(folder, names, passed_over):
         found = sorted(_images_below(folder / name, passed_over))
         # A class that is never tested is no mistake; one that is never trained on is.
         if not found and folder.name == "train":
-            raise UserError(
-                f"{folder / name} has no images: expected files that end in {', '.join(ENDINGS)}"
-            )
+            raise UserError(f"{folder / name} has no images: {_expected(passed_over)}")
         paths += found
         labels += [number] * len(found)
     if not paths:
-        raise UserError(f"{folder} has no images: expected files that end in {', '.join(ENDINGS)}")
+        raise UserError(f"{folder} has no images: {_expected(passed_over)}")
     return paths, np.array(labels, np.int32)
+
+
+def _said(passed_over):
+    kinds = ", ".join(f"{number} {kind}" for kind, number in (+passed_over).most_common())
+    return f"passed over: {passed_over.total()} ({kinds})"
+
+
+def _expected(passed_over):
+    expected = f"expected files that end in {', '.join(ENDINGS)}"
+    return f"{expected} ({_said(passed_over)})" if +passed_over else expected
 
 
 def _images_below(folder, passed_over):
@@ -93,7 +102,9 @@ def _images_below(folder, passed_over):
         # They may lead in a circle.
         passed_over["links to folders"] += sum(os.path.islink(f"{place}/{n}") for n in folders)
         for path in (pathlib.Path(place, name) for name in files if not name.startswith(".")):
-            if path.suffix.lower() in ENDINGS:
+            if not path.is_file() and path.exists():
+                passed_over["that are no files"] += 1  # To read a pipe would wait for ever.
+            elif path.suffix.lower() in ENDINGS:
                 yield path
             else:
                 passed_over[f"of {path.suffix.lower()}" if path.suffix else "of no ending"] += 1

@@ -1,14 +1,16 @@
-"""Images and labels of a user's own, as training takes them: arrays, or a tf.data.Dataset."""
+"""Images and labels of a user's own, as training takes them: arrays, or batches that come."""
 
 import functools
 import zlib
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from skt_tf.data.batches import draw_images, over_steps
 from skt_tf.data.images import check_labels, spread
-from skt_tf.utils.errors import UserError, one_line
+from skt_tf.data.incoming_batches import as_dataset, check_end, safely
+from skt_tf.utils.errors import UserError
 
 
 class Stream:
@@ -17,14 +19,17 @@ class Stream:
     Args:
         train_data: (images, labels), arrays of [number, height, width, channels] and [number],
             which are shuffled anew in every epoch; or a `tf.data.Dataset` of (image, label) or
-            of batches of them, which is repeated in its own order.
+            of batches of them, or a `keras.utils.PyDataset`, which are repeated in their own
+            order. Labels are class numbers, or one-hot, [classes]. A third part is the weight of
+            each image in the loss, 0 or more.
         validation_data: likewise, in its own order; or None.
         batch_size: images a batch.
         image_shape: (height, width, channels) as the networks take it, None where any will do.
         classes: labels are integers from 0 to `classes` − 1.
 
     Attributes:
-        first: (images, labels) of the first batch of `train_data`, read once.
+        first: (images, labels) of a batch of `train_data`, and weights where there are some: of
+            arrays evenly spread, else the first, read once.
 
     Raises:
         ValueError: what is neither, is empty, or does not fit to the networks.
@@ -34,74 +39,122 @@ class Stream:
 
     def __init__(self, train_data, validation_data, batch_size, image_shape, classes):
         self._batch_size, self._shape, self._classes = batch_size, image_shape, classes
+        given = {"train_data": train_data}
+        if validation_data is not None:
+            given["validation_data"] = validation_data
+        for name, data in given.items():  # Before any of it is read.
+            _check_kind(data, name)
         self._train, self.first = self._checked(train_data, "train_data")
         self.image_shape, self._watched = self.first[0].shape[1:], None
         if validation_data is not None:
             self._watched, _ = self._checked(validation_data, "validation_data")
 
     def _checked(self, data, name):
+        if isinstance(data, keras.utils.PyDataset):
+            data = as_dataset(data, name)
         if isinstance(data, tf.data.Dataset):
             return self._checked_dataset(data, name)
         try:
-            images, labels = (np.asarray(part) for part in data)
-        except (TypeError, ValueError):
-            raise UserError(
-                f"{name} is a {type(data).__name__}: expected (images, labels), two arrays of one "
-                "length, or a tf.data.Dataset of (image, label)"
-            ) from None
-        if labels.shape == (len(images), 1):
-            labels = labels[:, 0]  # As keras.datasets has them.
-        if images.ndim != 4 or images.dtype.kind not in "uif" or labels.shape != images.shape[:1]:
+            images, labels, *weights = (np.asarray(part) for part in data)
+        except (TypeError, ValueError):  # Rows of several lengths, or nothing like an array.
+            kinds = ", ".join(type(part).__name__ for part in data)
+            raise UserError(f"{name} has parts of {kinds}: expected arrays of numbers") from None
+        is_images = images.ndim == 4 and images.dtype.kind in "uif"
+        if not is_images or labels.shape[:1] != (len(images),):
             raise UserError(
                 f"{name} has images of shape {images.shape}, {images.dtype}, and labels of shape "
                 f"{labels.shape}: expected [number, height, width, channels] and [number]"
             )
         if not len(images):
             raise UserError(f"{name} has no images: expected one or more")
-        if images.dtype.kind == "f" and not np.isfinite(images).all():
-            raise UserError(f"{name} has pixels that are NaN or infinite: expected numbers")
         self._check_shape(images.shape[1:], name)
-        check_labels(labels, f"{name} has labels", self._classes, "outputs of the student")
-        labels = labels.astype(np.int32)
-        return (images, labels), (images[: self._batch_size], labels[: self._batch_size])
+        weights = [_checked_weights(w, len(images), name) for w in weights]
+        # As the networks see them: float64 holds more than they do.
+        seen = images.astype(np.float32, copy=False) if images.dtype.kind == "f" else 0
+        if not np.isfinite(seen).all():
+            raise UserError(f"{name} has pixels that are NaN or infinite: expected numbers")
+        labels = self._class_numbers(labels, name).astype(np.int32)
+        parts = images, labels, *weights
+        return parts, tuple(spread(part, self._batch_size) for part in parts)
 
     def _checked_dataset(self, data, name):
         spec = data.element_spec
         ranks = None
-        if isinstance(spec, tuple) and len(spec) == 2:
-            ranks = [getattr(part, "shape", tf.TensorShape(None)).rank for part in spec]
-        # A batch of labels may be a column.
-        if ranks not in ([3, 0], [3, 1], [4, 1], [4, 2]) or not spec[1].dtype.is_integer:
+        if isinstance(spec, tuple) and len(spec) in (2, 3):
+            dense = all(isinstance(part, tf.TensorSpec) for part in spec)
+            ranks = [part.shape.rank for part in spec] if dense else None
+        # Labels may be a column, or one-hot.
+        if (
+            not ranks
+            or ranks[0] not in (3, 4)
+            or any(rank is None or not 0 <= rank - ranks[0] + 3 <= 1 for rank in ranks[1:])
+        ):
             raise UserError(
                 f"{name} has elements {spec}: expected (image, label), images [height, width, "
-                "channels] and integers, or batches of them"
+                "channels] and integers, or batches of them, and a weight of each if you like"
             )
         self._check_shape(spec[0].shape[-3:], name)
         if ranks[0] == 3:
             data = data.batch(self._batch_size)
-        if name == "validation_data":
-            data = _ending(data, name)
-        first = next(iter(_safely(data.take(1), name)), None)
-        if first is None:
+        first = next(iter(safely(data.take(1), name)), None)
+        if first is None or not len(first[0]):
             raise UserError(f"{name} has no images: expected one or more")
+        if name == "validation_data":
+            check_end(data, name)
         self._check_shape(first[0].shape[1:], name)
-        images, labels = (part.numpy() for part in first)
-        if labels.size != len(first[0]):
+        images, labels, *weights = (part.numpy() for part in first)
+        numbers = self._class_numbers(labels, name)
+        weights = [_checked_weights(w, len(images), name) for w in weights]
+        shape, one_hot = [None, *images.shape[1:]], labels.size != len(images)
+        limits = f"{name} has labels that are not 0 to {self._classes - 1}"
+
+        def checked(images, labels, *weights):
+            if images.dtype.is_floating:
+                tf.debugging.check_numerics(
+                    tf.cast(images, tf.float32), f"{name} has images of NaN or infinity"
+                )
+            number = tf.shape(images)[0]
+            tf.debugging.assert_positive(number, f"{name} has a batch of no images")
+            for part in (labels, *weights):
+                unlike = f"{name} has a batch of another number of labels or weights than images"
+                tf.debugging.assert_equal(tf.shape(part)[0], number, unlike)
+            if one_hot:
+                ones = tf.math.count_nonzero(labels, 1), tf.reduce_max(labels, 1)
+                for found in ones:
+                    tf.debugging.assert_equal(found, tf.ones_like(found), f"{name} {_NOT_ONE_HOT}")
+                labels = tf.argmax(labels, axis=1)
+            labels = tf.reshape(labels, [-1])
+            if labels.dtype not in (tf.int32, tf.int64):
+                labels = tf.cast(labels, tf.int32)
+            tf.debugging.assert_non_negative(labels, limits)
+            tf.debugging.assert_less(labels, tf.cast(self._classes, labels.dtype), limits)
+            for weight in weights:
+                tf.debugging.assert_non_negative(weight, f"{name} has weights below 0")
+            weights = (tf.reshape(tf.cast(weight, tf.float32), [-1]) for weight in weights)
+            return tf.ensure_shape(images, shape), labels, *weights
+
+        return data.map(checked), (images, numbers, *weights)
+
+    def _class_numbers(self, labels, name):
+        """Class numbers [number] of labels of which there is one for each image."""
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]  # As keras.datasets has them.
+        if labels.ndim == 2:
+            if labels.shape[1] != self._classes:
+                raise UserError(
+                    f"{name} has labels of shape {labels.shape}: expected class numbers, or "
+                    f"one-hot labels [number, {self._classes}], the outputs of the student"
+                )
+            if not ((labels == 1).sum(1) == 1).all() or not ((labels == 0) | (labels == 1)).all():
+                raise UserError(f"{name} {_NOT_ONE_HOT}")
+            return labels.argmax(1)
+        if labels.ndim != 1:
             raise UserError(
-                f"{name} has labels of shape {labels.shape[1:]}: expected one class number for "
-                "each image"
+                f"{name} has labels of shape {labels.shape}: expected one class number for each "
+                "image, or one-hot labels"
             )
         check_labels(labels, f"{name} has labels", self._classes, "outputs of the student")
-        shape = [None, *images.shape[1:]]
-
-        def checked(images, labels):
-            if images.dtype.is_floating:
-                images = tf.debugging.check_numerics(
-                    images, f"{name} has images of NaN or infinity"
-                )
-            return tf.ensure_shape(images, shape), tf.reshape(labels, [-1])
-
-        return data.map(checked), (images, labels.ravel())
+        return labels
 
     def _check_shape(self, given, name):
         if len(given) != 3 or any(
@@ -128,12 +181,11 @@ class Stream:
             # Joined over the epochs' ends, for every batch to have one size.
             batches = self._train.repeat().rebatch(batch_size, drop_remainder=True)
             return batches.skip(start).take(steps - start).prefetch(tf.data.AUTOTUNE)
-        images, labels = self._tensors
-        order = tf.random.split([seed, stream], 2)[0]
+        parts, order = self._tensors, tf.random.split([seed, stream], 2)[0]
 
         def batch(step):
-            chosen, _ = draw_images(step, batch_size, len(labels), order)
-            return tf.gather(images, chosen), tf.gather(labels, chosen)
+            chosen, _ = draw_images(step, batch_size, len(parts[1]), order)
+            return tuple(tf.gather(part, chosen) for part in parts)
 
         return over_steps(batch, start, steps)
 
@@ -150,43 +202,57 @@ class Stream:
         """
         if isinstance(self._train, tf.data.Dataset):
             first = self._train.rebatch(self._batch_size).take(-(-number // self._batch_size))
-            return (images for images, _ in first)
+            return (images for images, *_ in first)
         images = spread(self._train[0], number)
         starts = range(0, len(images), self._batch_size)
         return (images[start : start + self._batch_size] for start in starts)
 
     @property
     def digest(self):
-        """A number that other data would hardly have; of a `tf.data.Dataset`, of its type alone."""
-        if isinstance(self._train, tf.data.Dataset):
-            return str(self._train.element_spec)
-        images, labels = (np.ascontiguousarray(part) for part in self._train)
-        return f"{zlib.crc32(labels, zlib.crc32(images)):08x}"
+        """A number that other data would hardly have; of batches that come, of their type alone."""
+        return _digest(self._train)
+
+    @property
+    def watched_digest(self):
+        """Likewise of the validation data; None without."""
+        return None if self._watched is None else _digest(self._watched)
 
 
-# So many images, where nothing says how many there are, are taken for a stream without end.
-_ENDLESS = 200_000
+def _digest(data):
+    if isinstance(data, tf.data.Dataset):
+        return str(data.element_spec)
+    total = 0
+    for part in data:
+        total = zlib.crc32(np.ascontiguousarray(part), total)
+    return f"{total:08x}"
 
 
-def _ending(data, name):
-    """`data`, batches of which not even the number may be known; it must have an end."""
-    expected = f"{name} repeats without end: expected each image once, so leave out repeat()"
-    if data.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise UserError(expected)
-    if data.cardinality() != tf.data.UNKNOWN_CARDINALITY:
-        return data
-    expected += f", or say how many there are, if more than {_ENDLESS}, by assert_cardinality"
-
-    def counted(before, batch):
-        number = before + tf.shape(batch[1], tf.int64)[0]
-        tf.debugging.assert_less(number, tf.constant(_ENDLESS, tf.int64), expected)
-        return number, batch
-
-    return data.scan(tf.constant(0, tf.int64), counted)
+_NOT_ONE_HOT = (
+    "has rows of labels that are not a single 1 among zeros: expected class numbers, or one-hot "
+    "labels"
+)
 
 
-def _safely(dataset, name):
-    try:
-        yield from dataset
-    except tf.errors.OpError as error:
-        raise UserError(f"{name} cannot be read: {one_line(error)}") from error
+def _check_kind(data, name):
+    """Refuses what is none of the kinds of data that a `Stream` takes."""
+    if isinstance(data, (tf.data.Dataset, keras.utils.PyDataset)):
+        return
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        what = type(data).__name__
+        what += f" of {len(data)}" if isinstance(data, (tuple, list)) else ""
+        raise UserError(
+            f"{name} is a {what}: expected (images, labels), two arrays of one length, a "
+            "tf.data.Dataset of (image, label), or a keras.utils.PyDataset"
+        )
+
+
+def _checked_weights(weights, number, name):
+    """Weights [number], float32, of so many images."""
+    if weights.shape not in ((number,), (number, 1)) or weights.dtype.kind not in "uif":
+        raise UserError(
+            f"{name} has weights of shape {weights.shape}, {weights.dtype}: expected a number for "
+            "each image"
+        )
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise UserError(f"{name} has weights that are below 0, NaN or infinite: expected 0 or more")
+    return weights.reshape(-1).astype(np.float32)

@@ -38,7 +38,7 @@ from skt_tf.models.cost import check_memory
 from skt_tf.models.resnet import resnet_for
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import RESULTS, check_data, has_failed
-from skt_tf.training.sequential_distiller import check_pair
+from skt_tf.training.pair_checks import check_pair
 from skt_tf.utils.distribution import (
     all_agree,
     distribution_strategy,

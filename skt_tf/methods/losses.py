@@ -6,7 +6,8 @@ networks' {point: layer name}, or None where layers have the points' names, and 
 {point: layer} of projections on the student's side. It knows no optimizer, no files and no
 flags. `losses` compares what the views put out for one batch, the teacher's `targets` and the
 student's `outputs`, beside the `labels` [batch], integers, at the `progress` of the stage, 0…1;
-it returns {name: scalar, float32}, whose sum is minimised. Its `names` are the parts that logs
+it returns {name: scalar, float32}, whose sum is minimised, each a `mean` of what it finds for the
+images, [batch]. Its `names` are the parts that logs
 show beside the sum, `has_logits` says that the outputs are logits, whose accuracy is logged too,
 and a `weight` of (first, last) that fades.
 """
@@ -61,11 +62,10 @@ class Transfer:
             )
         return views
 
-    def losses(self, labels, targets, outputs, progress):
+    def losses(self, labels, targets, outputs, progress, mean=tf.reduce_mean):
         del labels, progress  # What flows is compared, not what comes out.
         return {
-            name: self.weights[flow]
-            * tf.reduce_mean(tf.reduce_sum(tf.square(target - output), axis=[1, 2]))
+            name: self.weights[flow] * mean(tf.reduce_sum(tf.square(target - output), axis=[1, 2]))
             for name, flow, target, output in zip(self.names, self.flows, targets, outputs)
         }
 
@@ -105,10 +105,10 @@ class Hint:
             )(guided)
         return keras.Model(teacher.inputs[0], hint), keras.Model(student.inputs[0], guided)
 
-    def losses(self, labels, targets, outputs, progress):
+    def losses(self, labels, targets, outputs, progress, mean=tf.reduce_mean):
         del labels, progress
         error = tf.square(tf.cast(outputs, tf.float32) - tf.cast(targets, tf.float32))
-        return {"hint": 0.5 * tf.reduce_mean(self.reduce(error, axis=[1, 2, 3]))}
+        return {"hint": 0.5 * mean(self.reduce(error, axis=[1, 2, 3]))}
 
 
 class Task:
@@ -122,11 +122,11 @@ class Task:
         check_logits(student, "student")
         return None, student
 
-    def losses(self, labels, targets, outputs, progress):
+    def losses(self, labels, targets, outputs, progress, mean=tf.reduce_mean):
         del targets, progress
         outputs = tf.cast(outputs, tf.float32)
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=outputs)
-        return {"cross_entropy": tf.reduce_mean(entropy)}
+        return {"cross_entropy": mean(entropy)}
 
 
 class SoftTask(Task):
@@ -158,16 +158,19 @@ class SoftTask(Task):
         check_logits(student, "student")
         return teacher, student
 
-    def losses(self, labels, targets, outputs, progress):
+    def losses(self, labels, targets, outputs, progress, mean=tf.reduce_mean):
         first, last = self.weight
         targets, outputs = tf.cast(targets, tf.float32), tf.cast(outputs, tf.float32)
         soft = tf.nn.softmax(targets / self.temperature)
         log_ratio = tf.nn.log_softmax(targets / self.temperature) - tf.nn.log_softmax(
             outputs / self.temperature
         )
-        divergence = tf.reduce_mean(tf.reduce_sum(soft * log_ratio, axis=1))
+        divergence = mean(tf.reduce_sum(soft * log_ratio, axis=1))
         weight = first + (last - first) * progress
-        return {**super().losses(labels, None, outputs, None), "softened": weight * divergence}
+        return {
+            **super().losses(labels, None, outputs, None, mean),
+            "softened": weight * divergence,
+        }
 
 
 def objective(stage, *, flow_weights=None, temperature=3.0, hint_reduction="sum"):

@@ -66,7 +66,7 @@ def fuse_batch_norm(model):
 
     def fused(layer):
         fits = type(layer) is layers.BatchNormalization and layer.axis in (-1, 3)
-        fits = fits and len(layer.input.shape) == 4 and layer.dtype_policy.name != "float64"
+        fits = fits and len(layer.input.shape) == 4 and layer.variable_dtype == "float32"
         # The kernel knows no renormalisation, and no smaller ε.
         fits = fits and not getattr(layer, "renorm", False) and layer.epsilon >= 1e-5
         return FusedBatchNormalization(layer) if fits else layer
@@ -96,8 +96,10 @@ def fold_batch_norm(model, precision="float32"):
         A `keras.Model` whose variables are its own and not trainable; or, with a warning, one of
         the same layers where one of them cannot be copied.
     """
-    if precision == "auto":
-        precision = "bfloat16" if has_bfloat16() else "float32"
+    precision = precision_of_teacher(precision)
+    if not inner_graph(model):
+        _say_not_folded(model, "it has a call of its own")
+        return model
     # A graph of its own: layers may have been called in others too.
     ends = model.outputs[0] if len(model.outputs) == 1 else model.outputs
     model = keras.Model(model.inputs[0], ends, name=model.name)
@@ -106,12 +108,16 @@ def fold_batch_norm(model, precision="float32"):
     # A layer of one's own, or of another program's: Keras passes on whatever it raises.
     except Exception as error:
         reason = one_line(error, wrapped=True)
-        print(
-            f"skt_tf: warning: batch normalisation of '{model.name}' is not folded, and it runs in "
-            f"its own precision, for a layer of it cannot be copied: {reason}",
-            file=sys.stderr,
-        )
+        _say_not_folded(model, f"a layer of it cannot be copied: {reason}")
         return model
+
+
+def _say_not_folded(model, reason):
+    print(
+        f"skt_tf: warning: batch normalisation of '{model.name}' is not folded, and it runs in "
+        f"its own precision, for {reason}",
+        file=sys.stderr,
+    )
 
 
 def _folded(model, precision):
@@ -140,7 +146,10 @@ def _folded(model, precision):
         # The options were a batch normalisation's.
         return layer(*arguments, **({} if isinstance(layer, layers.Identity) else options))
 
-    result = keras.models.clone_model(model, clone_function=copy, call_function=call)
+    (images,) = model.inputs
+    name = images._keras_history.operation.name
+    images = keras.Input(batch_shape=images.shape, dtype=images.dtype, name=name)
+    result = keras.models.clone_model(model, images, clone_function=copy, call_function=call)
     for layer in model.layers:
         if layer.name in pairs:
             weights = _fold(layer, model.get_layer(pairs[layer.name]))
@@ -192,6 +201,13 @@ def _fold(convolution, normalization):
     if normalization.center:
         bias = bias + normalization.beta.numpy()
     return [convolution.kernel.numpy() * factor, bias]
+
+
+def precision_of_teacher(precision):
+    """What a frozen teacher computes in here, where that may be `"auto"`."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if has_bfloat16() else "float32"
 
 
 def has_bfloat16():

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from skt_tf.data.batches import EVALUATION_BATCH
+from skt_tf.utils.errors import UserError
 
 
 def probabilities(network, images):
@@ -48,14 +49,19 @@ def accuracy_over(network, batches):
 
     Args:
         network: a `keras.Model`.
-        batches: an iterable of (images, labels).
+        batches: an iterable of (images, labels), or with weights, which do not count.
 
     Returns:
         A float, and integers [number].
     """
     outputs, found = softmax_of(network), []
-    for images, labels in batches:
+    for images, labels, *_ in batches:
         found.append((np.argmax(outputs(images), axis=1), np.ravel(labels)))
+    if not found:
+        raise UserError(
+            "validation_data has no images the second time: expected images that can be gone "
+            "through again"
+        )
     answers, labels = (np.concatenate(parts) for parts in zip(*found))
     return float(np.mean(answers == labels)), labels
 

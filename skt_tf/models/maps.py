@@ -6,7 +6,7 @@ import itertools
 import keras
 
 from skt_tf.models.names import plain
-from skt_tf.models.nested import layers_by_path, unnested
+from skt_tf.models.nested import inner_graph, layers_by_path, unnested
 from skt_tf.utils.errors import UserError, option
 
 
@@ -23,6 +23,11 @@ def point_output(model, point, points=None):
     Raises:
         ValueError: no layer of that name, or one that does not put out maps, once.
     """
+    if not inner_graph(model):
+        raise UserError(
+            f"the model '{model.name}' has a call of its own, of which nothing within can be seen: "
+            "expected a functional or Sequential model, for its layers to be points"
+        )
     layers = layers_by_path(model)
     name = (points or {}).get(point) or _own_name(layers, point)
     here = f"'{name}'" if name == point else f"'{name}' (point {point})"

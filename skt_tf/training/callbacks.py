@@ -1,5 +1,6 @@
 """Watches a stage while it is trained."""
 
+import sys
 import time
 
 import keras
@@ -15,6 +16,8 @@ from skt_tf.utils.signals import asked_to_stop, stop
 
 # More than there are workers.
 _STOP = 2**20
+# No scale of images; marks of pixels without data are.
+_LARGE = 1e6
 
 
 class Guard(keras.callbacks.Callback):
@@ -36,7 +39,7 @@ class Guard(keras.callbacks.Callback):
             find the cause of a bad loss; None where it cannot be looked for.
     """
 
-    batches = None
+    batches = first_loss = None
 
     def __init__(
         self, progress, steps, interval, rate, rate_name, accuracy, checkpoints=None, title=""
@@ -60,6 +63,8 @@ class Guard(keras.callbacks.Callback):
         self.progress.step += 1
         if not np.isfinite(logs["loss"]).all():
             self._diverge({name: float(np.mean(value)) for name, value in logs.items()})
+        if self.progress.step == 1:
+            self.first_loss = float(np.mean(logs["loss"]))
         # At the end of an interval its row belongs to what is saved.
         if self.progress.step % self.interval and self.progress.step < self.steps:
             self._save_or_stop()
@@ -78,11 +83,23 @@ class Guard(keras.callbacks.Callback):
         """Closes the stage: its record is added to the progress and saved with the student."""
         if not self._is_finite():
             self._diverge({"loss": float("nan")})
+        self._say_growth()
         self.progress.records.append(self._record())
         self.progress.step, self.progress.seconds, self.progress.rows = 0, 0.0, []
         if self.checkpoints:
             variables = student_variables(self.model.student, self.model.projections)
             self.checkpoints.save(self.progress, variables)
+
+    def _say_growth(self):
+        """Warns where transfer has left the student further from the teacher than it was."""
+        last = self.progress.rows[-1]["loss"] if self.progress.rows else 0.0
+        if self.model.stage.flows and self.first_loss and last > 2 * self.first_loss:
+            print(
+                f"skt_tf: warning: {self.title or self.model.name}: the loss of stage "
+                f"{self.model.stage.name} has grown from {self.first_loss:.3g} to {last:.3g}, and "
+                f"the student with it: give a smaller {option(self.rate_name)}",
+                file=sys.stderr,
+            )
 
     def _save_or_stop(self):
         # Asked once: a signal that comes later is answered after the next iteration, and saved.
@@ -126,9 +143,16 @@ class Guard(keras.callbacks.Callback):
 
     def _advice(self):
         """What is at fault, as far as it can be told, and what to do about it."""
-        teacher = self.model.teacher_view
-        if teacher is not None and self.batches:
+        teacher, images = self.model.teacher_view, None
+        if self.batches:
             images = next(iter(self.batches(self.progress.step - 1)))[0]
+            largest = float(tf.reduce_max(tf.abs(tf.cast(images, tf.float32))))
+            if largest > _LARGE:
+                return (
+                    f"an image of this iteration has a pixel of {largest:.3g}: give images of a "
+                    "scale such as 0…255, and a number for what is no data"
+                )
+        if teacher is not None and images is not None:
             found = keras.tree.flatten(teacher(images, training=False))
             if not all(np.isfinite(tf.cast(part, tf.float32)).all() for part in found):
                 if any(layer.compute_dtype == "float16" for layer in teacher.layers):
@@ -137,7 +161,7 @@ class Guard(keras.callbacks.Callback):
                         f"{option('teacher_precision')}=float32 or bfloat16"
                     )
                 return "the teacher's outputs for these images are not finite: give another teacher"
-        more = f", or a {option('precision')} of more digits"
+        more = f", or a {option('precision', 'dtype policy')} of more digits"
         if "float16" not in self.model.student.compute_dtype:  # Nor bfloat16.
             more = ""
         if self.progress.step == 1 and not self.progress.records:

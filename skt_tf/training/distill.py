@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import inspect
+import os
 import pathlib
 
 import numpy as np
@@ -15,7 +16,7 @@ from skt_tf.methods.catalogue import ONE_START, needs_teacher, stages
 from skt_tf.models.checks import check_classifier, check_images, check_network, check_weights
 from skt_tf.models.saving import check_saving
 from skt_tf.training.distillation import Distillation
-from skt_tf.training.sequential_distiller import check_pair
+from skt_tf.training.pair_checks import check_pair
 from skt_tf.training.settings import Settings
 from skt_tf.training.user_callbacks import checked
 from skt_tf.utils.errors import UserError, one_line
@@ -99,27 +100,31 @@ def distill(
         "task_steps": task_steps,
         "teacher_points": teacher_points,
         "student_points": student_points,
-        "project": bool(project),
+        "project": project,
         "batch_size": batch_size,
         "seed": seed,
     }
     if output_dir is not None:
+        if not isinstance(output_dir, str | os.PathLike):
+            raise UserError(f"output_dir={output_dir!r} is no path: expected one, or None")
         output_dir = pathlib.Path(output_dir).expanduser()
     try:
         config = _config(method, teacher, options, settings)
         callbacks = checked(callbacks)
+        for network in (teacher, student) if teacher is not None else (student,):
+            check_network(network)
+        scope = _scope_of(teacher, student, config.batch_size)
         for role, network in (("teacher", teacher), ("student", student)):
             if network is not None:
-                check_network(network)
                 check_weights(network, f"the {role} '{network.name}'")
-        data = _data(train_data, validation_data, student, batch_size)
+        data = _data(train_data, validation_data, student, config.batch_size)
         if needs_teacher(config.stages(method)):
             check_images(teacher, data, f"the teacher '{teacher.name}'")
         images = data.train_images if isinstance(data, Dataset) else data.first[0]
         check_pair(teacher, student, config, images)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_traced_without_notes())
-            stack.enter_context(_scope_of(student, batch_size))
+            stack.enter_context(scope)
             if output_dir is not None:
                 check_saving(student)
                 stack.enter_context(FolderLock(output_dir))
@@ -151,10 +156,17 @@ def _traced_without_notes():
         logger.removeFilter(keep)
 
 
-def _scope_of(student, batch_size):
+def _scope_of(teacher, student, batch_size):
     """The scope of the `tf.distribute.Strategy` that the student was made in, as in `fit`."""
-    weights = student.weights
-    made = getattr(weights[0].value, "distribute_strategy", None) if weights else None
+    weights = [network.weights if network else () for network in (teacher, student)]
+    other, made = (
+        getattr(some[0].value, "distribute_strategy", None) if some else None for some in weights
+    )
+    if other is not None and other is not made:
+        raise UserError(
+            f"the teacher '{teacher.name}' was made in the scope of a tf.distribute.Strategy that "
+            f"the student '{student.name}' was not made in: make both in one"
+        )
     if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not made:
         raise UserError(
             "distill is called in the scope of a tf.distribute.Strategy that the student was not "
@@ -176,16 +188,15 @@ def _config(method, teacher, options, settings):
             close = difflib.get_close_matches(name, [*SETTINGS, *options], n=1)
             hint = f"did you mean {close[0]}?" if close else f"expected {', '.join(SETTINGS)}"
             raise UserError(f"distill has no setting '{name}': {hint}")
+    if not isinstance(method, str):
+        raise UserError(f"method={method!r} is no name: expected one, such as 'skt'")
     if teacher is None and needs_teacher(stages(method)):
         raise UserError(f"the method '{method}' needs a teacher and none was given")
     for name in ("teacher_points", "student_points"):
         options[name] = _names(name, options[name])
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    settings = {k: tuple(v) if _is_list(v) else v for k, v in settings.items()}
     # NumPy's numbers cannot be written into JSON.
-    options, settings = (
-        {k: v.item() if isinstance(v, np.generic) else v for k, v in given.items()}
-        for given in (options, settings)
-    )
+    options, settings = ({k: _plain(v) for k, v in given.items()} for given in (options, settings))
     if method in ONE_START:
         raise UserError(
             f"the method '{method}' is a control of several nets that begin with the same weights: "
@@ -197,11 +208,22 @@ def _config(method, teacher, options, settings):
         raise UserError(f"a setting is of another type than expected: {error}") from None
 
 
+def _is_list(value):
+    return isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim == 1)
+
+
+def _plain(value):
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _names(option, given):
     """A tuple of names of layers, or None."""
     if given is None:
         return None
-    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
+    lists = isinstance(given, list | tuple)
+    if not lists or not all(isinstance(name, str) for name in given):
         raise UserError(f"{option}={given!r}: expected a list of names of layers")
     return tuple(given)
 
@@ -216,7 +238,7 @@ def _data(train_data, validation_data, student, batch_size):
             "validation_data is given beside a skt_tf.Dataset, which has images to watch of its "
             "own: leave it out, or give arrays as train_data"
         )
-    if train_data.image_shape != shape and None not in shape:
+    if len(shape) != 3 or any(s not in (None, g) for s, g in zip(shape, train_data.image_shape)):
         raise UserError(
             f"train_data has images of shape {train_data.image_shape}: expected those that the "
             f"student takes, {shape}"

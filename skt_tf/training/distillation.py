@@ -1,7 +1,12 @@
 """One call of `distill`: what it does, and the folder by which it goes on."""
 
+import contextlib
 import dataclasses
+import json
+import re
+import sys
 import time
+import zipfile
 import zlib
 
 import keras
@@ -10,7 +15,7 @@ import numpy as np
 from skt_tf.data.datasets import Dataset
 from skt_tf.methods.catalogue import needs_teacher, transfers
 from skt_tf.methods.flow_weights import note_flow_weights, noted_flow_weights
-from skt_tf.models.batch_norm import fold_batch_norm
+from skt_tf.models.batch_norm import fold_batch_norm, precision_of_teacher
 from skt_tf.models.evaluation import accuracy_over
 from skt_tf.models.names import plain_names
 from skt_tf.models.saving import save_network
@@ -19,11 +24,15 @@ from skt_tf.training.history import write_metrics
 from skt_tf.training.stage_loop import run_stages
 from skt_tf.training.teacher_accuracy import say_teacher
 from skt_tf.utils.environment import environment
-from skt_tf.utils.errors import UserError
-from skt_tf.utils.files import remove_drafts, write_json
+from skt_tf.utils.errors import UserError, one_line
+from skt_tf.utils.files import remove_drafts, whole, why, write_json
 from skt_tf.utils.records import read_record, refuse_other, refuse_strangers
 
 RECORD = "distill.json"
+# Weights that the student began with.
+_BEGUN = "begun.weights.h5"
+# What records of older versions lack.
+_LATER = {"augmentation", "used", "student_layers", "trained", "validation"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +62,18 @@ class Distillation:
     def __init__(self, config, teacher, student, data, output_dir):
         self.config, self.teacher, self.student, self.data = config, teacher, student, data
         self.folder = output_dir
+        self.plan = config.stages(config.methods[0])
+        self.title = f"{config.methods[0]}, {student.name}"
+        unused = config.unused()
         self.record = {
-            "settings": config.as_dict(),
+            "settings": {k: v for k, v in config.as_dict().items() if k not in unused},
+            "used": self._used(),
             "teacher": teacher and _digest(teacher),
             "student": _digest(student),
+            "student_layers": _layers_digest(student),
+            "trained": None,
             "data": data.digest,
+            "validation": data.watched_digest,
             "augmentation": _augmentation(data),
             "environment": environment(),
             "flow_weights": None,
@@ -78,14 +94,16 @@ class Distillation:
         with plain_names(self.teacher, self.student):
             records = self._train(checkpoints, callbacks, verbose)
         if self.folder:
-            save_network(self.student, self.folder / "student.keras")
+            self.record["trained"] = _digest(self.student)
+            save_network(self.student, self._path)
             write_metrics(self.folder / "metrics.csv", records)
             self._write()
             checkpoints.clear()
+            (self.folder / _BEGUN).unlink(missing_ok=True)
         return self._result()
 
     def _train(self, checkpoints, callbacks, verbose):
-        config, plan = self.config, self.config.stages(self.config.methods[0])
+        config, plan = self.config, self.plan
         weights = frozen = None
         if needs_teacher(plan):
             self._say_teacher(verbose)
@@ -103,7 +121,7 @@ class Distillation:
             seed=config.seed,
             flow_weights=weights,
             checkpoints=checkpoints,
-            title=f"{config.methods[0]}, {self.student.name}",
+            title=self.title,
             callbacks=callbacks,
             verbose=verbose,
         )
@@ -126,19 +144,28 @@ class Distillation:
                 print(f"teacher: other classes than the student's {self.student.output_shape[-1]}")
             return
         if batches is None:
-            batches, where = [data.first], f"first {len(data.first[1])} training"
+            batches, where = [data.first], f"{len(data.first[1])} training"
         accuracy, labels = accuracy_over(teacher, batches)
-        say_teacher(accuracy, labels, teacher.output_shape[-1], where, verbose)
+        # In data that are sorted by class, one class alone may have been seen.
+        say_teacher(
+            accuracy, labels, teacher.output_shape[-1], where, verbose, given=np.ptp(labels) > 0
+        )
 
     def _take_weights(self):
         """Gives the student the weights of the one that was trained in the folder."""
+        damaged = f"{self._path} is not the student that was trained here"
         try:
-            self.student.load_weights(self.folder / "student.keras")
-        except ValueError as error:  # Keras lists the layers.
+            self.student.load_weights(self._path)
+        except (ValueError, KeyError) as error:  # Of a record that says nothing of the layers.
             raise UserError(
                 f"output_dir={self.folder} holds a student of other layers than "
                 f"'{self.student.name}': give another folder"
             ) from error
+        except (OSError, zipfile.BadZipFile) as error:
+            reason = (why(error) if isinstance(error, OSError) else None) or one_line(error)
+            raise UserError(f"{damaged} ({reason}): give another folder") from error
+        if self.record.get("trained") not in (None, _digest(self.student)):
+            raise UserError(f"{damaged}: its weights are others, so give another folder")
 
     def _go_on(self):
         """Takes over what the folder holds; returns its checkpoints."""
@@ -147,28 +174,56 @@ class Distillation:
         refuse_strangers(self.folder, RECORD)
         path = self.folder / RECORD
         if path.exists():
-            keys = self.record.keys() - {"augmentation"}  # Older records lack it.
+            keys = self.record.keys() - _LATER
             self._compare(read_record(path, keys, "a distillation"))
         remove_drafts(self.folder)
+        if not path.exists():
+            with whole(self.folder / _BEGUN) as draft:
+                self.student.save_weights(draft)
         self._write()
         return Checkpoints(self.folder / "checkpoints", self.config.checkpoint_every)
 
     def _compare(self, known):
-        here = self.record["augmentation"]
         # Records of older versions have settings of other jobs as well.
-        found = self.config.differing(known["settings"], strangers=False)
-        pairs = {name: (known[name], self.record[name]) for name in ("teacher", "data")}
-        pairs["augmentation"] = known.get("augmentation", here), here
+        found = self.config.differing(
+            known["settings"], self.record["settings"], self.config.unused(), strangers=False
+        )
+        for name in ("teacher", "data", "validation", "augmentation", "student_layers"):
+            pair = known.get(name, self.record[name]), self.record[name]
+            if pair[0] != pair[1]:
+                found[name.replace("_", "'s ")] = pair
+        refuse_other(self.folder, "distillation", found)
         # Once it is trained, a student is another one.
-        if known["history"] is None:
-            pairs["student"] = known["student"], self.record["student"]
-        found |= {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-        begun = ""
-        if "student" in found:  # Most often it was built without a seed.
-            begun = ", or the student with the weights that it began with there"
-            begun += " (keras.utils.set_random_seed before it is built)"
-        refuse_other(self.folder, "distillation", found, begun)
+        if known["history"] is None and known["student"] != self.record["student"]:
+            self._take_begun(known)
         self.record = known
+
+    def _take_begun(self, known):
+        """Of a student that was built without a seed, the weights that it began with are taken."""
+        path = self.folder / _BEGUN
+        if not path.exists():  # Of an older version.
+            found = {"student": (known["student"], self.record["student"])}
+            more = ", or the student with the weights that it began with there"
+            more += " (keras.utils.set_random_seed before it is built)"
+            refuse_other(self.folder, "distillation", found, more)
+        print(
+            f"skt_tf: warning: the student '{self.student.name}' has other weights than the one "
+            f"that began in {self.folder}: it begins with those, which {path} holds",
+            file=sys.stderr,
+        )
+        self.student.load_weights(path)
+
+    @property
+    def _path(self):
+        return self.folder / "student.keras"
+
+    def _used(self):
+        """What settings that were left open came to here, on this machine."""
+        config, used = self.config, {"student_precision": self.student.dtype_policy.name}
+        if needs_teacher(self.plan):
+            used["teacher_precision"] = precision_of_teacher(config.teacher_precision)
+        used["learning_rates"] = {s.name: config.rate(s.objective) for s in self.plan}
+        return used
 
     def _write(self):
         if self.folder:
@@ -187,6 +242,21 @@ def _augmentation(data):
 def _columns(rows):
     names = [name for name in rows[0] if name != "stage"] if rows else []
     return {name: [row[name] for row in rows if name in row] for name in names}
+
+
+def _layers_digest(network):
+    """A number that other layers would hardly have; names and first weights do not count."""
+    found = []
+    for layer in network._flatten_layers(include_self=False):
+        config = {}
+        if not isinstance(layer, keras.Model):
+            with contextlib.suppress(Exception):  # A layer of one's own raises whatever it does.
+                config = layer.get_config()
+        kept = {k: v for k, v in config.items() if k != "name" and not re.search("seed|init", k)}
+        shapes = [list(variable.shape) for variable in layer.variables]
+        found.append([type(layer).__name__, kept, shapes])
+    text = json.dumps(found, sort_keys=True, default=lambda value: type(value).__name__)
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def _digest(network):

@@ -1,5 +1,7 @@
 """The model that is trained: a frozen teacher, a student, and one stage's comparison."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -7,8 +9,8 @@ from skt_tf.methods.catalogue import Stage
 from skt_tf.methods.losses import objective
 from skt_tf.methods.projections import bridge
 from skt_tf.models.batch_norm import fuse_batch_norm
-from skt_tf.models.checks import check_logits, check_network, check_same_images
-from skt_tf.models.maps import check_order, first_layers
+from skt_tf.models.checks import check_apart, check_network, check_same_images
+from skt_tf.models.nested import inner_graph
 from skt_tf.utils.distribution import (
     mark_of,
     one_image_or_more,
@@ -21,6 +23,9 @@ from skt_tf.utils.errors import UserError
 @keras.saving.register_keras_serializable(package="skt_tf")
 class SequentialDistiller(keras.Model):
     """Runs one stage of a method: compile it, then `fit` it to (images, labels).
+
+    Weights of images, `fit`'s `sample_weight` and `class_weight`, weigh what each adds to the loss
+    of any stage.
 
     Each step is one forward pass of each network, as far as the stage looks: a
     transfer stage ends at the deepest active flow and computes neither head nor
@@ -102,6 +107,7 @@ class SequentialDistiller(keras.Model):
             raise UserError(f"stage '{stage.name}' needs a teacher and none was given")
         if teacher is not None and stage.objective != "task":
             check_same_images(teacher, student)
+            check_apart(teacher, student)
         weight = getattr(self.objective, "weight", (0, 0))
         if weight[0] != weight[1] and not steps:
             raise UserError(f"the weight of stage '{stage.name}' fades: give steps=…, its length")
@@ -124,7 +130,9 @@ class SequentialDistiller(keras.Model):
             "project": bool(project),
         }
         self._flow_weights = flow_weights
-        self.student_view = fuse_batch_norm(student_view)
+        # What a call of a user's own does beside the layers would be lost.
+        own = student_view is student and not inner_graph(student)
+        self.student_view = student_view if own else fuse_batch_norm(student_view)
         if not self.trainable_variables:
             raise UserError(
                 f"no variable of the student '{student.name}' is trainable in stage "
@@ -191,7 +199,7 @@ class SequentialDistiller(keras.Model):
         return self.student(images, training=training)
 
     def train_step(self, data):
-        images, labels, targets = _parts(data)
+        images, labels, weights, targets = _parts(data)
         if self.teacher_view is not None and targets is None:
             targets = self.teacher_view(images, training=False)
             # One network after the other: side by side, each would push the other's maps
@@ -199,14 +207,17 @@ class SequentialDistiller(keras.Model):
             with tf.control_dependencies(keras.tree.flatten(targets)):
                 images = tf.identity(images)
         progress = tf.cast(self.optimizer.iterations, tf.float32) / max(1, (self.steps or 1) - 1)
+        mean = functools.partial(_weighted_mean, weights)
         with tf.GradientTape() as tape:
             outputs = self.student_view(images, training=self.normalizes_by_batch)
-            losses = self.objective.losses(labels, targets, outputs, progress)
+            losses = self.objective.losses(labels, targets, outputs, progress, mean)
             loss = tf.add_n(list(losses.values()))
             # What the student's own regularisers ask for, as in any `fit`.
-            minimized = tf.add_n([loss, *self.student_view.losses])
+            own = [tf.cast(part, tf.float32) for part in self.student_view.losses]
+            minimized = tf.add_n([loss, *own])
             if self.weight_decay:
                 kernels = [v for v in self.trainable_variables if v.name == "kernel"]
+                kernels = [tf.cast(kernel, tf.float32) for kernel in kernels]
                 minimized += self.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in kernels])
             # Replicas see equal parts of a batch and add up their gradients.
             minimized /= tf.distribute.get_strategy().num_replicas_in_sync
@@ -220,11 +231,13 @@ class SequentialDistiller(keras.Model):
         return self._track({"loss": loss, **losses}, labels, outputs)
 
     def test_step(self, data):
-        images, labels, _ = _parts(data)
+        images, labels, weights, _ = _parts(data)
         # As in training: a loss of half precision would be rounded.
         logits = tf.cast(self.student(one_image_or_more(images), training=False), tf.float32)
         logits = logits[: tf.shape(labels)[0]]
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        if weights is not None:
+            loss *= weights
         return self._track({"loss": loss}, labels, logits)
 
     def _track(self, losses, labels, outputs):
@@ -244,14 +257,22 @@ class SequentialDistiller(keras.Model):
         return results
 
 
+def _weighted_mean(weights, values):
+    """The mean of `values` [batch], each times its weight, over all of them, as Keras' losses."""
+    return tf.reduce_mean(values if weights is None else weights * values)
+
+
 def _parts(data):
-    """(images, labels, kept targets or None)."""
-    if isinstance(data, tuple) and len(data) == 2:
-        data = *data, None
+    """(images, labels, weights or None, kept targets or None)."""
+    images, labels, *further = data if isinstance(data, tuple) and len(data) > 1 else (data, None)
+    further = [part for part in further if part is not None]
     # Weights are a tensor where kept targets are a tuple of them.
-    if not isinstance(data, tuple) or len(data) != 3 or not isinstance(data[2], tuple | type(None)):
-        raise UserError("expected batches of (images, labels), without sample or class weights")
-    images, labels, targets = data
+    targets = next((part for part in further if isinstance(part, tuple)), None)
+    weights = next((part for part in further if tf.is_tensor(part)), None)
+    if labels is None or len(further) > (weights is not None) + (targets is not None):
+        raise UserError("expected batches of (images, labels), or (images, labels, weights)")
+    if weights is not None:
+        weights = tf.reshape(tf.cast(weights, tf.float32), [-1])
     if labels.shape.rank == 2 and labels.shape[1] == 1:
         labels = tf.squeeze(labels, axis=1)  # As keras.datasets has them.
     if labels.shape.rank != 1 or not labels.dtype.is_integer:
@@ -259,39 +280,4 @@ def _parts(data):
             f"labels have shape {labels.shape} and dtype {labels.dtype.name}: expected one class "
             "number for each image, [batch], integers"
         )
-    return images, labels, targets
-
-
-def check_pair(teacher, student, config, images):
-    """Builds every stage's distiller once, so that a misfit shows before hours of training.
-
-    Args:
-        teacher: a functional `keras.Model`, or None where no method of `config` needs one.
-        student: likewise.
-        config: of the methods, and of the networks' points.
-        images: some of those that they are used for, [number, height, width, channels].
-
-    Raises:
-        ValueError: networks that a stage of a method cannot compare.
-    """
-    check_logits(student, "student", images)
-    if any(s.objective == "soft_task" for m in config.methods for s in config.stages(m)):
-        check_logits(teacher, "teacher", images)
-    points = ordered = config.points
-    if config.section_flows == "within" and config.transfers(config.methods):
-        ordered = [first_layers(*pair) for pair in zip((teacher, student), points)]
-    for method in config.methods:
-        # The one of most flows first, for an error to list all that differ.
-        for stage in sorted(config.stages(method), key=lambda stage: -len(stage.flows)):
-            if stage.objective == "transfer":
-                check_order(teacher, ordered[0])
-                check_order(student, ordered[1])
-            SequentialDistiller(
-                teacher,
-                student,
-                stage,
-                steps=1,
-                teacher_points=points[0],
-                student_points=points[1],
-                project=config.project,
-            )
+    return images, labels, weights, targets

@@ -153,6 +153,8 @@ def _check_flow_weights(settings):
 
 def shares(given):
     """Shares of a stage as fractions in lowest terms, which are equal however they are written."""
+    if not isinstance(given, str | tuple | list):
+        raise UserError(f"{option('transfer_boundaries')}={given!r} is no list of shares")
     texts = given.split(",") if isinstance(given, str) else given
     texts = [str(share).strip() for share in texts]
     # No exponents: a fraction of 1e999999999 would be written out.

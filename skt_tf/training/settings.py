@@ -16,6 +16,18 @@ SCHEDULES = ("steps", "onecycle")
 TASK_BOUNDARIES = (Fraction(32, 64), Fraction(48, 64))
 BOUNDARIES = {"transfer": (Fraction(11, 21), Fraction(16, 21)), "hint": (Fraction(25, 35),)}
 
+# Settings that are of use in stages of these objectives alone.
+_NEEDED_BY = {
+    ("hint",): ("hint_learning_rate", "hint_reduction"),
+    ("soft_task",): ("temperature",),
+    ("transfer",): (
+        "transfer_learning_rate", "transfer_split", "transfer_boundaries", "section_flows",
+        "dense_flows", "flow_weights", "project",
+    ),
+    ("hint", "transfer"): ("transfer_batch_norm", "teacher_points", "student_points", "sections"),
+    ("hint", "transfer", "soft_task"): ("teacher_precision",),
+}  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -161,6 +173,17 @@ class Settings:
     def transfers(self, methods):
         """Whether any of `methods` has a transfer stage."""
         return any(transfers(self.stages(method)) for method in methods)
+
+    def unused(self):
+        """The names of the settings that none of the methods uses."""
+        plan = [stage for method in self.methods for stage in self.stages(method)]
+        spent = {kind for stage in plan for kind in stage.iterations}
+        found = {f"{kind}_steps" for kind in self.iterations if kind not in spent}
+        objectives = {stage.objective for stage in plan}
+        for needing, names in _NEEDED_BY.items():
+            if not objectives & set(needing):
+                found |= set(names)
+        return found
 
     def boundaries(self, stage):
         """Shares of `stage` at which its rate falls; None stands for its objective's own."""

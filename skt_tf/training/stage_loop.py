@@ -1,5 +1,6 @@
 """Runs a method's stages in their order, each from the last one's weights."""
 
+import re
 import sys
 
 import keras
@@ -189,11 +190,23 @@ def _fit(distiller, guard, training, dataset, config, seed, verbose, **views):
                 verbose=verbose,
                 validation_data=watched,
             )
-        except TypeError as error:
-            if "learning rate is not settable" not in str(error):
+        except (TypeError, AttributeError) as error:
+            if not re.search("learning rate is not settable|has no attribute 'assign'", str(error)):
                 raise
             raise UserError(f"a callback {SETS_THE_RATE}") from error
+        except KeyError as error:
+            if "Failed to format this callback filepath" not in str(error):
+                raise
+            raise UserError(
+                f"a callback names its files by {error.__context__}, which stage "
+                f"'{distiller.stage.name}' does not log: leave it out of the name"
+            ) from error
         if distiller.stop_training:
             break
+        if progress.step < min(steps, (first + number) * interval):
+            raise UserError(
+                f"{dataset.name} ended after iteration {progress.step} of stage "
+                f"'{distiller.stage.name}': expected images that can be gone through again"
+            )
     for callback in training:
         callback.finish()

@@ -27,7 +27,10 @@ def checked(callbacks):
     Raises:
         ValueError: one that cannot do its work where a training is several stages.
     """
-    found = keras.tree.flatten(callbacks or ())
+    found = []
+    for callback in keras.tree.flatten(callbacks or ()):
+        several = isinstance(callback, keras.callbacks.CallbackList)
+        found += checked(callback.callbacks) if several else [callback]
     for callback in found:
         name = type(callback).__name__
         if not isinstance(callback, keras.callbacks.Callback):
@@ -51,8 +54,9 @@ class OneTraining(keras.callbacks.CallbackList):
     def __init__(self, callbacks, plan=()):
         for callback in callbacks:
             # Keras could not tell: it looks at the metrics of `compile` alone.
-            if getattr(callback, "mode", "") == "auto" and hasattr(callback, "monitor"):
-                more = callback.monitor.removeprefix("val_") == "accuracy"
+            monitor = getattr(callback, "monitor", None)
+            if getattr(callback, "mode", "") == "auto" and isinstance(monitor, str):
+                more = monitor.removeprefix("val_") == "accuracy"
                 callback.mode = "max" if more else "min"
         self._kept = {
             index: _OverStages(callback, plan)
@@ -86,6 +90,7 @@ class _OverStages:
     def __init__(self, callback, plan):
         self._callback, self._best = callback, getattr(callback, "best", None)
         self._epochs = self._steps = 0
+        self._goes_on = False
         tasks = [objective(stage) for stage in plan]
         names = {name for task in tasks for name in task.names}
         if any(task.has_logits for task in tasks):
@@ -98,15 +103,18 @@ class _OverStages:
     def follow(self, progress):
         self._epochs = sum(len(record.rows) for record in progress.records)
         self._steps = sum(record.steps for record in progress.records)
-        if isinstance(self._callback, keras.callbacks.CSVLogger) and progress.iterations:
-            self._callback.append = True
+        self._goes_on = progress.iterations > 0
         if isinstance(self._callback, keras.callbacks.ModelCheckpoint) and self._steps:
             self._callback.best = self._best  # Losses of another stage are no measure.
 
     def on_train_begin(self, logs=None):
-        self._callback.on_train_begin(logs)
         if isinstance(self._callback, keras.callbacks.CSVLogger):
-            self._callback.keys = self._columns
+            append = self._callback.append
+            self._callback.append = append or self._goes_on  # Read as the file is opened.
+            self._callback.on_train_begin(logs)
+            self._callback.append = append
+        else:
+            self._callback.on_train_begin(logs)
         if isinstance(self._callback, keras.callbacks.TensorBoard):
             self._callback._global_train_batch = self._steps
 
@@ -116,4 +124,7 @@ class _OverStages:
     def on_epoch_end(self, epoch, logs=None):
         if isinstance(self._callback, keras.callbacks.CSVLogger):
             logs = {"stage": self._callback.model.stage.name, **(logs or {})}
+            if self._callback.writer is None:  # Before its first line, which names the columns.
+                more = [name for name in logs if name not in self._columns]
+                self._callback.keys = [*self._columns, *more]
         self._callback.on_epoch_end(self._epochs + epoch, logs)

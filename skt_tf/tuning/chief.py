@@ -40,11 +40,20 @@ def check_place():
             "KERASTUNER_ORACLE_IP is set and KERASTUNER_TUNER_ID is not: expected chief, or a name "
             "for each worker, such as tuner0"
         )
+    if not host:
+        raise UserError("KERASTUNER_ORACLE_IP is empty: expected the address of the chief")
     if not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UserError(
             f"KERASTUNER_ORACLE_PORT={port} is no port: expected a number from 1 to 65535"
         )
     if is_worker():
+        try:
+            socket.getaddrinfo(host.strip("[]"), int(port))
+        except OSError as error:
+            raise UserError(
+                f"KERASTUNER_ORACLE_IP={host} cannot be found ({error.strerror}): expected the "
+                "address of the chief"
+            ) from None
         return
     kind = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -86,7 +95,7 @@ def wait_for_chief(folder, begun, ready):
     """
     seen, since = None, time.monotonic()
     if not ready():
-        print("waiting for the chief's teacher", flush=True)
+        print("waiting for the chief's teacher, and an hour at most for the chief", flush=True)
     while not ready():
         sign = None
         with contextlib.suppress(OSError):

@@ -29,6 +29,10 @@ class _Lasting:
             # keras-tuner would take a bracket in the folder's name for a pattern.
             for path in pathlib.Path(self._project_dir).glob("trial_*/trial.json"):
                 trial = trials.Trial.load(str(path))
+                for one in self.hyperparameters.space:
+                    value = trial.hyperparameters.values.get(one.name, one.default)
+                    if isinstance(one.default, str) != isinstance(value, str):
+                        raise ValueError(f"{one.name} is {value}")
                 self.trials[trial.trial_id] = trial
             super().reload()
             # A trial of which the oracle has no record was killed as it was made: it is made again.

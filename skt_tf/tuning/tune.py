@@ -24,7 +24,7 @@ from skt_tf.models.cost import check_memory
 from skt_tf.models.evaluation import accuracy
 from skt_tf.models.saving import load_network, save_network
 from skt_tf.training.checkpoints import Checkpoints
-from skt_tf.training.sequential_distiller import check_pair
+from skt_tf.training.pair_checks import check_pair
 from skt_tf.tuning import search_report as report
 from skt_tf.tuning.chief import (
     check_place,

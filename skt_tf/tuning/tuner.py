@@ -15,6 +15,7 @@ from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.stage_loop import run_stages
 from skt_tf.tuning.chief import SILENCE, is_worker, no_answer
 from skt_tf.tuning.oracles import OBJECTIVE, oracle, share
+from skt_tf.tuning.search_report import FLAGFILE
 from skt_tf.tuning.search_space import configured, hyperparameters
 from skt_tf.utils.errors import Diverged, UserError
 from skt_tf.utils.files import write_json
@@ -41,10 +42,12 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
 
     def _populate_initial_space(self):
         # keras-tuner goes on where it finds a file of this tuner's name, which holds nothing.
-        place, finished = pathlib.Path(self.project_dir), self.of.folder / "trials.json"
+        place = pathlib.Path(self.project_dir)
+        names = "trials.json", "report.md", FLAGFILE  # Of a search that has ended.
+        ends = [self.of.folder / name for name in names]
         # The first trial lies there before the oracle knows of it.
         several = len(list(place.glob("trial_*"))) > 1
-        if several or finished.exists() or (place / "oracle.json").exists():
+        if several or any(path.exists() for path in ends) or (place / "oracle.json").exists():
             self.reload()
 
     def reload(self):

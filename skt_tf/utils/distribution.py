@@ -115,8 +115,10 @@ def _parts(settings):
         is_list = isinstance(addresses, list) and addresses
         yield f"has no list of addresses as '{kind}' of 'cluster'", is_list
         for address in addresses:
-            sound = isinstance(address, str) and re.fullmatch(r"\S+:\d{1,5}", address)
+            parts = re.fullmatch(r"\S+:(\d{1,5})", address) if isinstance(address, str) else None
+            sound = parts and 0 < int(parts[1]) < 2**16
             yield f"has the address {address!r} of a {kind}, which is no host:port", sound
+    yield "has several addresses of chief: expected one", len(cluster.get("chief", [0])) == 1
     addresses = [address for group in cluster.values() for address in group]
     for address in addresses:
         yield f"has the address {address!r} twice", addresses.count(address) == 1
@@ -154,12 +156,16 @@ def share_overflow(gradients):
     if replica.num_replicas_in_sync == 1:
         return gradients
     mark = replica.all_reduce("SUM", mark_of(gradients))
-    return [gradient if gradient is None else gradient + mark for gradient in gradients]
+    return [
+        gradient if gradient is None else gradient + tf.cast(mark, gradient.dtype)
+        for gradient in gradients
+    ]
 
 
 def mark_of(gradients):
     """0, or not a number where `gradients` hold what is none."""
-    return 0 * tf.add_n([tf.reduce_sum(part) for part in gradients if part is not None])
+    parts = [tf.cast(part, tf.float32) for part in gradients if part is not None]
+    return 0 * tf.add_n([tf.reduce_sum(part) for part in parts])
 
 
 def is_chief(strategy):

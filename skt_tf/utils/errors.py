@@ -71,10 +71,15 @@ def one_line(error, wrapped=False):
     )
     text = " ".join(str(error).split()) if wrapped else str(error)
     text = re.sub(r"\x1b\[\d*m", "", text)
+    # Of several errors at once it counts them, and then lists them.
+    place += r"|.*\d+ root error\(s\) found"
     lines = [line for line in text.splitlines() if not re.match(place, line)]
     line = (lines or [type(error).__name__])[0].strip()
     # Without its names for nodes of the graph and operations, and words round a sentence of ours.
     line = re.sub(r"assertion failed: \[(.*?)\] \[.*", r"\1", line)
-    noise = r"Error in user-defined .*? iterator: \S+: |\{\{.*?\}\} ?| \[Op:.*| : Tensor had .*"
+    noise = (
+        r"^\(0\) \w+: *|Error in user-defined .*? iterator: \S+: |\{\{.*?\}\} ?| \[Op:.*"
+        r"| : Tensor had .*"
+    )
     line = re.sub(noise, "", line)
     return line.split(". ")[0].rstrip(".")[:200]

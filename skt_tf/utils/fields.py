@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import types
+import typing
 
 from skt_tf.utils.errors import UserError, option
 
@@ -37,15 +39,38 @@ def check_fields(settings):
     """Raises a ValueError where a field has none of its choices, or lies out of its limits."""
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        whole = isinstance(value, int | None) and not isinstance(value, bool)
-        if field.type in (int, int | None) and not whole:
-            raise UserError(f"{option(field.name)}={value} is no integer: expected one")
-        if field.type in (float, float | None) and not whole and not isinstance(value, float):
-            raise UserError(f"{option(field.name)}={value} is no number: expected one")
-        if field.type in (bool, bool | None) and not isinstance(value, bool | None):
-            raise UserError(f"{option(field.name)}={value} is neither True nor False")
+        kinds = typing.get_args(field.type) if _is_union(field.type) else (field.type,)
+        if not any(_is_of(value, kind) for kind in kinds):
+            lists = [kind for kind in kinds if isinstance(value, typing.get_origin(kind) or ())]
+            said = _EXPECTED[(lists or kinds)[0]]
+            shown = ",".join(map(str, value)) if lists else repr(value)
+            raise UserError(f"{option(field.name)}={shown} is {said}")
         _check_choice(field, value)
         _check_limits(field, value)
+
+
+_EXPECTED = {
+    int: "no integer: expected one",
+    float: "no number: expected one",
+    bool: "neither True nor False",
+    str: "no text: expected some",
+    tuple[float, ...]: "no list of numbers: expected one",
+    tuple[str, ...]: "no list of names: expected one",
+}
+
+
+def _is_union(kind):
+    return isinstance(kind, types.UnionType)
+
+
+def _is_of(value, kind):
+    """Whether `value` is of the type of a field; integers are numbers, True and False are not."""
+    if typing.get_origin(kind) is tuple:
+        each = typing.get_args(kind)[0]
+        return isinstance(value, tuple) and all(_is_of(one, each) for one in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
 
 
 def _check_choice(field, value):

@@ -28,7 +28,10 @@ def test_a_flagfile_may_be_written_as_editors_and_people_do(tmp_path, monkeypatc
     from skt_tf.main import _parse
 
     text = "\ufeff# A comment.\n--dataset = digits\n  # Another.\n--width 4\n--data_dir=a -- b =c\n"
-    (tmp_path / "given.flags").write_text(text, encoding="utf-8")
+    text += "--nets= 3\n"
+    (tmp_path / "inner.flags").write_text(text, encoding="utf-8")
+    outer = f"\ufeff--flagfile={tmp_path}/inner.flags\n"
+    (tmp_path / "given.flags").write_text(outer, encoding="utf-8")
     values = flags.FlagValues()
     define_flags(values)
     monkeypatch.setattr(flags, "FLAGS", values)
@@ -36,6 +39,7 @@ def test_a_flagfile_may_be_written_as_editors_and_people_do(tmp_path, monkeypatc
     own = "--output_dir = mine"  # Of the command line nothing is changed.
     _parse(["skt_tf", f"--flagfile={tmp_path}/given.flags", "--teacher", own])
     assert (values.dataset, values.width, values.data_dir) == ("digits", 4, "a -- b =c")
+    assert values.nets == 3
     assert values.teacher == own
 
 
@@ -43,8 +47,8 @@ def test_a_flagfile_may_be_written_as_editors_and_people_do(tmp_path, monkeypatc
 def test_words_and_switches_are_no_numbers_nor_the_other_way_round(name):
     from skt_tf.training.settings import Settings
 
-    for value in ("1", 7 if name == "jit_compile" else True):
-        with pytest.raises(UserError, match=f"^{name}={value} is n"):
+    for value in ("1", 7 if name == "jit_compile" else True, None):
+        with pytest.raises(UserError, match=f"^{name}={value!r} is n"):
             Settings(**{name: value})
 
 

@@ -1,5 +1,6 @@
 """What files of images hold: 16 bits a pixel, kinds of files, what is passed over or damaged."""
 
+import os
 import shutil
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 from command_line import is_one_sentence
 from image_folders import draw, write
-from PIL import Image
+from PIL import Image, ImageOps
 
 from skt_tf.data.datasets import load_dataset
 from skt_tf.utils.errors import UserError
@@ -49,11 +50,41 @@ def test_colours_of_sixteen_bits_are_not_cut_off(folder):
     assert np.array_equal(first(folder), deep >> 4)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_colours_are_turned_as_pillow_turns_others(orientation, folder):
+    deep = np.random.default_rng(0).integers(0, 2**16, (8, 8, 3), np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    shallow = Image.fromarray((deep >> 8).astype(np.uint8))
+    shallow.save(folder / "turned.png", exif=exif)
+    # The chunk that says how it was held, in the file of 16 bits.
+    saved, file = (folder / "turned.png").read_bytes(), tf.io.encode_png(deep).numpy()
+    at = saved.index(b"eXIf") - 4
+    chunk = saved[at : at + 12 + int.from_bytes(saved[at : at + 4])]
+    path = folder / "train/dark/00.png"
+    path.write_bytes(file[:33] + chunk + file[33:])
+    expected = ImageOps.exif_transpose(Image.open(folder / "turned.png"))
+    assert np.array_equal(first(folder, image_bits=np.int64(16)), np.asarray(expected))
+
+
+def test_a_pipe_among_the_images_is_passed_over(folder, capsys):
+    os.mkfifo(folder / "train/dark/pipe.png")
+    load_dataset("folder", folder)
+    assert "1 that are no files" in capsys.readouterr().out
+
+
+def test_a_class_without_images_says_what_was_passed_over(folder):
+    for path in (folder / "train/dark").iterdir():
+        path.rename(path.with_suffix(".svg"))
+    with pytest.raises(UserError, match=r"dark has no images: .*\(passed over: \d+ \(\d+ of .svg"):
+        load_dataset("folder", folder)
+
+
 @pytest.mark.parametrize(
     ("bits", "says"),
     [(12, "00.png has levels up to 63000: image_bits=12 holds them up to 4095"),
      (7, "image_bits=7 is out of range: expected 8 to 16"),
-     ("12", "image_bits=12 is out of range")],
+     ("12", "image_bits='12' is no integer")],
 )  # fmt: skip
 def test_bits_that_do_not_hold_the_images_are_refused(bits, says, folder):
     put(folder, RAMP * 1000)

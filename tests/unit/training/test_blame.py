@@ -97,7 +97,38 @@ def endless(kind):
 
 @pytest.mark.parametrize("kind", ["known", "unknown"])
 def test_validation_data_without_end_is_refused(kind, monkeypatch):
-    monkeypatch.setattr("skt_tf.data.user_data._ENDLESS", 200)
-    with pytest.raises((UserError, tf.errors.OpError), match="validation_data repeats without end"):
-        for _ in Stream(examples(), endless(kind), 8, (16, 16, 3), 4).watched_batches():
-            pass
+    monkeypatch.setattr("skt_tf.data.incoming_batches._ENDLESS", 200)
+    with pytest.raises(UserError, match=r"^validation_data repeats without end"):
+        Stream(examples(), endless(kind), 8, (16, 16, 3), 4)
+
+
+def test_images_that_come_once_are_told_from_those_that_come_again():
+    def data():
+        rest = iter(list(zip(*examples())))
+        spec = tf.TensorSpec((16, 16, 3), tf.uint8), tf.TensorSpec((), tf.int64)
+        return tf.data.Dataset.from_generator(lambda: rest, output_signature=spec)
+
+    with pytest.raises(UserError, match=r"^train_data ended after iteration \d+ of stage 'task'"):
+        skt_tf.distill(None, chain(), data(), method="baseline", **{**OPTIONS, "task_steps": 40})
+    with pytest.raises(UserError, match=r"^validation_data has no images the second time"):
+        skt_tf.distill(taught(), chain(), examples(), data(), method="kd", **OPTIONS)
+
+
+def test_a_mark_of_pixels_without_data_is_told_from_a_rate():
+    images, labels = examples()
+    images = images.astype(np.float32)
+    images[:, 3, 3] = np.finfo(np.float32).min
+    with pytest.raises(Diverged, match=r"a pixel of 3\.4e\+38: give images of a scale"):
+        skt_tf.distill(None, chain(), (images, labels), method="baseline", **OPTIONS)
+    with pytest.raises(UserError, match="pixels that are NaN or infinite"):
+        skt_tf.distill(None, chain(), (10 * images.astype(np.float64), labels), method="baseline")
+
+
+def test_a_transfer_that_spoils_the_student_is_warned_of(capsys):
+    options = {**OPTIONS, "method": "fsp", "transfer_steps": 8}
+    skt_tf.distill(taught(), chain(), examples(), **options)
+    assert "has grown" not in capsys.readouterr().err
+    skt_tf.distill(taught(), chain(), examples(), transfer_learning_rate=3.0, **options)
+    said = capsys.readouterr().err
+    assert "the loss of stage transfer has grown from" in said
+    assert "give a smaller transfer_learning_rate" in said

@@ -1,7 +1,9 @@
 """skt_tf.distill with networks and images that are not the project's own."""
 
+import dataclasses
 import itertools
 import json
+import pathlib
 
 import keras
 import numpy as np
@@ -14,6 +16,7 @@ from sentences import refused
 
 import skt_tf
 from skt_tf.methods.projections import bridge
+from skt_tf.training.settings import Settings
 from skt_tf.utils.errors import UserError
 
 
@@ -352,14 +355,20 @@ REFUSED = {
         {"train_data": tf.data.Dataset.from_tensor_slices(np.zeros((4, 16, 16, 3)))},
         "expected (image, label)",
     ),
-    "a column of several numbers": (
-        {"train_data": tf.data.Dataset.from_tensor_slices(
-            (np.zeros((4, 16, 16, 3)), np.zeros((4, 4), int)))},
-        "labels of shape",
-    ),
     "names in one string": ({"student_points": ",".join(NAMES)}, "expected a list of names"),
     "a number of iterations that is none": ({"task_steps": 8.0}, "task_steps=8.0 is no integer"),
     "a teacher that is missing": ({"teacher": None}, "needs a teacher"),
+    "no seed": ({"seed": None}, "seed=None is no integer"),
+    "a word for a switch": ({"project": "no"}, "project='no' is neither True nor False"),
+    "a method that is none": ({"method": None}, "method=None is no name"),
+    "a number for names": ({"teacher_points": 5}, "teacher_points=5: expected a list of names"),
+    "words for numbers": ({"flow_weights": ["1"] * 5}, "weights=1,1,1,1,1 is no list of numbers"),
+    "too few weights in an array": ({"flow_weights": np.ones(3)}, "expected 5"),
+    "a number for shares": ({"transfer_boundaries": 0.5}, "transfer_boundaries=0.5 is no list"),
+    "a number of seconds": ({"checkpoint_every": 60}, "checkpoint_every=60 is no text"),
+    "an input as a point": (
+        {"student_points": ("images", *NAMES[1:])}, "no layer named 'images' (point p0)",
+    ),
 }  # fmt: skip
 
 
@@ -377,6 +386,94 @@ def test_what_cannot_be_is_refused_in_a_sentence(case, data, tmp_path):
         skt_tf.distill(teacher, student, train, output_dir=tmp_path / "out", **options)
     assert same(values(student), before)
     assert not (tmp_path / "out").exists()
+
+
+def test_no_student_and_no_path_are_told_from_one(data):
+    for given, says in (({"student": None}, "a network is a NoneType"),
+                        ({"output_dir": 5}, "output_dir=5 is no path")):  # fmt: skip
+        options = {"teacher": None, "student": chain(), "method": "baseline", **given}
+        with refused(says):
+            skt_tf.distill(train_data=data, **options)
+
+
+def begun(data, folder, student=None, stop=None, **options):
+    """A call of two stages in a folder, which may be stopped in the second."""
+    callbacks = []
+    if stop:
+        callbacks = [keras.callbacks.LambdaCallback(on_train_batch_end=stop)]
+    points = {"teacher_points": NAMES, "student_points": NAMES}
+    options = {**points, **SHORT, "method": "fsp", "checkpoint_every": "1", "verbose": 0, **options}
+    student = student or chain()
+    return skt_tf.distill(
+        taught(), student, data, data, output_dir=folder, callbacks=callbacks, **options
+    )
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", [0, 6])
+def test_a_student_without_a_seed_goes_on(at, data, tmp_path, capsys):
+    whole, seen = begun(data, tmp_path / "whole"), []
+
+    def stop(batch, logs):
+        seen.append(batch)
+        if len(seen) > at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        begun(data, tmp_path / "cut", stop=stop)
+    found = begun(data, tmp_path / "cut", chain(seed=5))
+    assert "it begins with those" in capsys.readouterr().err
+    assert same(values(found.student), values(whole.student))
+    names = {path.name for path in (tmp_path / "cut").iterdir()}
+    assert names == {path.name for path in (tmp_path / "whole").iterdir()}
+    assert "begun.weights.h5" not in names
+
+
+def test_another_student_or_other_held_out_images_are_refused(data, tmp_path):
+    begun(data, tmp_path / "run")
+    other = chain(channels=(3, 4, 4, 6, 6, 8, 8), factor=0.1)
+    with refused("differs in student's layers"):
+        begun(data, tmp_path / "run", other)
+    with refused("differs in validation"):
+        skt_tf.distill(
+            taught(), chain(), data, (data[0][:8], data[1][:8]), "fsp", teacher_points=NAMES,
+            student_points=NAMES, output_dir=tmp_path / "run", **SHORT,
+        )  # fmt: skip
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:900])
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, pathlib.Path.unlink, lambda path: chain(seed=3).save(path)]
+)
+def test_a_finished_student_that_is_damaged_is_told_so(damage, data, tmp_path):
+    begun(data, tmp_path)
+    damage(tmp_path / "student.keras")
+    with refused("student.keras is not the student that was trained here"):
+        begun(data, tmp_path)
+
+
+def test_a_record_holds_what_was_used(data, tmp_path):
+    begun(data, tmp_path, transfer_learning_rate=0.05, teacher_precision="bfloat16")
+    record = json.loads((tmp_path / "distill.json").read_text())
+    # Nothing of a command line, of hints or of softened outputs.
+    fields = {field.name for field in dataclasses.fields(Settings)} - {*Settings.FREE}
+    hints = {"hint_steps", "hint_learning_rate", "hint_reduction", "temperature"}
+    assert record["settings"].keys() == fields - hints
+    assert record["used"] == {
+        "student_precision": "float32",
+        "teacher_precision": "bfloat16",
+        "learning_rates": {"transfer": 0.05, "task": 0.1},
+    }
+    skt_tf.distill(None, chain(), data, output_dir=tmp_path / "b", method="baseline", **SHORT)
+    record = json.loads((tmp_path / "b/distill.json").read_text())
+    assert record["used"].keys() == {"student_precision", "learning_rates"}
+    assert not {"teacher_precision", "flow_weights", *hints} & record["settings"].keys()
 
 
 def test_a_tilde_is_the_home_folder(data, tmp_path, monkeypatch):
@@ -420,12 +517,3 @@ def test_data_that_turns_out_unfit_later_is_named_in_a_sentence(kind, part):
     with pytest.raises(UserError, match=f"train_data.*{part}") as error:
         skt_tf.distill(None, chain(), spoilt(kind), method="baseline", **SHORT)
     assert isinstance(error.value.__cause__, tf.errors.OpError)
-
-
-def test_a_point_inside_of_a_nested_model_is_told_from_one_that_is_nowhere(data):
-    inner, images = chain(), keras.Input(SHAPE)
-    nested = keras.Model(images, inner(images))
-    with refused(f"lies inside of its layer '{inner.name}'"):
-        skt_tf.distill(
-            taught(), nested, data, method="fsp", teacher_points=NAMES, student_points=NAMES
-        )

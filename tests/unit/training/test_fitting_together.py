@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import skt_tf
@@ -121,6 +122,94 @@ def test_networks_of_any_name_are_trained_and_keep_it(data, tmp_path):
     assert saved.get_layer("étage a")
 
 
+def test_a_teacher_is_not_judged_by_images_of_one_class(data, capsys):
+    order = np.argsort(data[1], kind="stable")
+    images, labels = (part[order] for part in data)
+    images[:] = 4.0 * labels[:, None, None, None]  # Told apart by their grey alone.
+    start = keras.Input((8, 8, 1))
+    grey = layers.GlobalAveragePooling2D()(start)
+    teacher = keras.Model(start, layers.Dense(4)(grey))
+    classes = np.arange(4.0)
+    teacher.layers[-1].set_weights([classes[None], -2.0 * classes**2])
+    for given in ((images, labels), tf.data.Dataset.from_tensor_slices((images, labels))):
+        options = {"method": "kd", "task_steps": 1, "batch_size": 6, "verbose": 2}
+        skt_tf.distill(teacher, network(seed=1), given, **options)
+        found = capsys.readouterr()
+        assert "teacher: 100.00% of the 6 training images" in found.out
+        assert "not above chance" not in found.err
+
+
+class Sharp(keras.Model):
+    """A functional model that does more than its graph."""
+
+    def call(self, images, training=None, mask=None):
+        return 50.0 * super().call(images, training=training)
+
+
+def test_what_a_call_of_ones_own_does_is_not_lost(data, capsys):
+    plain = network()
+    sharp = Sharp(plain.inputs, plain.outputs)
+    options = {"teacher_precision": "float32", "verbose": 2}
+    softened = [
+        taught(teacher, network(seed=1), data, **options).history["task"]["softened"][0]
+        for teacher in (plain, sharp)
+    ]
+    assert softened[1] > 2 * softened[0]
+    assert "is not folded, and it runs in its own precision, for it has a call" in (
+        capsys.readouterr().err
+    )
+    with pytest.raises(UserError, match="has a call of its own, of which nothing within"):
+        taught(sharp, network(seed=1), data, "fsp")
+
+
+def test_a_student_that_would_train_the_teacher_is_refused(data):
+    teacher = network()
+    inner = layers.GlobalAveragePooling2D()(teacher.get_layer("b").output)
+    student = keras.Model(teacher.input, layers.Dense(4)(inner))
+    with pytest.raises(UserError, match="shares a/kernel with the teacher"):
+        taught(teacher, student, data)
+    teacher.trainable = False
+    before = teacher(data[0]).numpy()
+    taught(teacher, student, data)
+    np.testing.assert_array_equal(teacher(data[0]), before)
+
+
+@pytest.mark.parametrize("method", ["kd", "hint", "fsp"])
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_students_of_any_dtype_are_trained(data, method, dtype, policy):
+    policy(dtype)
+    student = network(seed=1)
+    policy("float32")
+    found = taught(network(), student, data, method)
+    assert np.isfinite(found.history["task"]["loss"]).all()
+
+
+def test_a_dtype_of_the_last_layer_alone_may_differ(data):
+    student = network(seed=1, classes=6, ending=layers.Dense(4, dtype="float64"))
+    taught(network(), student, data, weight_decay=0.0)
+
+
+@pytest.mark.parametrize("form", ["uint8", "int8", "uint16", "int16", "uint32", "int64"])
+def test_labels_of_any_integers_are_taken(data, form):
+    given = tf.data.Dataset.from_tensor_slices((data[0], data[1].astype(form)))
+    skt_tf.distill(None, network(), given, given, method="baseline", task_steps=1, batch_size=8)
+
+
+def test_networks_of_two_strategies_are_refused(data):
+    one, other = (tf.distribute.MirroredStrategy(["CPU:0"]) for _ in range(2))
+    with one.scope():
+        teacher, student = network(), network(seed=1)
+    taught(teacher, student, data)  # In the scope that both were made in.
+    with other.scope():
+        student = network(seed=1)
+        with pytest.raises(UserError, match=r"the teacher .* was made in the scope of"):
+            taught(teacher, student, data)
+    with pytest.raises(UserError, match=r"was made in the scope of"):
+        taught(teacher, network(seed=1), data)
+    with one.scope(), pytest.raises(UserError, match=r"scope of a tf.distribute.Strategy that the"):
+        taught(None, student, data, "baseline")
+
+
 def test_the_teachers_accuracy_is_said_first(data, capsys):
     taught(network(), network(seed=1), data, verbose=2)
     said = capsys.readouterr().out
@@ -128,7 +217,7 @@ def test_the_teachers_accuracy_is_said_first(data, capsys):
         said.index("teacher: ") < said.index("% of the validation images") < said.index("stage 1")
     )
     skt_tf.distill(network(), network(seed=1), data, method="kd", task_steps=1, batch_size=8)
-    assert "of the first 8 training images" in capsys.readouterr().out
+    assert "of the 8 training images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -364,6 +364,33 @@ def test_labels_may_be_a_column(teacher, network, batch):
     assert flat == column
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_image_of_weight_two_moves_the_student_as_two_images_do(kind, network, teacher, batch):
+    images, labels = batch
+    number = np.array([2, 0, 1, 0, 1, 0, 0, 0])
+    chosen = np.repeat(np.arange(8), number)
+    updates, losses = [], []
+    for given in ((images, labels, number), (images[chosen], labels[chosen])):
+        student = network(2)
+        for layer in student.layers:  # The statistics of a batch weigh all of its images alike.
+            layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+        settings = {"transfer_batch_norm": "inference", "steps": 5}
+        distiller = compiled(teacher, student, KINDS[kind], 1e-2, **settings)
+        if kind == "task":
+            weights = number if given[2:] else None
+            found = distiller.evaluate(*given[:2], 4, 0, weights, return_dict=True)["loss"]
+        logs, moved = update(distiller, given)
+        updates.append(moved)
+        losses.append(logs["loss"][0])
+        if kind == "task":
+            losses[-1] += found
+    # Over all eight images, of which these are worth four.
+    assert losses[0] == pytest.approx(losses[1] / 2, rel=1e-4)
+    assert max(np.abs(moved).max() for moved in updates[1]) > 1e-5
+    for one, other in zip(*updates, strict=True):
+        np.testing.assert_allclose(one, other / 2, rtol=1e-3, atol=1e-7)
+
+
 def test_what_a_distiller_cannot_use_is_refused(network, teacher, student, batch):
     with refused("the same model"):
         SequentialDistiller(student, student, KD)
@@ -377,8 +404,8 @@ def test_what_a_distiller_cannot_use_is_refused(network, teacher, student, batch
     with refused("differ in shape: p0_p1"):
         SequentialDistiller(teacher, network(2, width=3), STEP1)
     distiller = compiled(teacher, student, KD)
-    with refused("without sample or class weights"):
-        distiller.train_step((*batch, np.ones(8, np.float32)))
+    with refused(r"batches of \(images, labels\)"):
+        distiller.train_step((batch[0],))
     with refused("one class number"):
         distiller.train_step((batch[0], tf.one_hot(batch[1], 4)))
     student.trainable = False

@@ -1,0 +1,66 @@
+"""Batches that a user's own code hands over one by one."""
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from skt_tf.utils.errors import UserError, one_line
+
+
+def as_dataset(data, name):
+    """A `keras.utils.PyDataset` as a `tf.data.Dataset`, its batches in their order."""
+    number = data.num_batches
+    if number == 0:
+        raise UserError(f"{name} has no images: expected one or more")
+
+    def batch(k):
+        parts = data[k]
+        if not isinstance(parts, (tuple, list)) or len(parts) not in (2, 3):
+            raise UserError(
+                f"{name} has batches of type {type(parts).__name__}: expected (images, labels), or "
+                "(images, labels, weights)"
+            )
+        parts = tuple(np.asarray(part) for part in parts)
+        if any(part.dtype.kind not in "uif" or not part.ndim for part in parts):
+            kinds = ", ".join(f"{part.dtype} {part.shape}" for part in parts)
+            raise UserError(f"{name} has batches of {kinds}: expected arrays of numbers")
+        return parts
+
+    def epoch():
+        data.on_epoch_begin()
+        yield from map(batch, itertools.count() if number is None else range(number))
+        data.on_epoch_end()
+
+    spec = tuple(tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in batch(0))
+    dataset = tf.data.Dataset.from_generator(epoch, output_signature=spec)
+    if number is None:
+        return dataset.repeat()
+    return dataset.apply(tf.data.experimental.assert_cardinality(number))
+
+
+# So many images, where nothing says how many there are, are taken for a stream without end.
+_ENDLESS = 100_000
+
+
+def check_end(data, name):
+    """Refuses `data`, batches, where they have no end; where nothing says so, they are counted."""
+    expected = f"{name} repeats without end: expected each image once, so leave out repeat()"
+    if data.cardinality() == tf.data.UNKNOWN_CARDINALITY:
+        number = 0
+        for batch in safely(data, name):
+            number += len(batch[0])
+            if number >= _ENDLESS:
+                raise UserError(
+                    f"{expected}, or say how many there are, if {_ENDLESS:,} or more, by "
+                    "assert_cardinality"
+                )
+    elif data.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise UserError(expected)
+
+
+def safely(dataset, name):
+    try:
+        yield from dataset
+    except tf.errors.OpError as error:
+        raise UserError(f"{name} cannot be read: {one_line(error)}") from error
