@@ -111,6 +111,7 @@ class _OverStages:
         if isinstance(self._callback, keras.callbacks.CSVLogger):
             append = self._callback.append
             self._callback.append = append or self._goes_on  # Read as the file is opened.
+            self._callback.append_header = True  # Left False by a training before.
             self._callback.on_train_begin(logs)
             self._callback.append = append
         else:

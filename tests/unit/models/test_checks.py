@@ -8,7 +8,7 @@ from sentences import refused
 
 from skt_tf.models.checks import check_images, check_logits, check_network, check_student
 
-constant = keras.initializers.Constant(0.3)
+constant, third = (keras.initializers.Constant(value) for value in (0.3, 1 / 3))
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 6, 1), dtype=np.uint8)
 
 
@@ -77,6 +77,8 @@ SOFTMAX = {
     "then linear": lambda x: layers.Activation("linear")(layers.Softmax()(x)),
     "then dropout": lambda x: layers.Dropout(0.5)(layers.Softmax()(x)),
     "by hand": shares,
+    "in percent": lambda x: layers.Rescaling(100.0)(layers.Softmax()(x)),
+    "by half": lambda x: layers.Rescaling(0.5)(layers.Softmax()(x)),
 }
 SIGMOID = {
     "sigmoid": layers.Activation("sigmoid"),
@@ -100,6 +102,8 @@ def test_probabilities_are_refused_however_they_are_spelled(images):
         ending_in(lambda x: x, kernel_initializer="zeros", use_bias=False),
         ending_in(lambda x: x, kernel_initializer="zeros", bias_initializer=constant),
         ending_in(lambda x: layers.BatchNormalization(gamma_initializer="zeros")(x)),
+        ending_in(lambda x: x, kernel_initializer="zeros", bias_initializer=third),
+        ending_in(lambda x: x, dtype="float16"),
         ending_in(keras.ops.log_softmax),
     ],
 )  # fmt: skip

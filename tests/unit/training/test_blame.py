@@ -1,5 +1,7 @@
 """Numbers that are no numbers are found where they come from."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from chains import NAMES, SHORT, chain, examples, taught
 
 import skt_tf
 from skt_tf.data.user_data import Stream
+from skt_tf.training.callbacks import Guard
+from skt_tf.training.history import Progress
 from skt_tf.utils.errors import Diverged, UserError
 
 OPTIONS = {"teacher_points": NAMES, "student_points": NAMES, "verbose": 0, **SHORT}
@@ -124,11 +128,15 @@ def test_a_mark_of_pixels_without_data_is_told_from_a_rate():
         skt_tf.distill(None, chain(), (10 * images.astype(np.float64), labels), method="baseline")
 
 
-def test_a_transfer_that_spoils_the_student_is_warned_of(capsys):
-    options = {**OPTIONS, "method": "fsp", "transfer_steps": 8}
-    skt_tf.distill(taught(), chain(), examples(), **options)
-    assert "has grown" not in capsys.readouterr().err
-    skt_tf.distill(taught(), chain(), examples(), transfer_learning_rate=3.0, **options)
-    said = capsys.readouterr().err
-    assert "the loss of stage transfer has grown from" in said
-    assert "give a smaller transfer_learning_rate" in said
+@pytest.mark.parametrize(("last", "warned"), [(0.5, False), (3.0, False), (1e12, True)])
+def test_a_transfer_that_spoils_the_student_is_warned_of(last, warned, capsys):
+    transfer, task = skt_tf.stages("fsp")
+    for stage in (transfer, task):
+        guard = Guard(Progress(rows=[{"loss": last}]), 4, 2, None, "transfer_learning_rate", "")
+        guard.set_model(types.SimpleNamespace(stage=stage, name="mine"))
+        guard.first_loss = 2.0
+        guard._say_growth()
+        said = capsys.readouterr().err
+        expected = warned and stage == transfer
+        assert ("of stage transfer has grown from 2 to 1e+12" in said) == expected
+        assert ("give a smaller transfer_learning_rate" in said) == expected

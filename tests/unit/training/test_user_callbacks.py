@@ -52,6 +52,50 @@ def test_a_callback_of_ones_own_that_sets_the_rate_is_named_in_a_sentence():
         )
 
 
+@pytest.mark.parametrize(
+    ("callback", "says"),
+    [
+        (
+            KERAS.LambdaCallback(
+                on_train_batch_end=lambda batch, logs: OPTIMIZERS[-1].learning_rate.assign(0.1)
+            ),
+            "a callback sets the learning rate",
+        ),
+        (
+            KERAS.ModelCheckpoint("{epoch}-{val_accuracy:.2f}.weights.h5", save_weights_only=True),
+            "names its files by 'val_accuracy', which stage 'transfer' does not log",
+        ),
+    ],
+)
+def test_what_a_callback_asks_of_a_stage_in_vain_is_named(callback, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    note = KERAS.LambdaCallback(on_train_begin=lambda logs: OPTIMIZERS.append(note.model.optimizer))
+    with pytest.raises(UserError, match=says):
+        skt_tf.distill(
+            taught(), chain(), examples(), examples(), "fsp", callbacks=[note, callback], **OPTIONS
+        )
+
+
+OPTIMIZERS = []
+
+
+def test_a_list_of_callbacks_is_each_of_them_and_a_log_keeps_columns_of_ones_own(tmp_path):
+    log = KERAS.CSVLogger(tmp_path / "log.csv")
+    mine = KERAS.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(mine=1.0))
+    with pytest.raises(UserError, match="ReduceLROnPlateau sets the learning rate"):
+        checked(KERAS.CallbackList([KERAS.ReduceLROnPlateau("loss")]))
+    for _ in range(2):  # As by `fit`, the second call begins the file anew.
+        skt_tf.distill(
+            taught(), chain(), examples(), method="fsp",
+            callbacks=KERAS.CallbackList([mine, log]), **OPTIONS,
+        )  # fmt: skip
+        with open(tmp_path / "log.csv", encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["stage"] for row in rows] == ["transfer", "transfer", "task", "task"]
+        assert {row["mine"] for row in rows} == {"1.0"}
+    assert not log.append
+
+
 def test_callbacks_that_keep_files_keep_those_of_all_stages(tmp_path):
     log, best = tmp_path / "log.csv", str(tmp_path / "best.weights.h5")
     last = KERAS.ModelCheckpoint(best, "loss", save_best_only=True, save_weights_only=True)

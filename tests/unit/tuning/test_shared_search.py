@@ -48,14 +48,26 @@ def removed(path):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def spoilt(text):
+    """A trial whose learning rate is a word."""
+    state = json.loads(text)
+    state["hyperparameters"]["values"]["learning_rate"] = "x"
+    return json.dumps(state)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("oracle.json", None), ("oracle.json", ""), ("oracle.json", "[]"), ("oracle.json", "{}"),
+    [("trial_1/trial.json", spoilt),
+     ("oracle.json", None), ("oracle.json", ""), ("oracle.json", "[]"), ("oracle.json", "{}"),
      ("trial_1", None), ("trial_1/trial.json", "["), ("trial_2/trial.json", "{}"), ("", None)],
 )  # fmt: skip
 def test_a_damaged_search_is_refused_in_a_sentence(name, text, finished, trained):
     path = finished / "search" / name
+    if callable(text):
+        text = text(path.read_text())
     removed(path) if text is None else path.write_text(text)
+    if not name:  # Other files say that it has ended, too.
+        (finished / "trials.json").unlink()
     with pytest.raises(UserError, match="holds a search that is damaged") as refusal:
         search(finished)
     assert is_one_sentence(str(refusal.value))
@@ -101,6 +113,8 @@ def process(monkeypatch):
      ("tuner0", "", "127.0.0.1", "KERASTUNER_ORACLE_PORT= is no port"),
      ("tuner0", "70000", "127.0.0.1", "from 1 to 65535"),
      ("", "8000", "127.0.0.1", "KERASTUNER_TUNER_ID is not"),
+     ("chief", "8000", "", "KERASTUNER_ORACLE_IP is empty"),
+     ("tuner0", "8000", "nowhere.invalid", "KERASTUNER_ORACLE_IP=nowhere.invalid cannot be found"),
      ("chief", "8000", "203.0.113.1", "at port 8000 of KERASTUNER_ORACLE_IP=203.0.113.1")],
 )  # fmt: skip
 def test_what_is_no_place_for_a_chief_is_refused(name, port, host, says, process, tmp_path):

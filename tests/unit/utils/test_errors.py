@@ -35,4 +35,8 @@ def test_a_sentence_of_ours_is_told_without_tensorflows_words():
     noise = "Error in user-defined function passed to MapDataset:3 transformation with iterator: "
     noise += "Iterator::Root::Map: images of NaN : Tensor had NaN values\n\t [[{{node Check}}]]"
     assert one_line(noise) == "images of NaN"
+    several = (
+        "Graph execution error:\n3 root error(s) found.\n  (0) INVALID_ARGUMENT:  no label\n  (1)"
+    )
+    assert one_line(several) == "no label"
     assert one_line("assertion failed: [no end] [Condition x < y did] [x] [1]") == "no end"
