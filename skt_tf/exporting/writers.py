@@ -103,7 +103,9 @@ def _litert(student, path, calibration_images, int8=False):
     )
     # By way of a SavedModel, whose signature gives input and output their names.
     with tempfile.TemporaryDirectory() as folder:
-        _save(module, folder, module.serve)
+        # Without gradients, which a LiteRT file has not: those that an operation brings along, as
+        # swish does, refer to the variables that are constants here, and cannot be saved.
+        _save(module, folder, module.serve, gradients=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if int8:
             images = np.asarray(calibration_images, np.float32)
@@ -187,9 +189,10 @@ def _in_float32(student):
             setattr(part, name, value)
 
 
-def _save(module, folder, signatures):
+def _save(module, folder, signatures, gradients=True):
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=gradients)
     try:
-        tf.saved_model.save(module, str(folder), signatures)
+        tf.saved_model.save(module, str(folder), signatures, options)
     except tf.errors.OpError as error:
         raise OSError(0, one_line(error), str(folder)) from None
 
