@@ -20,6 +20,8 @@ def check_installed(kinds, running=True):
     if "onnx" in kinds:
         for name in ("onnx", "tf2onnx", *["onnxruntime"] * running):
             _check_import(name, "onnx", "onnx onnxruntime tf2onnx")
+    if "openvino" in kinds:
+        _check_import("openvino", "openvino", "openvino")
     if running and any(kind.startswith("litert") for kind in kinds) and not _interpreter():
         _check_import("ai_edge_litert.interpreter", "litert", "ai-edge-litert")
 
@@ -61,7 +63,8 @@ def check_answers(kind, path, shape, expected):
     ):
         return
     call, name = load(kind, path)
-    images = np.random.default_rng(0).uniform(0, 255, [2, *shape]).astype(np.float32)
+    # Whole grey levels, which a signature for uint8 images takes, too.
+    images = np.random.default_rng(0).integers(0, 256, [2, *shape]).astype(np.float32)
     for number in (1, 2):
         found = call(images[:number])
         wanted = found if expected is None else expected(images[:number])
@@ -85,12 +88,15 @@ def load(kind, path):
         return _saved_model(path), f"tensorflow {tf.__version__}"
     if kind == "onnx":
         return _onnx(path), f"onnxruntime {importlib.metadata.version('onnxruntime')}"
+    if kind == "openvino":
+        return _openvino(path), f"openvino {importlib.metadata.version('openvino')}"
     return _litert(path)
 
 
 def _saved_model(path):
     serve = tf.saved_model.load(str(path)).signatures["serving_default"]
-    return lambda images: serve(images=tf.constant(images))["probabilities"].numpy()
+    dtype = serve.structured_input_signature[1]["images"].dtype
+    return lambda images: serve(images=tf.cast(images, dtype))["probabilities"].numpy()
 
 
 def _litert(path):
@@ -125,3 +131,13 @@ def _onnx(path):
             str(path), options, providers=["CPUExecutionProvider"]
         )
     return lambda images: session.run(["probabilities"], {"images": images})[0]
+
+
+def _openvino(path):
+    import openvino
+
+    # On processors that have bfloat16 it would compute in that.
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(cores())}
+    with silence():
+        compiled = openvino.Core().compile_model(str(path), "CPU", options)
+    return lambda images: compiled({"images": images})["probabilities"]

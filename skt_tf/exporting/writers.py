@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from skt_tf.exporting.formats import INPUT_DTYPES
 from skt_tf.exporting.runtimes import check_answers
 from skt_tf.models.initialization import draw_weights
 from skt_tf.models.names import plain
@@ -29,7 +30,7 @@ def check_calibration(student, images):
         )
 
 
-def write(student, kind, path, calibration_images=None):
+def write(student, kind, path, calibration_images=None, input_dtype="float32"):
     """Writes `student`, a `keras.Model` from raw images to logits, to `path`.
 
     Args:
@@ -37,14 +38,16 @@ def write(student, kind, path, calibration_images=None):
         kind: one of `FORMATS`.
         path: where to write; nothing is there.
         calibration_images: for `litert_int8`, images [number, height, width, channels].
+        input_dtype: for `saved_model`, one of `INPUT_DTYPES`.
 
     Raises:
         ValueError: what the format's converter cannot express, or its runtime does not run where
             that is installed, in one sentence.
     """
+    given = {"saved_model": {"input_dtype": input_dtype}}.get(kind, {})
     with silence():
         try:
-            written = _WRITERS[kind](student, pathlib.Path(path), calibration_images)
+            written = _WRITERS[kind](student, pathlib.Path(path), calibration_images, **given)
             check_answers(kind, path, student.input_shape[1:], written)
         except (OSError, MemoryError):
             raise
@@ -77,7 +80,13 @@ def _images(student, dtype=tf.float32):
     return tf.TensorSpec([None, *student.input_shape[1:]], dtype, name="images")
 
 
-def _saved_model(student, path, calibration_images):
+def signatures_of(input_dtype):
+    """{signature: dtype of its images} of a SavedModel whose default one takes `input_dtype`."""
+    (other,) = set(INPUT_DTYPES) - {input_dtype}
+    return {"serving_default": input_dtype, f"serving_{other}": other}
+
+
+def _saved_model(student, path, calibration_images, input_dtype):
     del calibration_images
     if not all(plain(part) == part for v in student.variables for part in v.path.split("/")):
         # TensorFlow writes variables by the names that they were made with.
@@ -86,8 +95,8 @@ def _saved_model(student, path, calibration_images):
         student = copy
     module = _Classifier(student)
     signatures = {
-        "serving_default": module.serve.get_concrete_function(_images(student)),
-        "serving_uint8": module.serve.get_concrete_function(_images(student, tf.uint8)),
+        name: module.serve.get_concrete_function(_images(student, dtype))
+        for name, dtype in signatures_of(input_dtype).items()
     }
     _save(module, path, signatures)
     return lambda images: module(tf.constant(images)).numpy()
@@ -147,6 +156,20 @@ def _onnx(student, path, calibration_images):
     # tf2onnx keeps operations that ONNX does not have, and goes on.
     onnx.checker.check_model(model)
     onnx.save(model, path)
+    return lambda images: frozen(tf.constant(images))[0].numpy()
+
+
+def _openvino(student, path, calibration_images):
+    del calibration_images
+    import openvino
+
+    frozen = _frozen(student)
+    model = openvino.convert_model(frozen.graph)
+    for value, name in ((model.input(0), "images"), (model.output(0), "probabilities")):
+        value.tensor.set_names({name})
+        value.node.set_friendly_name(name)
+    # Its default is float16.
+    openvino.save_model(model, path, compress_to_fp16=False)
     return lambda images: frozen(tf.constant(images))[0].numpy()
 
 
@@ -211,4 +234,5 @@ _WRITERS = {
     "litert": _litert,
     "litert_int8": functools.partial(_litert, int8=True),
     "onnx": _onnx,
+    "openvino": _openvino,
 }

@@ -67,7 +67,7 @@ def test_the_files_have_their_names_and_are_all_there_is(exported):
         "litert_int8": folder / "student_int8.tflite",
         "onnx": folder / "student.onnx",
     }
-    assert sorted(folder.iterdir()) == sorted(files.values())
+    assert sorted(folder.iterdir()) == sorted([folder / "README.md", *files.values()])
     assert list(folder.parent.iterdir()) == [folder]
 
 
@@ -256,7 +256,8 @@ def test_a_folder_of_other_things_is_left_alone(formats, trained, tmp_path):
 def test_litert_without_images_to_calibrate_by_is_one_file(student, tmp_path):
     files = skt_tf.export(student, tmp_path / "out", ("litert",))
     assert list(files) == ["litert"]
-    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "student.tflite"]
+    there = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert there == ["README.md", "student.tflite"]
 
 
 @pytest.mark.parametrize(("error", "shown"), [(None, ""), (skt_tf.UserError, ""), (KeyError, "x")])
