@@ -4,44 +4,14 @@ import dataclasses
 import json
 import re
 
+from skt_tf.exporting.formats import LIBRARIES, LOADING, RUNTIMES
 from skt_tf.exporting.provenance import Provenance
 from skt_tf.exporting.writers import signatures_of
-from skt_tf.methods.catalogue import stages
 from skt_tf.utils.document import Bullets, Code, Heading, Table, Text, markdown, percent
 from skt_tf.utils.errors import UserError, option
 from skt_tf.utils.files import write_text
 
 CARD, LABELS = "README.md", "labels.txt"
-# What a format is called on model hubs: the library that loads it, and its tag.
-_LIBRARY = {
-    "saved_model": ("tensorflow", "saved-model"),
-    "litert": ("litert", "tflite"),
-    "litert_int8": ("litert", "tflite"),
-    "onnx": ("onnx", "onnx"),
-    "openvino": ("openvino", "openvino"),
-}
-_LOADING = {
-    "saved_model": """import tensorflow as tf
-serve = tf.saved_model.load("{file}").signatures["serving_default"]
-probabilities = serve(images=tf.constant(images))["probabilities"].numpy()""",
-    "litert": """from ai_edge_litert.interpreter import Interpreter
-run = Interpreter("{file}").get_signature_runner("serving_default")
-probabilities = run(images=images)["probabilities"]""",
-    "onnx": """import onnxruntime
-session = onnxruntime.InferenceSession("{file}")
-probabilities = session.run(["probabilities"], {{"images": images}})[0]""",
-    "openvino": """import openvino
-model = openvino.compile_model("{file}")
-probabilities = model({{"images": images}})["probabilities"]""",
-}
-_NEEDS = {
-    "saved_model": "with TensorFlow",
-    "litert": "with LiteRT (`pip install ai-edge-litert`)",
-    "litert_int8": "with LiteRT (`pip install ai-edge-litert`)",
-    "onnx": "with ONNX Runtime (`pip install onnxruntime`)",
-    "openvino": "with OpenVINO (`pip install openvino`; `student.bin` belongs to it)",
-}
-_LOADING["litert_int8"] = _LOADING["litert"]
 # What the stages of a method learn from.
 _LEARNS = {
     "transfer": "the teacher's FSP matrices",
@@ -112,8 +82,8 @@ def card(facts):
     for kind, file in facts.files.items():
         where = "this folder" if file == "." else f"`{file}`"
         blocks += [
-            Text(f"{where}, {_NEEDS[kind]}:"),
-            Code(_LOADING[kind].format(file=file), "python"),
+            Text(f"{where}, {RUNTIMES[kind]}:"),
+            Code(LOADING[kind].format(file=file), "python"),
         ]
     if facts.license:
         blocks += [Heading("License"), Text(facts.license)]
@@ -122,10 +92,10 @@ def card(facts):
 
 def _head(facts):
     provenance, kinds = facts.provenance, facts.files
-    tags = ["image-classification", "keras", *dict.fromkeys(_LIBRARY[kind][1] for kind in kinds)]
+    tags = ["image-classification", "keras", *dict.fromkeys(LIBRARIES[kind][1] for kind in kinds)]
     if provenance and provenance.distilled:
         tags.append("knowledge-distillation")
-    head = {"library_name": _LIBRARY[next(iter(kinds))][0], "pipeline_tag": "image-classification"}
+    head = {"library_name": LIBRARIES[next(iter(kinds))][0], "pipeline_tag": "image-classification"}
     if facts.license:
         head["license"] = facts.license
     head["tags"] = tags
@@ -184,11 +154,13 @@ def _training(provenance):
     method = provenance.method
     if provenance.distilled:
         yield f"distilled from a teacher by the method `{method}` of skt_tf"
+    elif provenance.teacher:
+        yield f"begun with the weights of a teacher, by the method `{method}` of skt_tf"
     elif method:
         yield f"trained without a teacher, by the method `{method}` of skt_tf"
     elif provenance.stages:
         yield "trained without a teacher, by skt_tf"
-    learned = {stage.name: _LEARNS[stage.objective] for stage in stages(method)} if method else {}
+    learned = {stage.name: _LEARNS[stage.objective] for stage in provenance.plan}
     for name, steps in provenance.stages:
         text = f"stage `{name}`: {steps:,} iterations"
         yield text + (f", from {learned[name]}" if name in learned else "")

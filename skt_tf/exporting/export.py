@@ -50,7 +50,8 @@ def export(
     All but the first compute in float32 (or int8), whatever the student's precision. A
     SavedModel that is asked for alone is `folder` itself. Each file is run in its own runtime,
     where that is installed, and its answers are compared with the student's before there is any
-    success; those of int8 are rounded, and are not.
+    success. Those of int8 are rounded: a warning says where classes agree on less than 90 % of
+    the calibration images.
 
     `README.md` is a model card as model hubs read it, of what is known: input and output, how
     each file is loaded, and with `trained_in` the method, the teacher and the accuracy.

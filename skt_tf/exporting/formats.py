@@ -1,4 +1,4 @@
-"""The formats that a student is exported in, and the files they are written to."""
+"""The formats that a student is exported in: their files, and how those are loaded."""
 
 from skt_tf.utils.errors import UserError, option
 
@@ -13,6 +13,39 @@ FILES = {
 FORMATS = tuple(FILES)
 # What images a SavedModel's default signature takes; the first where nothing is asked for.
 INPUT_DTYPES = ("float32", "uint8")
+
+# What a format is called on model hubs: the library that loads it, and its tag.
+LIBRARIES = {
+    "saved_model": ("tensorflow", "saved-model"),
+    "litert": ("litert", "tflite"),
+    "litert_int8": ("litert", "tflite"),
+    "onnx": ("onnx", "onnx"),
+    "openvino": ("openvino", "openvino"),
+}
+# The three lines that load a file, and run it.
+LOADING = {
+    "saved_model": """import tensorflow as tf
+serve = tf.saved_model.load("{file}").signatures["serving_default"]
+probabilities = serve(images=tf.constant(images))["probabilities"].numpy()""",
+    "litert": """from ai_edge_litert.interpreter import Interpreter
+run = Interpreter("{file}").get_signature_runner("serving_default")
+probabilities = run(images=images)["probabilities"]""",
+    "onnx": """import onnxruntime
+session = onnxruntime.InferenceSession("{file}")
+probabilities = session.run(["probabilities"], {{"images": images}})[0]""",
+    "openvino": """import openvino
+model = openvino.compile_model("{file}")
+probabilities = model({{"images": images}})["probabilities"]""",
+}
+# What it needs for that.
+RUNTIMES = {
+    "saved_model": "with TensorFlow",
+    "litert": "with LiteRT (`pip install ai-edge-litert`)",
+    "litert_int8": "with LiteRT (`pip install ai-edge-litert`)",
+    "onnx": "with ONNX Runtime (`pip install onnxruntime`)",
+    "openvino": "with OpenVINO (`pip install openvino`; `student.bin` belongs to it)",
+}
+LOADING["litert_int8"] = LOADING["litert"]
 
 
 def check_formats(formats, input_dtype):
@@ -31,7 +64,8 @@ def check_formats(formats, input_dtype):
             f"{', '.join(INPUT_DTYPES)}"
         )
     if input_dtype != INPUT_DTYPES[0] and "saved_model" not in formats:
+        asked = ",".join(sorted(formats))
         raise UserError(
-            f"{option('input_dtype')}={input_dtype} is for saved_model, and {name} is "
-            f"{','.join(formats)}, whose files take float32: add saved_model, or leave it out"
+            f"{option('input_dtype')}={input_dtype} is for saved_model, and {name} is {asked}, "
+            "whose files take float32: add saved_model, or leave it out"
         )

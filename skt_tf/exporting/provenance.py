@@ -44,8 +44,13 @@ class Provenance:
 
     @property
     def distilled(self):
-        """Whether a teacher had a part in it."""
-        return self.method is not None and needs_teacher(stages(self.method))
+        """Whether it learned from a teacher; to begin with its weights alone is not that."""
+        return any(stage.objective != "task" for stage in self.plan)
+
+    @property
+    def plan(self):
+        """The stages of its method, as the catalogue has them."""
+        return stages(self.method) if self.method else ()
 
 
 def provenance(path):

@@ -1,6 +1,7 @@
 """Exported files in the runtimes that are made for them."""
 
 import importlib.metadata
+import sys
 
 import numpy as np
 import tensorflow as tf
@@ -8,6 +9,9 @@ import tensorflow as tf
 from skt_tf.utils.environment import cores
 from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.quiet import silence
+
+# Calibration images that a quantised file is compared on, and the share that it should agree on.
+_LOOKED_AT, _AGREES = 100, 0.9
 
 
 def check_installed(kinds, running=True):
@@ -58,9 +62,7 @@ def check_answers(kind, path, shape, expected):
     Raises:
         ValueError: the file cannot be loaded, cannot be run, or answers something else.
     """
-    if (kind == "onnx" and not _installed("onnxruntime")) or (
-        kind.startswith("litert") and not _interpreter()
-    ):
+    if not _runs(kind):
         return
     call, name = load(kind, path)
     # Whole grey levels, which a signature for uint8 images takes, too.
@@ -70,6 +72,34 @@ def check_answers(kind, path, shape, expected):
         wanted = found if expected is None else expected(images[:number])
         if not np.allclose(found, wanted, atol=0.05, equal_nan=True):
             raise UserError(f"{name} answers otherwise than the student")
+
+
+def warn_of_rounding(path, images, expected):
+    """Says on stderr where a quantised file answers otherwise than the student too often.
+
+    Args:
+        path: of a LiteRT file; nothing is said where its runtime is not installed.
+        images: [number, height, width, channels], those that it was calibrated on.
+        expected: a function of images to the student's probabilities.
+    """
+    if not _runs("litert_int8"):
+        return
+    images, (call, _) = np.float32(images[:_LOOKED_AT]), _litert(path)
+    agreement = np.mean(call(images).argmax(1) == expected(images).argmax(1))
+    if agreement < _AGREES:
+        print(
+            f"skt_tf: warning: {path.name} agrees with the student on {agreement:.0%} of "
+            f"{len(images)} calibration images: int8 rounds it too much, or the images are not "
+            "like those that it was trained on",
+            file=sys.stderr,
+        )
+
+
+def _runs(kind):
+    """Whether the runtime of a format is installed."""
+    if kind.startswith("litert"):
+        return bool(_interpreter())
+    return kind != "onnx" or _installed("onnxruntime")
 
 
 def load(kind, path):

@@ -12,7 +12,8 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from skt_tf.exporting.formats import INPUT_DTYPES
-from skt_tf.exporting.runtimes import check_answers
+from skt_tf.exporting.runtimes import check_answers, warn_of_rounding
+from skt_tf.models.evaluation import softmax_of
 from skt_tf.models.initialization import draw_weights
 from skt_tf.models.names import plain
 from skt_tf.utils.errors import UserError, one_line
@@ -57,6 +58,8 @@ def write(student, kind, path, calibration_images=None, input_dtype="float32"):
                 f"the student '{student.name}' cannot be written as {kind} ({_reason(error)}): "
                 f"leave {kind} out, or build the student of other layers"
             ) from error
+    if kind == "litert_int8":
+        warn_of_rounding(pathlib.Path(path), calibration_images, softmax_of(student))
 
 
 class _Classifier(tf.Module):

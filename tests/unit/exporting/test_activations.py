@@ -66,6 +66,15 @@ def test_it_is_exported_to_every_format(kind, exported, student, digits):
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def test_int8_that_rounds_too_much_is_said(exported, student, digits, capfd):
+    path, images = exported["litert_int8"], digits.train_images[:50]
+    runtimes.warn_of_rounding(path, images, lambda images: student.predict(images, verbose=0))
+    assert capfd.readouterr().err == ""
+    runtimes.warn_of_rounding(path, images, lambda images: -student.predict(images, verbose=0))
+    said = capfd.readouterr().err
+    assert "warning: student_int8.tflite agrees with the student on 0% of 50" in said
+
+
 def test_the_answers_are_those_of_the_formula(tmp_path):
     images = keras.Input((1, 1, 2))
     x = keras.layers.Rescaling(-3.0)(keras.layers.Activation("swish")(images))

@@ -130,6 +130,24 @@ def test_the_body_says_how_it_was_trained(student, tmp_path):
         assert line in text.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("method", "taught", "opening"),
+    [
+        ("kd", True, "distilled from a teacher"),
+        ("teacher_copied", True, "begun with the weights of a teacher"),
+        ("baseline_long", False, "trained without a teacher"),
+    ],
+)
+def test_it_tells_teaching_from_what_is_none(method, taught, opening, student, tmp_path):
+    source = provenance(run_of(student, tmp_path))
+    facts = source.teacher if taught else {}
+    source = dataclasses.replace(source, method=method, stages=(("task", 9),), teacher=facts)
+    text = card(dataclasses.replace(FACTS, provenance=source))
+    assert f"- {opening}, by" in text or f"- {opening} by" in text
+    assert ("- knowledge-distillation\n" in text) == (method == "kd")
+    assert ("- teacher:" in text) == taught
+
+
 def test_of_a_distillation_it_says_what_its_record_does(distilled, tmp_path):
     result, folder, _ = distilled
     skt_tf.export(result.student, tmp_path / "out", labels=NAMES, trained_in=folder)
