@@ -77,14 +77,12 @@ def card(facts):
     if rows := tuple(_accuracies(facts)):
         blocks += [Heading("Accuracy"), Table(("of", "images", "accuracy %"), rows)]
     blocks += [Heading("Input and output"), Bullets(tuple(_interface(facts)))]
-    dtype = facts.input_dtype if list(facts.files) == ["saved_model"] else "float32"
-    blocks += [Heading("Loading"), Text(f"With `images` a NumPy array as above, {dtype}:")]
+    blocks += [Heading("Loading"), Text("With `images` a NumPy array as above:")]
     for kind, file in facts.files.items():
         where = "this folder" if file == "." else f"`{file}`"
-        blocks += [
-            Text(f"{where}, {RUNTIMES[kind]}:"),
-            Code(LOADING[kind].format(file=file), "python"),
-        ]
+        dtype = facts.input_dtype if kind == "saved_model" else "float32"
+        code = Code(LOADING[kind].format(file=file), "python")
+        blocks += [Text(f"{where}, {RUNTIMES[kind]}, images of {dtype}:"), code]
     if facts.license:
         blocks += [Heading("License"), Text(facts.license)]
     return f"---\n{_yaml(_head(facts))}---\n\n{markdown(facts.name, blocks)}"
@@ -112,7 +110,11 @@ def _results(facts):
     """What was measured, or else what the record says, as a hub's leaderboards have it."""
     if facts.measured:
         name, _, accuracies = facts.measured
-        found = [("test", name, kind, share) for kind, share in accuracies.items()]
+        found = [
+            ("test", name, kind, share)
+            for kind, share in accuracies.items()
+            if kind == "keras" or share != accuracies["keras"]
+        ]
     elif facts.provenance:
         shares = facts.provenance.accuracies
         found = [(part, facts.provenance.dataset, "keras", s) for part, s in shares.items()]

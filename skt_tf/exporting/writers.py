@@ -167,7 +167,11 @@ def _openvino(student, path, calibration_images):
     import openvino
 
     frozen = _frozen(student)
-    model = openvino.convert_model(frozen.graph)
+    # From a file: of a graph in memory it does not find the functions, as of grouped convolutions.
+    with tempfile.TemporaryDirectory() as folder:
+        graph = pathlib.Path(folder, "student.pb")
+        graph.write_bytes(frozen.graph.as_graph_def().SerializeToString())
+        model = openvino.convert_model(graph)
     for value, name in ((model.input(0), "images"), (model.output(0), "probabilities")):
         value.tensor.set_names({name})
         value.node.set_friendly_name(name)
@@ -226,7 +230,8 @@ def _save(module, folder, signatures, gradients=True):
 def _reason(error):
     """What a converter or runtime says, without its own notation for places."""
     missing = r"'tf\.(\w+)' op is neither|No Op registered for (\w+)"
-    if names := sorted({a or b for a, b in re.findall(missing, str(error))}):
+    missing += r"|(?:No conversion rule found for operations|Conversion is failed for): ([\w, ]+)"
+    if names := sorted({"".join(found) for found in re.findall(missing, str(error))}):
         return f"it has no operation {', '.join(names)}"
     places = r".*loc\(.*\): |\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed: ?"
     return one_line(re.sub(places, "", str(error)))

@@ -19,7 +19,8 @@ from skt_tf.models.saving import save_network, weights_digest
 
 NAMES = tuple("abcd")
 VERSIONS = {"skt_tf": "0.2.0", "keras": "3.15.1", "tensorflow": "2.21.0"}
-FACTS = Facts("net", 1234, (8, 8, 1), 4, "float32", files={"litert_int8": "student_int8.tflite"})
+FILES = {"litert": "student.tflite", "litert_int8": "student_int8.tflite"}
+FACTS = Facts("net", 1234, (8, 8, 1), 4, "float32", files=FILES)
 HEAD = """---
 library_name: litert
 pipeline_tag: image-classification
@@ -106,7 +107,7 @@ def said(folder):
 
 def test_the_head_is_what_model_hubs_read(student, tmp_path):
     source = provenance(run_of(student, tmp_path))
-    measured = "digits", 360, {"keras": 0.5, "litert_int8": 0.25}
+    measured = "digits", 360, {"keras": 0.5, "litert": 0.5, "litert_int8": 0.25}
     text = card(
         dataclasses.replace(FACTS, provenance=source, measured=measured, license="apache-2.0")
     )
@@ -179,14 +180,15 @@ def test_the_code_in_the_card_runs(distilled, tmp_path, monkeypatch):
     images = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 1)).astype(np.float32)
     expected = softmax(student.predict(images, verbose=0))
     several = ("saved_model", "litert", "onnx")
-    skt_tf.export(student, tmp_path / "several", several, images)
-    skt_tf.export(student, tmp_path / "alone", input_dtype="uint8")
+    skt_tf.export(student, tmp_path / "several", several, images, input_dtype="uint8")
+    skt_tf.export(student, tmp_path / "alone")
     for folder, number in (("several", 4), ("alone", 1)):
         monkeypatch.chdir(tmp_path / folder)
-        blocks = re.findall(r"```python\n(.*?)```", said(tmp_path / folder), re.DOTALL)
+        found = r"images of (\w+):\n\n```python\n(.*?)```"
+        blocks = re.findall(found, said(tmp_path / folder), re.DOTALL)
         assert len(blocks) == number
-        for block in blocks:
-            names = {"images": images.astype(np.uint8) if folder == "alone" else images}
+        for dtype, block in blocks:
+            names = {"images": images.astype(dtype)}
             assert len(block.splitlines()) == 3
             exec(block, names)
             tolerance = 0.2 if "int8" in block else 1e-4

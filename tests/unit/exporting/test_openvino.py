@@ -16,6 +16,7 @@ def network():
     keras.utils.set_random_seed(0)
     images = keras.Input((8, 8, 1))
     x = keras.layers.Conv2D(4, 3, activation="swish")(keras.layers.Rescaling(1 / 255)(images))
+    x = keras.layers.Conv2D(6, 3, groups=2, activation="gelu")(x)
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.BatchNormalization()(x))
     return keras.Model(images, keras.layers.Dense(5)(x), name="student")
 
@@ -32,6 +33,15 @@ def test_it_gives_the_student_s_probabilities(network, tmp_path):
     for number in (1, 7):
         found = model({"images": images[:number]})["probabilities"]
         np.testing.assert_allclose(found, expected[:number], atol=1e-5)
+
+
+def test_what_it_lacks_is_named(tmp_path):
+    pytest.importorskip("openvino")
+    images = keras.Input((4, 4, 1))
+    x = keras.ops.erfinv(keras.layers.Dense(3)(keras.layers.Flatten()(images)) / 1000)
+    with refused("openvino.*no operation Erfinv"):
+        skt_tf.export(keras.Model(images, x - 1), tmp_path / "out", ("openvino",))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_its_package_nothing_is_written(network, tmp_path, monkeypatch):
