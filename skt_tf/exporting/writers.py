@@ -230,7 +230,8 @@ def _save(module, folder, signatures, gradients=True):
 def _reason(error):
     """What a converter or runtime says, without its own notation for places."""
     missing = r"'tf\.(\w+)' op is neither|No Op registered for (\w+)"
-    missing += r"|(?:No conversion rule found for operations|Conversion is failed for): ([\w, ]+)"
+    missing += r"|(?:No conversion rule found for operations|no translator found for operation\(s\)"
+    missing += r"|Conversion is failed for): ([\w, ]+)"
     if names := sorted({"".join(found) for found in re.findall(missing, str(error))}):
         return f"it has no operation {', '.join(names)}"
     places = r".*loc\(.*\): |\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed: ?"
