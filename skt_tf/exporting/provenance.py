@@ -111,6 +111,8 @@ def _of_distill(path):
         return None
     watched = "test" if any("test_accuracy" in rows for rows in history.values()) else "validation"
     accuracy, teacher = record["accuracy"], record["teacher"]
+    if not needs_teacher(stages(method)):
+        teacher = None  # It may have been given, and was not asked.
     return Provenance(
         method=method,
         stages=tuple((name, rows["step"][-1]) for name, rows in history.items()),
@@ -153,7 +155,7 @@ def _of_experiment(path):
         method=method,
         stages=tuple((stage["name"], stage["steps"]) for stage in entry["stages"]),
         teacher=_teacher(teacher) if taught else {},
-        accuracies={part: entry[name][net] for part, name in parts.items() if name in entry},
+        accuracies={part: entry[name][net] for part, name in parts.items() if entry.get(name)},
         dataset=results["dataset"],
         data=results.get("data"),
         loading={name: config.get(name) for name in ("image_size", "image_bits")},

@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from reference import softmax
 from sentences import refused
 
@@ -165,6 +164,24 @@ def test_of_a_distillation_it_says_what_its_record_does(distilled, tmp_path):
     assert (tmp_path / "out/labels.txt").read_text() == "a\nb\nc\nd\n"
 
 
+def test_a_teacher_that_was_given_and_not_asked_is_not_said(network, tmp_path):
+    random = np.random.default_rng(0)
+    train = random.integers(0, 256, (8, 8, 8, 1)).astype(np.float32), np.arange(8) % 4
+    skt_tf.distill(
+        network(1), network(3), train, method="baseline", output_dir=tmp_path, verbose=0,
+        task_steps=2, evaluations=1, batch_size=4,
+    )  # fmt: skip
+    source = provenance(tmp_path / "student.keras")
+    assert source.method == "baseline"
+    assert not source.distilled
+    assert source.teacher == source.accuracies == {}
+    text = card(dataclasses.replace(FACTS, provenance=source))
+    assert "trained without a teacher, by the method `baseline`" in text
+    assert "accuracy" not in text
+    # Arrays come in any range.
+    assert "0…255" not in text
+
+
 def test_what_is_not_known_is_left_out():
     text = card(FACTS).lower()
     for word in (
@@ -193,22 +210,6 @@ def test_the_code_in_the_card_runs(distilled, tmp_path, monkeypatch):
             exec(block, names)
             tolerance = 0.2 if "int8" in block else 1e-4
             np.testing.assert_allclose(names["probabilities"], expected, atol=tolerance)
-
-
-@pytest.mark.parametrize(("default", "other"), [("uint8", "float32"), ("float32", "uint8")])
-def test_the_default_signature_takes_what_was_asked_for(default, other, distilled, tmp_path):
-    student = distilled[0].student
-    skt_tf.export(student, tmp_path / "out", input_dtype=default)
-    signatures = tf.saved_model.load(str(tmp_path / "out")).signatures
-    assert set(signatures) == {"serving_default", f"serving_{other}"}
-    images = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
-    expected = softmax(student.predict(images.astype(np.float32), verbose=0))
-    for name, dtype in (("serving_default", default), (f"serving_{other}", other)):
-        (given,) = signatures[name].structured_input_signature[1].values()
-        assert given.dtype == dtype
-        found = signatures[name](images=tf.constant(images.astype(dtype)))["probabilities"]
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-        assert f"signature `{name}` takes {dtype}" in said(tmp_path / "out")
 
 
 def test_a_student_with_other_weights_than_the_record_s_is_not_its(student, network, tmp_path):

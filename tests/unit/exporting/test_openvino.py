@@ -9,6 +9,7 @@ from reference import softmax
 from sentences import refused
 
 import skt_tf
+from skt_tf.exporting import comparison
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,8 @@ def test_it_gives_the_student_s_probabilities(network, tmp_path):
     assert sorted(file.name for file in path.parent.iterdir()) == [
         "README.md", "student.bin", "student.xml",
     ]  # fmt: skip
+    weights = path.with_suffix(".bin").stat().st_size
+    assert comparison._size(path) == path.stat().st_size + weights
     model = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     images = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1)).astype(np.float32)
     expected = softmax(network.predict(images, verbose=0))

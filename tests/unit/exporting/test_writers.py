@@ -71,6 +71,21 @@ def test_the_files_have_their_names_and_are_all_there_is(exported):
     assert list(folder.parent.iterdir()) == [folder]
 
 
+@pytest.mark.parametrize(("default", "other"), [("uint8", "float32"), ("float32", "uint8")])
+def test_the_default_signature_takes_what_was_asked_for(default, other, student, digits, tmp_path):
+    skt_tf.export(student, tmp_path / "out", input_dtype=default)
+    signatures = tf.saved_model.load(str(tmp_path / "out")).signatures
+    assert set(signatures) == {"serving_default", f"serving_{other}"}
+    images = digits.test_images[:3]
+    expected = exact(student, images)
+    for name, dtype in (("serving_default", default), (f"serving_{other}", other)):
+        (given,) = signatures[name].structured_input_signature[1].values()
+        assert given.dtype == dtype
+        found = signatures[name](images=tf.constant(images.astype(dtype)))["probabilities"]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        assert f"signature `{name}` takes {dtype}" in (tmp_path / "out/README.md").read_text()
+
+
 @pytest.mark.parametrize("number", [1, 7, 360])
 @pytest.mark.parametrize("kind", FLOAT)
 def test_in_float32_it_gives_the_student_s_probabilities(kind, number, exported, trained, digits):
