@@ -7,7 +7,7 @@ import dataclasses
 import os
 import re
 
-from skt_tf.exporting.formats import FORMATS, check_formats
+from skt_tf.exporting.formats import FORMATS, check_formats, check_license
 from skt_tf.methods.catalogue import ONE_START, TEACHERS
 from skt_tf.models.points import SECTIONS, check_depth
 from skt_tf.tuning.search_space import searchable
@@ -49,6 +49,7 @@ def check_values(config):
     """Raises a ValueError where a flag has a value that is never possible, or lacks another."""
     if config.job == "export" and config.export:
         check_formats(config.export, config.input_dtype)
+    check_license(config.license)
     check_fields(config)
     for kind, number in config.iterations.items():
         if number >= 2**30:

@@ -8,7 +8,6 @@ from skt_tf.exporting.formats import LIBRARIES, LOADING, RUNTIMES
 from skt_tf.exporting.provenance import Provenance
 from skt_tf.exporting.writers import signatures_of
 from skt_tf.utils.document import Bullets, Code, Heading, Table, Text, markdown, percent
-from skt_tf.utils.errors import UserError, option
 from skt_tf.utils.files import write_text
 
 CARD, LABELS = "README.md", "labels.txt"
@@ -48,17 +47,6 @@ class Facts:
     provenance: Provenance | None = None
     measured: tuple | None = None
     files: dict = dataclasses.field(default_factory=dict)
-
-
-def check_license(license):
-    """Refuses what no model hub takes for the name of a license."""
-    if license is not None and not (
-        isinstance(license, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]*", license)
-    ):
-        raise UserError(
-            f"{option('license')}={license} is no name of a license: expected one as model hubs "
-            "abbreviate it, such as apache-2.0"
-        )
 
 
 def write_card(folder, written, facts):

@@ -6,9 +6,9 @@ import pathlib
 from skt_tf.data.datasets import load_dataset
 from skt_tf.exporting import labels as label_names
 from skt_tf.exporting import runtimes
-from skt_tf.exporting.card import CARD, LABELS, Facts, check_license, write_card
+from skt_tf.exporting.card import CARD, LABELS, Facts, write_card
 from skt_tf.exporting.comparison import compare, table
-from skt_tf.exporting.formats import FILES, FORMATS, check_formats
+from skt_tf.exporting.formats import FILES, FORMATS, check_formats, check_license
 from skt_tf.exporting.provenance import provenance, provenance_of
 from skt_tf.exporting.writers import check_calibration, write
 from skt_tf.models.checks import check_classes, check_images, check_student
@@ -131,7 +131,6 @@ def run(config):
         raise UserError(f"--student={config.student} cannot be exported: {error}") from None
     kinds = _kinds(config.export, True, config.input_dtype)
     alone = kinds == FORMATS[:1]
-    check_license(config.license)
     labels = None if config.labels is None else label_names.read(config.labels)
     labels = label_names.checked(labels, student.output_shape[-1])
     _check_folder(folder)

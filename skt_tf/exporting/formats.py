@@ -1,5 +1,7 @@
 """The formats that a student is exported in: their files, and how those are loaded."""
 
+import re
+
 from skt_tf.utils.errors import UserError, option
 
 FILES = {
@@ -68,4 +70,15 @@ def check_formats(formats, input_dtype):
         raise UserError(
             f"{option('input_dtype')}={input_dtype} is for saved_model, and {name} is {asked}, "
             "whose files take float32: add saved_model, or leave it out"
+        )
+
+
+def check_license(license):
+    """Refuses what no model hub takes for the name of a license."""
+    if license is not None and not (
+        isinstance(license, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]*", license)
+    ):
+        raise UserError(
+            f"{option('license')}={license} is no name of a license: expected one as model hubs "
+            "abbreviate it, such as apache-2.0"
         )
