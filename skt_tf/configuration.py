@@ -6,16 +6,15 @@ Nothing here loads TensorFlow, so that `--help` and a mistyped flag answer at on
 import contextlib
 import dataclasses
 import math
-import os
 
 from skt_tf.configuration_checks import check, check_values
 from skt_tf.data.images import BITS, CROPS, MIRRORED, image_size
-from skt_tf.exporting.formats import FORMATS
+from skt_tf.exporting.formats import FORMATS, INPUT_DTYPES
 from skt_tf.methods.catalogue import DENSE, METHOD_NAMES, TEACHERS
 from skt_tf.training.settings import BOUNDARIES, Settings
 from skt_tf.tuning.search_space import TUNABLE, searchable
 from skt_tf.utils.errors import UserError, named_as_flags
-from skt_tf.utils.fields import COUNT, NATURAL, POSITIVE, Limits, setting
+from skt_tf.utils.fields import COUNT, NATURAL, POSITIVE, Limits, as_path, setting
 
 # {job: room}; each is `run(config)` of the room's module of its name.
 JOBS = {
@@ -149,6 +148,20 @@ class Config(Settings):
         FORMATS,
         jobs=("export",),
     )
+    input_dtype: str = setting(
+        "float32",
+        "Images that an exported SavedModel's default signature takes; a second takes the other",
+        INPUT_DTYPES,
+    )
+    labels: str | None = setting(
+        None,
+        "Text file of the class names of an export, one a line in the order of the outputs; those "
+        "of the student's dataset, where they are known, if not given",
+        jobs=("export",),
+    )
+    license: str | None = setting(
+        None, "License that the card of an export names, such as apache-2.0", jobs=("export",)
+    )
     tuner: str = setting(
         "bayesian",
         "How tune searches: with a Gaussian process, by Hyperband's rounds of a ninth, a third and "
@@ -177,7 +190,8 @@ class Config(Settings):
 
     FREE = (
         *Settings.FREE, "job", "data_dir", "output_dir", "export", "tuner", "trials", "tune",
-        "compare", "runs", "tensorboard", "distribution", "fresh",
+        "compare", "runs", "tensorboard", "distribution", "fresh", "input_dtype", "labels",
+        "license",
     )  # fmt: skip
 
     def __post_init__(self):
@@ -199,11 +213,11 @@ class Config(Settings):
             resolved["methods"] = self._rows()
         if self.export is None and self.job == "export":
             resolved["export"] = FORMATS[:1]
-        for name in ("data_dir", "teacher", "student", "compare", "output_dir"):
+        for name in ("data_dir", "teacher", "student", "labels", "compare", "output_dir"):
             if getattr(self, name) is not None:
-                resolved[name] = _path(name, getattr(self, name))
+                resolved[name] = as_path(name, getattr(self, name))
         if self.runs is not None:
-            resolved["runs"] = tuple(_path("runs", path) for path in self.runs or ("",))
+            resolved["runs"] = tuple(as_path("runs", path) for path in self.runs or ("",))
         if self.output_dir is None and (self.runs or self.job not in ("verify", "report")):
             defaults = {"tune": f"tune_{self.dataset}"}
             defaults["experiment"] = f"{self.experiment}_{self.dataset}"
@@ -280,14 +294,3 @@ class Config(Settings):
                 text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
                 words.append(f"--{field.name}={text}")
         return words
-
-
-def _path(name, path):
-    """The value of a flag that is a path, checked, with its tilde resolved."""
-    if not path.strip() or "\0" in path:
-        raise UserError(f"--{name} is empty: expected a path")
-    try:
-        path.encode("utf-8")  # As it is written into results.json.
-    except UnicodeEncodeError:
-        raise UserError(f"--{name}={path!a} is not UTF-8: expected a path that is") from None
-    return os.path.expanduser(path)

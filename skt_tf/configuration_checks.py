@@ -7,7 +7,7 @@ import dataclasses
 import os
 import re
 
-from skt_tf.exporting.formats import FORMATS
+from skt_tf.exporting.formats import FORMATS, check_formats, check_license
 from skt_tf.methods.catalogue import ONE_START, TEACHERS
 from skt_tf.models.points import SECTIONS, check_depth
 from skt_tf.tuning.search_space import searchable
@@ -17,7 +17,9 @@ from skt_tf.utils.fields import check_fields
 _IMAGES = {"dataset", "data_dir", "image_size", "image_bits"}
 # What a job reads; of those that train, what they do not.
 _READ = {
-    "export": {"student", "export", "deterministic"},
+    "export": {
+        "student", "export", "input_dtype", "labels", "license", "data_dir", "deterministic",
+    },
     "benchmark": {
         *_IMAGES, "mirror", "crop", "seed", "batch_size", "teacher_depth", "student_depth", "width",
         "precision", "teacher_precision", "weight_decay", "jit_compile", "target_views",
@@ -27,8 +29,8 @@ _READ = {
     "report": {"runs"},
 }  # fmt: skip
 _UNREAD = {
-    "experiment": {"tuner", "trials"},
-    "tune": {"nets", "tensorboard", "distribution", "experiment"},
+    "experiment": {"tuner", "trials", "input_dtype"},
+    "tune": {"nets", "tensorboard", "distribution", "experiment", "input_dtype"},
 }
 
 
@@ -45,6 +47,9 @@ def unread(config):
 
 def check_values(config):
     """Raises a ValueError where a flag has a value that is never possible, or lacks another."""
+    if config.job == "export" and config.export:
+        check_formats(config.export, config.input_dtype)
+    check_license(config.license)
     check_fields(config)
     for kind, number in config.iterations.items():
         if number >= 2**30:

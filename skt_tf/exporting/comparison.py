@@ -55,9 +55,11 @@ def _outputs(call, images):
 
 
 def _size(path):
-    """Bytes of a file, or of all files of a folder."""
+    """Bytes of a file with its weights beside it, or of all files of a folder."""
     path = pathlib.Path(path)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    if path.suffix == ".xml":  # Of OpenVINO.
+        files.append(path.with_suffix(".bin"))
     return sum(file.stat().st_size for file in files)
 
 

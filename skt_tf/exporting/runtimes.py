@@ -1,6 +1,7 @@
 """Exported files in the runtimes that are made for them."""
 
 import importlib.metadata
+import sys
 
 import numpy as np
 import tensorflow as tf
@@ -8,6 +9,9 @@ import tensorflow as tf
 from skt_tf.utils.environment import cores
 from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.quiet import silence
+
+# Calibration images that a quantised file is compared on, and the share that it should agree on.
+_LOOKED_AT, _AGREES = 100, 0.9
 
 
 def check_installed(kinds, running=True):
@@ -20,6 +24,8 @@ def check_installed(kinds, running=True):
     if "onnx" in kinds:
         for name in ("onnx", "tf2onnx", *["onnxruntime"] * running):
             _check_import(name, "onnx", "onnx onnxruntime tf2onnx")
+    if "openvino" in kinds:
+        _check_import("openvino", "openvino", "openvino")
     if running and any(kind.startswith("litert") for kind in kinds) and not _interpreter():
         _check_import("ai_edge_litert.interpreter", "litert", "ai-edge-litert")
 
@@ -56,17 +62,44 @@ def check_answers(kind, path, shape, expected):
     Raises:
         ValueError: the file cannot be loaded, cannot be run, or answers something else.
     """
-    if (kind == "onnx" and not _installed("onnxruntime")) or (
-        kind.startswith("litert") and not _interpreter()
-    ):
+    if not _runs(kind):
         return
     call, name = load(kind, path)
-    images = np.random.default_rng(0).uniform(0, 255, [2, *shape]).astype(np.float32)
+    # Whole grey levels, which a signature for uint8 images takes, too.
+    images = np.random.default_rng(0).integers(0, 256, [2, *shape]).astype(np.float32)
     for number in (1, 2):
         found = call(images[:number])
         wanted = found if expected is None else expected(images[:number])
         if not np.allclose(found, wanted, atol=0.05, equal_nan=True):
             raise UserError(f"{name} answers otherwise than the student")
+
+
+def warn_of_rounding(path, images, expected):
+    """Says on stderr where a quantised file answers otherwise than the student too often.
+
+    Args:
+        path: of a LiteRT file; nothing is said where its runtime is not installed.
+        images: [number, height, width, channels], those that it was calibrated on.
+        expected: a function of images to the student's probabilities.
+    """
+    if not _runs("litert_int8"):
+        return
+    images, (call, _) = np.float32(images[:_LOOKED_AT]), _litert(path)
+    agreement = np.mean(call(images).argmax(1) == expected(images).argmax(1))
+    if agreement < _AGREES:
+        print(
+            f"skt_tf: warning: {path.name} agrees with the student on {agreement:.0%} of "
+            f"{len(images)} calibration images: int8 rounds it too much, or the images are not "
+            "like those that it was trained on",
+            file=sys.stderr,
+        )
+
+
+def _runs(kind):
+    """Whether the runtime of a format is installed."""
+    if kind.startswith("litert"):
+        return bool(_interpreter())
+    return kind != "onnx" or _installed("onnxruntime")
 
 
 def load(kind, path):
@@ -85,12 +118,15 @@ def load(kind, path):
         return _saved_model(path), f"tensorflow {tf.__version__}"
     if kind == "onnx":
         return _onnx(path), f"onnxruntime {importlib.metadata.version('onnxruntime')}"
+    if kind == "openvino":
+        return _openvino(path), f"openvino {importlib.metadata.version('openvino')}"
     return _litert(path)
 
 
 def _saved_model(path):
     serve = tf.saved_model.load(str(path)).signatures["serving_default"]
-    return lambda images: serve(images=tf.constant(images))["probabilities"].numpy()
+    dtype = serve.structured_input_signature[1]["images"].dtype
+    return lambda images: serve(images=tf.cast(images, dtype))["probabilities"].numpy()
 
 
 def _litert(path):
@@ -125,3 +161,13 @@ def _onnx(path):
             str(path), options, providers=["CPUExecutionProvider"]
         )
     return lambda images: session.run(["probabilities"], {"images": images})[0]
+
+
+def _openvino(path):
+    import openvino
+
+    # On processors that have bfloat16 it would compute in that.
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(cores())}
+    with silence():
+        compiled = openvino.Core().compile_model(str(path), "CPU", options)
+    return lambda images: compiled({"images": images})["probabilities"]

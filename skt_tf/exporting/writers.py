@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from skt_tf.exporting.runtimes import check_answers
+from skt_tf.exporting.formats import INPUT_DTYPES
+from skt_tf.exporting.runtimes import check_answers, warn_of_rounding
+from skt_tf.models.evaluation import softmax_of
 from skt_tf.models.initialization import draw_weights
 from skt_tf.models.names import plain
 from skt_tf.utils.errors import UserError, one_line
@@ -29,7 +31,7 @@ def check_calibration(student, images):
         )
 
 
-def write(student, kind, path, calibration_images=None):
+def write(student, kind, path, calibration_images=None, input_dtype="float32"):
     """Writes `student`, a `keras.Model` from raw images to logits, to `path`.
 
     Args:
@@ -37,14 +39,16 @@ def write(student, kind, path, calibration_images=None):
         kind: one of `FORMATS`.
         path: where to write; nothing is there.
         calibration_images: for `litert_int8`, images [number, height, width, channels].
+        input_dtype: for `saved_model`, one of `INPUT_DTYPES`.
 
     Raises:
         ValueError: what the format's converter cannot express, or its runtime does not run where
             that is installed, in one sentence.
     """
+    given = {"saved_model": {"input_dtype": input_dtype}}.get(kind, {})
     with silence():
         try:
-            written = _WRITERS[kind](student, pathlib.Path(path), calibration_images)
+            written = _WRITERS[kind](student, pathlib.Path(path), calibration_images, **given)
             check_answers(kind, path, student.input_shape[1:], written)
         except (OSError, MemoryError):
             raise
@@ -54,6 +58,8 @@ def write(student, kind, path, calibration_images=None):
                 f"the student '{student.name}' cannot be written as {kind} ({_reason(error)}): "
                 f"leave {kind} out, or build the student of other layers"
             ) from error
+    if kind == "litert_int8":
+        warn_of_rounding(pathlib.Path(path), calibration_images, softmax_of(student))
 
 
 class _Classifier(tf.Module):
@@ -77,7 +83,13 @@ def _images(student, dtype=tf.float32):
     return tf.TensorSpec([None, *student.input_shape[1:]], dtype, name="images")
 
 
-def _saved_model(student, path, calibration_images):
+def signatures_of(input_dtype):
+    """{signature: dtype of its images} of a SavedModel whose default one takes `input_dtype`."""
+    (other,) = set(INPUT_DTYPES) - {input_dtype}
+    return {"serving_default": input_dtype, f"serving_{other}": other}
+
+
+def _saved_model(student, path, calibration_images, input_dtype):
     del calibration_images
     if not all(plain(part) == part for v in student.variables for part in v.path.split("/")):
         # TensorFlow writes variables by the names that they were made with.
@@ -86,8 +98,8 @@ def _saved_model(student, path, calibration_images):
         student = copy
     module = _Classifier(student)
     signatures = {
-        "serving_default": module.serve.get_concrete_function(_images(student)),
-        "serving_uint8": module.serve.get_concrete_function(_images(student, tf.uint8)),
+        name: module.serve.get_concrete_function(_images(student, dtype))
+        for name, dtype in signatures_of(input_dtype).items()
     }
     _save(module, path, signatures)
     return lambda images: module(tf.constant(images)).numpy()
@@ -103,7 +115,9 @@ def _litert(student, path, calibration_images, int8=False):
     )
     # By way of a SavedModel, whose signature gives input and output their names.
     with tempfile.TemporaryDirectory() as folder:
-        _save(module, folder, module.serve)
+        # Without gradients, which a LiteRT file has not: those that an operation brings along, as
+        # swish does, refer to the variables that are constants here, and cannot be saved.
+        _save(module, folder, module.serve, gradients=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if int8:
             images = np.asarray(calibration_images, np.float32)
@@ -148,6 +162,24 @@ def _onnx(student, path, calibration_images):
     return lambda images: frozen(tf.constant(images))[0].numpy()
 
 
+def _openvino(student, path, calibration_images):
+    del calibration_images
+    import openvino
+
+    frozen = _frozen(student)
+    # From a file: of a graph in memory it does not find the functions, as of grouped convolutions.
+    with tempfile.TemporaryDirectory() as folder:
+        graph = pathlib.Path(folder, "student.pb")
+        graph.write_bytes(frozen.graph.as_graph_def().SerializeToString())
+        model = openvino.convert_model(graph)
+    for value, name in ((model.input(0), "images"), (model.output(0), "probabilities")):
+        value.tensor.set_names({name})
+        value.node.set_friendly_name(name)
+    # Its default is float16.
+    openvino.save_model(model, path, compress_to_fp16=False)
+    return lambda images: frozen(tf.constant(images))[0].numpy()
+
+
 def _erfc(graph, node, name, arguments):
     """erfc(x) = 1 − erf(x), for tf2onnx, which knows erf alone: GELU is written with erfc."""
     del name, arguments
@@ -187,9 +219,10 @@ def _in_float32(student):
             setattr(part, name, value)
 
 
-def _save(module, folder, signatures):
+def _save(module, folder, signatures, gradients=True):
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=gradients)
     try:
-        tf.saved_model.save(module, str(folder), signatures)
+        tf.saved_model.save(module, str(folder), signatures, options)
     except tf.errors.OpError as error:
         raise OSError(0, one_line(error), str(folder)) from None
 
@@ -197,7 +230,9 @@ def _save(module, folder, signatures):
 def _reason(error):
     """What a converter or runtime says, without its own notation for places."""
     missing = r"'tf\.(\w+)' op is neither|No Op registered for (\w+)"
-    if names := sorted({a or b for a, b in re.findall(missing, str(error))}):
+    missing += r"|(?:No conversion rule found for operations|no translator found for operation\(s\)"
+    missing += r"|Conversion is failed for): ([\w, ]+)"
+    if names := sorted({"".join(found) for found in re.findall(missing, str(error))}):
         return f"it has no operation {', '.join(names)}"
     places = r".*loc\(.*\): |\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed: ?"
     return one_line(re.sub(places, "", str(error)))
@@ -208,4 +243,5 @@ _WRITERS = {
     "litert": _litert,
     "litert_int8": functools.partial(_litert, int8=True),
     "onnx": _onnx,
+    "openvino": _openvino,
 }

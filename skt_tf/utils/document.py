@@ -29,6 +29,7 @@ class Text:
 @dataclasses.dataclass(frozen=True)
 class Code:
     text: str
+    language: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,8 +127,8 @@ def _as_markdown(block):
             return f"## {text}"
         case Text(text):
             return text
-        case Code(text):
-            return f"```\n{text}\n```"
+        case Code(text, language):
+            return f"```{language}\n{text}\n```"
         case Bullets(items):
             return "\n".join(f"- {item}" for item in items)
         case Table(header, rows):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import types
 import typing
 
@@ -92,3 +93,14 @@ def _check_limits(field, value):
         said = limits.said or f"{limits.least} to {limits.most}"
         shown = f"{value:g}" if isinstance(value, float) else value
         raise UserError(f"{option(field.name)}={shown} is out of range: expected {said}")
+
+
+def as_path(name, path):
+    """The value of a flag that is a path, checked, with its tilde resolved."""
+    if not path.strip() or "\0" in path:
+        raise UserError(f"--{name} is empty: expected a path")
+    try:
+        path.encode("utf-8")  # As it is written into results.json.
+    except UnicodeEncodeError:
+        raise UserError(f"--{name}={path!a} is not UTF-8: expected a path that is") from None
+    return os.path.expanduser(path)

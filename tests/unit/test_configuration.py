@@ -72,8 +72,7 @@ ALLOWED = {
     "mirror": st.none() | st.booleans(),
     "project": st.booleans(),
     "student_weights": st.just("drawn"),
-    "export": st.none(),
-    "tune": st.none(),
+    **dict.fromkeys(("export", "labels", "license", "tune"), st.none()),
     "output_dir": st.none() | st.just("out"),
 }
 NO_NUMBER = st.sampled_from([math.nan, math.inf])
@@ -168,6 +167,8 @@ FURTHER = {
     "transfer_boundaries": st.just(("1/2", "3/4")),
     "experiment": st.just("fast_optimization"),
     "export": st.just(("litert", "onnx")),
+    "labels": st.just("names.txt"),
+    "license": st.just("apache-2.0"),
     "tune": st.just(("learning_rate",)),
     "compare": st.just("b.json"),
     "runs": st.just(("a", "b")),
@@ -179,7 +180,7 @@ NEEDED = {
     "student_weights": ["--student=s.keras"],
     "teacher_points": ["--teacher=t.keras"],
     "student_points": ["--student=s.keras"],
-    "export": ["--job=export", "--student=s.keras"],
+    **{n: ["--job=export", "--student=s.keras"] for n in ("export", "labels", "license")},
     "tune": ["--job=tune"],
     "compare": ["--job=benchmark"],
     "runs": ["--job=report"],

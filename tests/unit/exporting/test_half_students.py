@@ -76,13 +76,14 @@ def test_it_is_exported_in_float32_and_left_as_it_was(body, half, tmp_path):
     assert np.array_equal(softmax_of(network)(IMAGES), expected)
 
 
-def test_a_file_that_its_runtime_does_not_run_is_no_success(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["onnx", "litert"])
+def test_a_file_that_its_runtime_does_not_run_is_no_success(kind, tmp_path, monkeypatch):
     def write(student, path, calibration_images):
         path.write_bytes(b"no network")
 
-    monkeypatch.setitem(writers._WRITERS, "onnx", write)
-    with pytest.raises(skt_tf.UserError, match="onnx") as caught:
-        skt_tf.export(student("plain"), tmp_path / "out", ("saved_model", "onnx"))
+    monkeypatch.setitem(writers._WRITERS, kind, write)
+    with pytest.raises(skt_tf.UserError, match=kind) as caught:
+        skt_tf.export(student("plain"), tmp_path / "out", ("saved_model", kind))
     assert is_one_sentence(str(caught.value))
     assert "/" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

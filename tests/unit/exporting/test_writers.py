@@ -67,8 +67,23 @@ def test_the_files_have_their_names_and_are_all_there_is(exported):
         "litert_int8": folder / "student_int8.tflite",
         "onnx": folder / "student.onnx",
     }
-    assert sorted(folder.iterdir()) == sorted(files.values())
+    assert sorted(folder.iterdir()) == sorted([folder / "README.md", *files.values()])
     assert list(folder.parent.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(("default", "other"), [("uint8", "float32"), ("float32", "uint8")])
+def test_the_default_signature_takes_what_was_asked_for(default, other, student, digits, tmp_path):
+    skt_tf.export(student, tmp_path / "out", input_dtype=default)
+    signatures = tf.saved_model.load(str(tmp_path / "out")).signatures
+    assert set(signatures) == {"serving_default", f"serving_{other}"}
+    images = digits.test_images[:3]
+    expected = exact(student, images)
+    for name, dtype in (("serving_default", default), (f"serving_{other}", other)):
+        (given,) = signatures[name].structured_input_signature[1].values()
+        assert given.dtype == dtype
+        found = signatures[name](images=tf.constant(images.astype(dtype)))["probabilities"]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        assert f"signature `{name}` takes {dtype}" in (tmp_path / "out/README.md").read_text()
 
 
 @pytest.mark.parametrize("number", [1, 7, 360])
@@ -256,7 +271,8 @@ def test_a_folder_of_other_things_is_left_alone(formats, trained, tmp_path):
 def test_litert_without_images_to_calibrate_by_is_one_file(student, tmp_path):
     files = skt_tf.export(student, tmp_path / "out", ("litert",))
     assert list(files) == ["litert"]
-    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "student.tflite"]
+    there = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert there == ["README.md", "student.tflite"]
 
 
 @pytest.mark.parametrize(("error", "shown"), [(None, ""), (skt_tf.UserError, ""), (KeyError, "x")])

@@ -1,0 +1,97 @@
+"""Names of a network's classes, in the order of its outputs."""
+
+import contextlib
+import io
+import pathlib
+
+from skt_tf.data.datasets import load_dataset
+from skt_tf.data.images import image_size
+from skt_tf.utils.errors import UserError, option
+
+
+def checked(labels, classes):
+    """`labels` as a tuple of names, one for each of `classes`; None as it is.
+
+    Raises:
+        ValueError: what is no list of that many names of one line each.
+    """
+    if labels is None:
+        return None
+    if isinstance(labels, str):
+        raise UserError(f"labels={labels!r}: expected a list of the names of {classes} classes")
+    labels = tuple(labels)
+    for number, name in enumerate(labels):
+        if not isinstance(name, str) or not _is_line(name):
+            raise UserError(
+                f"{option('labels')}: the name of class {number} is {name!r}, expected a line of "
+                "text"
+            )
+    if len(labels) != classes:
+        raise UserError(
+            f"{option('labels')}: {len(labels)} names for the {classes} outputs of the student: "
+            "expected one for each class, in the order of the outputs"
+        )
+    return labels
+
+
+def read(path):
+    """The names in a file, one a line; raises a ValueError where it cannot be read."""
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise UserError(
+            f"{option('labels')}={path} cannot be read ({why}): expected a text file of class "
+            "names, one a line"
+        ) from None
+    return tuple(text.splitlines())
+
+
+def known(provenance, data_dir=None, dataset=None):
+    """The names of the classes that a network was trained on, or None where they are not known.
+
+    Args:
+        provenance: its `Provenance`, or None.
+        data_dir: where its images lie, as for `load_dataset`.
+        dataset: the `Dataset` that was given for it, or None.
+    """
+    names = None
+    if dataset is not None and _may_be(dataset, provenance):
+        names = dataset.class_names
+    elif provenance is not None and provenance.dataset:
+        names = _of_its_data(provenance, data_dir)
+    return names if names and all(map(_is_line, names)) else None
+
+
+def _may_be(dataset, provenance):
+    """Whether a network that is so trained can be of the images of `dataset`."""
+    return provenance is None or provenance.data in (None, dataset.digest)
+
+
+def _of_its_data(provenance, data_dir):
+    # Nothing is downloaded for it, and of a prepared dataset no image is read.
+    if provenance.dataset not in ("digits", "folder"):
+        return _of_prepared(provenance.dataset, data_dir)
+    loading = {**provenance.loading, "image_size": image_size(provenance.loading["image_size"])}
+    with contextlib.suppress(UserError), contextlib.redirect_stdout(io.StringIO()):
+        dataset = load_dataset(provenance.dataset, data_dir, **loading)
+        # Folders of classes may have come and gone since.
+        return dataset.class_names if dataset.digest == provenance.data else None
+    return None
+
+
+def _of_prepared(name, data_dir):
+    import tensorflow_datasets as tfds
+
+    # What is not prepared, TensorFlow Datasets would ask the network for.
+    place = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    if not (place / name.split(":")[0]).is_dir():
+        return None
+    try:
+        return tuple(tfds.builder(name, data_dir=data_dir).info.features["label"].names)
+    except Exception:  # As where it is read: it raises whatever its parts do.
+        return None
+
+
+def _is_line(name):
+    return name == name.strip() and len(name.splitlines()) == 1

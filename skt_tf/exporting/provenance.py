@@ -1,0 +1,175 @@
+"""How a network was trained, from the record that its folder holds."""
+
+import dataclasses
+import pathlib
+import re
+
+import numpy as np
+
+from skt_tf.methods.catalogue import METHOD_NAMES, needs_teacher, stages
+from skt_tf.models.saving import load_network, weights_digest
+from skt_tf.training.distillation import RECORD
+from skt_tf.utils.errors import UserError
+from skt_tf.utils.files import read_json
+
+# Of an experiment, as the rooms above write it.
+_RESULTS = "results.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """What a record says of one network's training; what it does not say is None or empty.
+
+    Attributes:
+        method: a name of `METHOD_NAMES`, or None for a teacher.
+        stages: ((name, iterations), …), in order.
+        teacher: {fact: value} of the network that taught it; empty where none did.
+        accuracies: {"test" or "validation": share}, after the last iteration.
+        dataset: the name that it was loaded by.
+        data: digest of the images and labels.
+        loading: {argument: value} of `load_dataset` that decides the images.
+        grey_levels: whether it was trained on raw images, grey levels 0…255.
+        versions: {package: version} that trained it.
+    """
+
+    method: str | None
+    stages: tuple
+    teacher: dict
+    accuracies: dict
+    dataset: str | None
+    data: str | None
+    loading: dict
+    grey_levels: bool
+    versions: dict
+
+    @property
+    def distilled(self):
+        """Whether it learned from a teacher; to begin with its weights alone is not that."""
+        return any(stage.objective != "task" for stage in self.plan)
+
+    @property
+    def plan(self):
+        """The stages of its method, as the catalogue has them."""
+        return stages(self.method) if self.method else ()
+
+
+def provenance(path):
+    """The `Provenance` of a network's file, or None where no record speaks of it.
+
+    It is that of `distill`, beside `student.keras`, or of an experiment, in the folder above
+    `<method>/net<k>/`. Of an experiment, a file with other weights than the record's is not its.
+
+    Args:
+        path: of a .keras file.
+    """
+    path = pathlib.Path(path).resolve()
+    for read in (_of_distill, _of_experiment):
+        # A record that is damaged, or of an older version, says nothing.
+        try:
+            found = read(path)
+        except (OSError, ValueError, TypeError, LookupError, AttributeError):
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def provenance_of(student, trained_in):
+    """Likewise of a `keras.Model` in memory.
+
+    Args:
+        student: the network.
+        trained_in: the folder that `distill` wrote, or the path of the student's .keras file.
+
+    Raises:
+        ValueError: there is no record, or it is one of other weights.
+    """
+    path = pathlib.Path(trained_in).expanduser()
+    path = path / "student.keras" if path.is_dir() else path
+    found = provenance(path) if path.is_file() else None
+    if found is None:
+        raise UserError(
+            f"trained_in={trained_in} holds no record of a finished training: expected the folder "
+            f"that distill wrote ({RECORD}), or the path of a network in that of an experiment"
+        )
+    mine, saved = student.get_weights(), load_network(path).get_weights()
+    if len(mine) != len(saved) or not all(map(np.array_equal, mine, saved)):
+        raise UserError(
+            f"trained_in={trained_in} holds a network of other weights than the student "
+            f"'{student.name}': give the folder that it was trained in, or leave it out"
+        )
+    return found
+
+
+def _of_distill(path):
+    record = read_json(path.with_name(RECORD))
+    settings, history = record["settings"], record["history"]
+    if path.name != "student.keras" or history is None:
+        return None
+    (method,) = settings["methods"]
+    if method not in METHOD_NAMES:
+        return None
+    watched = "test" if any("test_accuracy" in rows for rows in history.values()) else "validation"
+    accuracy, teacher = record["accuracy"], record["teacher"]
+    if not needs_teacher(stages(method)):
+        teacher = None  # It may have been given, and was not asked.
+    return Provenance(
+        method=method,
+        stages=tuple((name, rows["step"][-1]) for name, rows in history.items()),
+        teacher={"weights": teacher} if teacher else {},
+        accuracies={} if accuracy is None else {watched: accuracy},
+        dataset=None,
+        data=record["data"],
+        loading={},
+        # Of a `Dataset` alone it is known, and of that alone there is an augmentation.
+        grey_levels=bool(record.get("augmentation")),
+        versions=_versions(record["environment"]),
+    )
+
+
+def _of_experiment(path):
+    if path.parts[-2:] == ("teacher", "model.keras"):
+        folder, method, net = path.parents[1], None, 0
+    else:
+        folder, method = path.parents[2], path.parts[-3]
+        net = int(re.fullmatch(r"net(\d+)/student\.keras", "/".join(path.parts[-2:]))[1])
+    results = read_json(folder / _RESULTS)
+    teacher, config = results["teacher"], results["config"]
+    if method is None:
+        if teacher["source"] is not None:
+            return None  # It was given: where it was trained, nobody noted.
+        entry = {"weights": [teacher["weights"]]}
+        entry["stages"] = [{"name": "teacher", "steps": teacher["iterations"]}]
+        entry |= {
+            name.replace("accuracy", "accuracies"): [value]
+            for name, value in teacher.items()
+            if name.endswith("accuracy")
+        }
+    else:
+        entry = results["methods"][method]
+    if entry["weights"][net] != weights_digest(path):
+        return None
+    parts = {"test": "accuracies", "validation": "validation_accuracies"}
+    taught = method is not None and needs_teacher(stages(method))
+    return Provenance(
+        method=method,
+        stages=tuple((stage["name"], stage["steps"]) for stage in entry["stages"]),
+        teacher=_teacher(teacher) if taught else {},
+        accuracies={part: entry[name][net] for part, name in parts.items() if entry.get(name)},
+        dataset=results["dataset"],
+        data=results.get("data"),
+        loading={name: config.get(name) for name in ("image_size", "image_bits")},
+        grey_levels=True,
+        versions=_versions(results["environment"]),
+    )
+
+
+def _teacher(entry):
+    facts = {"accuracy": entry["accuracy"], "weights": entry.get("weights")}
+    if entry["source"] is None:  # Of one that was given, the depth is that of another network.
+        facts["layers"] = entry["depth"]
+    return facts | {"parameters": entry["parameters"]}
+
+
+def _versions(environment):
+    return {name: environment[name] for name in ("skt_tf", "keras", "tensorflow")}
