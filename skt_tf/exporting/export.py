@@ -11,7 +11,7 @@ from skt_tf.exporting.comparison import compare, table
 from skt_tf.exporting.formats import FILES, FORMATS, check_formats, check_license
 from skt_tf.exporting.provenance import provenance, provenance_of
 from skt_tf.exporting.writers import check_calibration, write
-from skt_tf.models.checks import check_classes, check_images, check_student
+from skt_tf.models.checks import check_classes, check_images, check_network, check_student
 from skt_tf.models.names import plain_names
 from skt_tf.models.saving import load_network
 from skt_tf.utils.document import Bullets, markdown, show
@@ -85,7 +85,8 @@ def export(
         >>> export(student, "exported", ("litert", "onnx"), calibration_images=images)
         {'litert': PosixPath('exported/student.tflite'), 'litert_int8': …}
     """
-    folder = pathlib.Path(folder)
+    check_network(student)
+    folder = pathlib.Path(folder).expanduser()
     kinds = _kinds(formats, calibration_images is not None, input_dtype)
     check_student(student)
     labels = label_names.checked(labels, student.output_shape[-1])
@@ -191,7 +192,7 @@ def _compare(config, student, written, dataset, images, folder):
 
 def _kinds(formats, calibrated, input_dtype):
     """The formats that are asked for, in the order of the table."""
-    wanted = {formats} if isinstance(formats, str) else set(formats)
+    wanted = {formats} if isinstance(formats, str) else set(formats or ())
     if not wanted:
         raise UserError(f"formats is empty: expected some of {', '.join(FORMATS)}")
     check_formats(wanted, input_dtype)

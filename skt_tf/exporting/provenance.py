@@ -106,6 +106,8 @@ def _of_distill(path):
     settings, history = record["settings"], record["history"]
     if path.name != "student.keras" or history is None:
         return None
+    if record.get("trained") not in (None, weights_digest(path)):
+        return None
     (method,) = settings["methods"]
     if method not in METHOD_NAMES:
         return None

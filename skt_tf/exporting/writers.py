@@ -19,7 +19,7 @@ from skt_tf.models.names import plain
 from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.quiet import silence
 
-_HALVES = ("bfloat16", "float16")
+_OTHERS = ("bfloat16", "float16", "float64")
 
 
 def check_calibration(student, images):
@@ -29,6 +29,8 @@ def check_calibration(student, images):
             f"calibration_images have shape {np.shape(images)}: expected one image or more of "
             f"shape {student.input_shape[1:]}, as the student takes them"
         )
+    if not np.isfinite(np.asarray(images, np.float32)).all():
+        raise UserError("calibration_images hold NaN or infinity: expected numbers")
 
 
 def write(student, kind, path, calibration_images=None, input_dtype="float32"):
@@ -200,15 +202,15 @@ def _frozen(student):
 
 @contextlib.contextmanager
 def _in_float32(student):
-    """Within the block its layers compute in float32: the runtimes have few half kernels."""
+    """Within the block its layers compute in float32: the runtimes have few other kernels."""
     before = []
     for layer in student._flatten_layers():
-        if layer.compute_dtype in _HALVES and not layer.quantization_mode:
+        if layer.compute_dtype in _OTHERS and not layer.quantization_mode:
             policy = keras.DTypePolicy("float32")
             policy._variable_dtype = layer.variable_dtype  # Of another, Keras casts it.
             before.append((layer, "dtype_policy", layer.dtype_policy, policy))
         for part in getattr(layer, "operations", ()):
-            if type(part).__name__ == "Cast" and part.dtype in _HALVES:
+            if type(part).__name__ == "Cast" and part.dtype in _OTHERS:
                 before.append((part, "dtype", part.dtype, "float32"))
     try:
         for part, name, _, value in before:

@@ -20,6 +20,7 @@ from skt_tf.models.checks import check_logits
 from skt_tf.models.maps import point_output
 from skt_tf.models.points import RESNET, flow_name
 from skt_tf.utils.errors import UserError
+from skt_tf.utils.fields import TEMPERATURE
 
 
 class Transfer:
@@ -143,6 +144,10 @@ class SoftTask(Task):
     names = ("cross_entropy", "softened")
 
     def __init__(self, temperature=3.0, weight=None):
+        if not TEMPERATURE.least <= temperature <= TEMPERATURE.most:
+            raise UserError(
+                f"temperature {temperature:g} is out of range: expected {TEMPERATURE.said}"
+            )
         self.temperature = temperature
         self.weight = weight or (temperature**2, temperature**2)
 

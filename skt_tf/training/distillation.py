@@ -6,7 +6,6 @@ import json
 import re
 import sys
 import time
-import zipfile
 import zlib
 
 import keras
@@ -18,14 +17,14 @@ from skt_tf.methods.flow_weights import note_flow_weights, noted_flow_weights
 from skt_tf.models.batch_norm import fold_batch_norm, precision_of_teacher
 from skt_tf.models.evaluation import accuracy_over
 from skt_tf.models.names import plain_names
-from skt_tf.models.saving import save_network
+from skt_tf.models.saving import save_network, weights_digest
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.history import write_metrics
 from skt_tf.training.stage_loop import run_stages
 from skt_tf.training.teacher_accuracy import say_teacher
 from skt_tf.utils.environment import environment
-from skt_tf.utils.errors import UserError, one_line
-from skt_tf.utils.files import remove_drafts, whole, why, write_json
+from skt_tf.utils.errors import UserError
+from skt_tf.utils.files import remove_drafts, whole, write_json
 from skt_tf.utils.records import read_record, refuse_other, refuse_strangers
 
 RECORD = "distill.json"
@@ -94,8 +93,8 @@ class Distillation:
         with plain_names(self.teacher, self.student):
             records = self._train(checkpoints, callbacks, verbose)
         if self.folder:
-            self.record["trained"] = _digest(self.student)
             save_network(self.student, self._path)
+            self.record["trained"] = weights_digest(self._path)
             write_metrics(self.folder / "metrics.csv", records)
             self._write()
             checkpoints.clear()
@@ -153,19 +152,20 @@ class Distillation:
 
     def _take_weights(self):
         """Gives the student the weights of the one that was trained in the folder."""
-        damaged = f"{self._path} is not the student that was trained here"
+        if not self._path.is_file():
+            raise UserError(f"{self._path} is no file any more: give another folder")
+        if weights_digest(self._path) != self.record.get("trained", weights_digest(self._path)):
+            raise UserError(
+                f"{self._path} is not the student that was trained here, for its weights are "
+                "others: give another folder"
+            )
         try:
             self.student.load_weights(self._path)
-        except (ValueError, KeyError) as error:  # Of a record that says nothing of the layers.
+        except ValueError as error:  # Of a record that says nothing of the layers.
             raise UserError(
                 f"output_dir={self.folder} holds a student of other layers than "
                 f"'{self.student.name}': give another folder"
             ) from error
-        except (OSError, zipfile.BadZipFile) as error:
-            reason = (why(error) if isinstance(error, OSError) else None) or one_line(error)
-            raise UserError(f"{damaged} ({reason}): give another folder") from error
-        if self.record.get("trained") not in (None, _digest(self.student)):
-            raise UserError(f"{damaged}: its weights are others, so give another folder")
 
     def _go_on(self):
         """Takes over what the folder holds; returns its checkpoints."""

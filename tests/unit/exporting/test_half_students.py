@@ -57,6 +57,7 @@ def student(body, half="float32"):
     ("body", "half"),
     [
         ("plain", "mixed_bfloat16"),
+        ("plain", "float64"),
         ("nested", "mixed_float16"),
         ("own layer, function", "mixed_bfloat16"),
         ("cast", "mixed_float16"),

@@ -449,12 +449,17 @@ def cut(path):
 
 
 @pytest.mark.parametrize(
-    "damage", [cut, pathlib.Path.unlink, lambda path: chain(seed=3).save(path)]
+    ("damage", "says"),
+    [
+        (cut, "cannot be read as a saved network"),
+        (pathlib.Path.unlink, "is no file any more"),
+        (lambda path: chain(seed=3).save(path), "is not the student that was trained here"),
+    ],
 )
-def test_a_finished_student_that_is_damaged_is_told_so(damage, data, tmp_path):
+def test_a_finished_student_that_is_damaged_is_told_so(damage, says, data, tmp_path):
     begun(data, tmp_path)
     damage(tmp_path / "student.keras")
-    with refused("student.keras is not the student that was trained here"):
+    with refused(f"student.keras {says}"):
         begun(data, tmp_path)
 
 
