@@ -222,6 +222,11 @@ IMPOSSIBLE = {
         r"\(3, 6, 8, 1\).*\(8, 8, 1\)",
     ),
     "no images": ({"formats": ("litert",), "calibration_images": IMAGES[:0]}, "one image or more"),
+    "no numbers": (
+        {"formats": ("litert",), "calibration_images": np.full((3, 8, 8, 1), np.nan)},
+        "calibration_images hold NaN",
+    ),
+    "no student": ({"student": "student.keras"}, "a network is a str"),
 }
 
 
@@ -229,7 +234,7 @@ IMPOSSIBLE = {
 def test_impossible_arguments_are_refused(name, student, tmp_path):
     arguments, said = IMPOSSIBLE[name]
     with refused(said):
-        skt_tf.export(student, tmp_path / "out", **arguments)
+        skt_tf.export(**{"student": student, "folder": tmp_path / "out", **arguments})
     assert list(tmp_path.iterdir()) == []
 
 
