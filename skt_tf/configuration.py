@@ -117,6 +117,11 @@ class Config(Settings):
         "them instead of the test images",
         limits=NATURAL,
     )
+    import_modules: tuple[str, ...] | None = setting(
+        None,
+        "Modules of yours to import before a network is loaded, which register its layers",
+        jobs=("experiment", "tune", "export", "verify"),
+    )
     fresh: bool = setting(
         False,
         "Start over where --output_dir holds a run, and keep that one beside it",
@@ -189,9 +194,9 @@ class Config(Settings):
     )
 
     FREE = (
-        *Settings.FREE, "job", "data_dir", "output_dir", "export", "tuner", "trials", "tune",
-        "compare", "runs", "tensorboard", "distribution", "fresh", "input_dtype", "labels",
-        "license",
+        *Settings.FREE, "job", "import_modules", "data_dir", "output_dir", "export", "tuner",
+        "trials", "tune", "compare", "runs", "tensorboard", "distribution", "fresh", "input_dtype",
+        "labels", "license",
     )  # fmt: skip
 
     def __post_init__(self):

@@ -19,13 +19,14 @@ _IMAGES = {"dataset", "data_dir", "image_size", "image_bits"}
 _READ = {
     "export": {
         "student", "export", "input_dtype", "labels", "license", "data_dir", "deterministic",
+        "import_modules",
     },
     "benchmark": {
         *_IMAGES, "mirror", "crop", "seed", "batch_size", "teacher_depth", "student_depth", "width",
         "precision", "teacher_precision", "weight_decay", "jit_compile", "target_views",
         "dense_flows", "section_flows", "sections", "compare", "deterministic",
     },
-    "verify": {"data_dir", "deterministic"},
+    "verify": {"data_dir", "deterministic", "import_modules"},
     "report": {"runs"},
 }  # fmt: skip
 _UNREAD = {

@@ -19,6 +19,7 @@ from skt_tf.utils.files import undrafted, why
 from skt_tf.utils.keras_settings import check_keras
 from skt_tf.utils.quiet import load_tensorflow
 from skt_tf.utils.signals import Stopped, listen
+from skt_tf.utils.user_modules import import_modules
 
 project_flags.define_flags()
 
@@ -94,6 +95,7 @@ def main(argv):
             # TensorFlow takes seconds to load: only for a configuration that holds.
             if config.job != "report":
                 load_tensorflow(config.distribution, config.deterministic)
+            import_modules(config.import_modules or ())
             job = importlib.import_module(f"skt_tf.{JOBS[config.job]}.{config.job}")
             outcome = job.run(config)
         if config.job == "experiment":

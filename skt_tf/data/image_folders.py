@@ -11,13 +11,17 @@ from skt_tf.data.image_files import ENDINGS, ImageFiles
 from skt_tf.data.images import BITS, gather
 from skt_tf.utils.errors import UserError, option
 
+# What stands in for test/ where that is missing.
+_HELD_OUT = ("val", "valid", "validation")
+
 
 def read(folder, image_size=None, bits=None):
     """((images, labels), (images, labels), class names) of a folder of images.
 
     Classes are the names of the folders in train/, in their order, with all images in and below
     them; what begins with a dot is passed over, and so are other files, which is said. A
-    photograph is turned as its camera noted. Images are grey if all of them are, else RGB.
+    photograph is turned as its camera noted. Images are grey if all of them are, else RGB. Without
+    test/, val/ (valid/, validation/) takes its place, which is said.
 
     Args:
         folder: path of the folder that holds train/ and test/.
@@ -35,24 +39,32 @@ def read(folder, image_size=None, bits=None):
             f"{option('image_bits')}={bits} is out of range: expected {BITS.least} to {BITS.most}"
         )
     names = _classes(folder / "train")
-    unknown = sorted(set(_classes(folder / "test")) - set(names))
+    held = [name for name in _HELD_OUT if (folder / name).is_dir()]
+    test = "test" if (folder / "test").exists() or not held else held.pop()
+    unknown = sorted(set(_classes(folder / test)) - set(names))
     if unknown:
         raise UserError(
-            f"{folder / 'test' / unknown[0]} is a class that {folder / 'train'} lacks: expected "
+            f"{folder / test / unknown[0]} is a class that {folder / 'train'} lacks: expected "
             f"some of {', '.join(names[:8])}" + ", …" * (len(names) > 8)
         )
     passed_over = collections.Counter()
-    files = {part: _files(folder / part, names, passed_over) for part in ("train", "test")}
+    files = {part: _files(folder / part, names, passed_over) for part in ("train", test)}
     paths = [path for paths, _ in files.values() for path in paths]
     found = ImageFiles(paths, bits)
     images = gather(found, len(paths), image_size, str(folder))
-    train, test = (labels for _, labels in files.values())
+    train, tested = (labels for _, labels in files.values())
+    if test != "test":
+        found.notes.append(f"{test}/ takes the place of test/, which is not there")
+    elif held:
+        found.notes.append(
+            f"{held[0]}/ is not read: {option('validation', 'hold_out')} sets images aside"
+        )
     if +passed_over:
         found.notes.append(_said(passed_over))
     for note in found.notes:
         print(f"{folder}: {note}")
     # A copy, so that the training images need not stay where some of them are held out.
-    return (images[: len(train)], train), (images[len(train) :].copy(), test), names
+    return (images[: len(train)], train), (images[len(train) :].copy(), tested), names
 
 
 def _classes(folder):

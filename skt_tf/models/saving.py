@@ -13,7 +13,7 @@ import numpy as np
 
 from skt_tf.models.checks import check_network, check_weights
 from skt_tf.models.names import use_plain_names
-from skt_tf.utils.errors import UserError, one_line
+from skt_tf.utils.errors import UserError, one_line, option
 from skt_tf.utils.files import whole
 
 
@@ -27,20 +27,23 @@ def load_network(path):
     """
     if not pathlib.Path(path).is_file():
         what = "is a folder" if pathlib.Path(path).is_dir() else "does not exist"
-        raise UserError(f"{path} {what}: expected a network saved by Keras (.keras)")
-    # Keras would say of such a file that it is not found, and would read old HDF5 files.
-    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} {what}: expected a network saved by Keras (.keras or .h5)")
+    # Keras would say of such a file that it is not found.
+    legacy = h5py.is_hdf5(path)
+    if not legacy and not zipfile.is_zipfile(path):
         raise UserError(
             f"{path} is cut short, or another kind of file: expected a network saved by Keras "
-            "(.keras)"
+            "(.keras or .h5)"
         )
     try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-            if isinstance(config, dict):
-                config.pop("compile_config", None)  # How it was trained; nothing of it is loaded.
-            _refuse_code(config)
-        network = keras.models.load_model(path, compile=False, safe_mode=True)
+        config = _config_of_hdf5(path) if legacy else _config_of(path)
+        if isinstance(config, dict):
+            config.pop("compile_config", None)  # How it was trained; nothing of it is loaded.
+        _refuse_code(config)
+        if legacy:
+            network = _from_hdf5(path)
+        else:
+            network = keras.models.load_model(path, compile=False, safe_mode=True)
         check_network(network)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
@@ -48,11 +51,31 @@ def load_network(path):
     except Exception as error:
         raise UserError(
             f"{path} cannot be loaded as a Keras model ({one_line(error)}): expected a network "
-            "of Keras' own layers, saved by Keras (.keras)"
+            "saved by Keras (.keras), of its own layers or of those that "
+            f"{option('import_modules', 'an imported module')} registers"
         ) from error
     check_weights(network, path)
     use_plain_names(network)
     return network
+
+
+def _config_of(path):
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read("config.json"))
+
+
+def _config_of_hdf5(path):
+    with h5py.File(path) as file:
+        if "model_config" not in file.attrs:
+            raise UserError("it holds weights alone: expected a whole network, as save writes it")
+        return json.loads(file.attrs["model_config"])
+
+
+def _from_hdf5(path):
+    with tempfile.TemporaryDirectory() as folder:
+        link = pathlib.Path(folder, "model.h5")  # Keras goes by the ending.
+        link.symlink_to(pathlib.Path(path).resolve())
+        return keras.models.load_model(link, compile=False)
 
 
 def weights_digest(path):
@@ -63,6 +86,10 @@ def weights_digest(path):
     Raises:
         ValueError: what is no such file, or is damaged.
     """
+    if pathlib.Path(path).is_file() and h5py.is_hdf5(path):
+        with tempfile.TemporaryDirectory() as folder:
+            load_network(path).save(f"{folder}/model.keras")
+            return weights_digest(f"{folder}/model.keras")
     total, weights = 0, {}
 
     def note(name, part):

@@ -7,6 +7,7 @@ import inspect
 import os
 import pathlib
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,6 +17,7 @@ from skt_tf.methods.catalogue import ONE_START, needs_teacher, stages
 from skt_tf.models.checks import check_classifier, check_images, check_network, check_weights
 from skt_tf.models.saving import check_saving
 from skt_tf.training.distillation import Distillation
+from skt_tf.training.optimizers import as_setting
 from skt_tf.training.pair_checks import check_pair
 from skt_tf.training.settings import Settings
 from skt_tf.training.user_callbacks import checked
@@ -38,6 +40,7 @@ def distill(
     seed=0,
     output_dir=None,
     *,
+    optimizer="sgd",
     callbacks=(),
     verbose="auto",
     **settings,
@@ -50,11 +53,12 @@ def distill(
             images first may differ from the student's: classes count where outputs are
             softened (`kd`, `hint`, `skt_kd`) alone. None for `baseline`.
         student: likewise; it is trained in place, from the weights that it has.
-        train_data: (images, labels), arrays of [number, height, width, channels] and integers
-            [number], which are shuffled; or a `tf.data.Dataset` of (image, label) or of batches
-            of them, repeated in its own order. Images are taken as they are: augment in the
-            `tf.data.Dataset`, or with layers of the student. Or a `skt_tf.Dataset`, whose images
-            are cropped and mirrored as in the papers.
+        train_data: (images, labels), arrays of [number, height, width, channels] and [number],
+            which are shuffled; or a `tf.data.Dataset` of (image, label) or of batches of them, or
+            a `keras.utils.PyDataset`, repeated in their own order. Labels are class numbers or
+            one-hot; a third part is the weight of each image in the loss. Images are taken as
+            they are: augment in the `tf.data.Dataset`, or with layers of the student. Or a
+            `skt_tf.Dataset`, whose images are cropped and mirrored as in the papers.
         validation_data: as `train_data`; watched and never trained on. Where `train_data` is a
             `skt_tf.Dataset`, its own held-out or test images if not given.
         method: a name of `skt_tf.methods.catalogue.METHOD_NAMES`.
@@ -62,7 +66,8 @@ def distill(
         task_steps: iterations of the task.
         teacher_points: names of the teacher's layers in order of depth, 2n+1 for the ends and
             middles of n sections (stem, middle of section 1, its end, …), or n+1 for the ends
-            alone, which `fsp` can do with. None: the seven names of `skt_tf.resnet`.
+            alone, which `fsp` can do with; `"backbone/layer"` is one of an inner model. None: the
+            seven names of `skt_tf.resnet`.
         student_points: likewise of the student, as many.
         project: whether a trained 1×1 convolution on the student's side bridges channels that
             differ at a point; it is thrown away at the end.
@@ -71,6 +76,8 @@ def distill(
         output_dir: a folder for `student.keras`, `metrics.csv`, and checkpoints. The same call
             goes on from the last one, and a finished one is not run again. None: nothing is
             written.
+        optimizer: `"sgd"` or `"adamw"`, or any of `keras.optimizers`, which is made anew for each
+            stage, with its rate as the first of the stage's schedule.
         callbacks: Keras callbacks; each sees every stage as one training, and one that stops
             training ends the stage. `CSVLogger`, `ModelCheckpoint` and `TensorBoard` keep all
             stages: their epochs count on. Those that set the learning rate are refused.
@@ -103,6 +110,7 @@ def distill(
         "project": project,
         "batch_size": batch_size,
         "seed": seed,
+        "optimizer": optimizer,
     }
     if output_dir is not None:
         if not isinstance(output_dir, str | os.PathLike):
@@ -195,6 +203,8 @@ def _config(method, teacher, options, settings):
     for name in ("teacher_points", "student_points"):
         options[name] = _names(name, options[name])
     settings = {k: tuple(v) if _is_list(v) else v for k, v in settings.items()}
+    if isinstance(options["optimizer"], keras.optimizers.Optimizer):
+        options["optimizer"] = as_setting(options["optimizer"])
     # NumPy's numbers cannot be written into JSON.
     options, settings = ({k: _plain(v) for k, v in given.items()} for given in (options, settings))
     if method in ONE_START:

@@ -1,6 +1,7 @@
 """What the settings of a training must be: every refusal of a value in one sentence."""
 
 import itertools
+import json
 import re
 from fractions import Fraction
 
@@ -21,9 +22,21 @@ def check(settings):
             f"{option('checkpoint_every')}={settings.checkpoint_every} is not understood: expected "
             "a number of iterations, such as 500, or of seconds, such as 60s"
         )
+    # Of an optimizer of a user's own, `distill` writes down how to make it.
+    if settings.optimizer not in ("sgd", "adamw") and not _is_written_down(settings.optimizer):
+        raise UserError(
+            f"{option('optimizer')}={settings.optimizer} is unknown: expected sgd or adamw"
+        )
     _check_points(settings)
     _check_methods(settings)
     _check_flow_weights(settings)
+
+
+def _is_written_down(optimizer):
+    try:
+        return json.loads(optimizer)["config"]["learning_rate"] > 0
+    except (ValueError, TypeError, KeyError):
+        return False
 
 
 def _check_points(settings):

@@ -4,6 +4,7 @@ The command line's configuration extends them (configuration.py). Nothing here l
 """
 
 import dataclasses
+import json
 from fractions import Fraction
 
 from skt_tf.methods.catalogue import METHOD_NAMES, stages, transfers
@@ -11,6 +12,7 @@ from skt_tf.models.points import SECTION_FLOWS, layout
 from skt_tf.training.setting_checks import check, shares
 from skt_tf.utils.fields import COUNT, DECAY, NATURAL, POSITIVE, TEMPERATURE, setting
 
+OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("steps", "onecycle")
 # Where the rate falls to a tenth, as shares of the stage (docs/method.md, *Protocol*).
 TASK_BOUNDARIES = (Fraction(32, 64), Fraction(48, 64))
@@ -80,17 +82,31 @@ class Settings:
         "Learning rate over a task stage: the paper's steps, or one cycle; other stages keep steps",
         SCHEDULES,
     )
-    learning_rate: float = setting(
-        0.1, "First (steps) or highest (onecycle) rate of task stages", limits=POSITIVE
+    optimizer: str = setting(
+        "sgd",
+        "What moves the student: sgd, with the papers' momentum of 0.9; or adamw, for networks "
+        "without batch normalisation",
+    )
+    learning_rate: float | None = setting(
+        None,
+        "First (steps) or highest (onecycle) rate of task stages; 0.1, or 0.001 with adamw, if not "
+        "given",
+        limits=POSITIVE,
     )
     transfer_learning_rate: float | None = setting(
         None,
-        "First rate of transfer stages; 0.1 with normalized flow weights, 0.001 otherwise",
+        "First rate of transfer stages; if not given, 0.1 with sgd and normalized flow weights, "
+        "0.001 otherwise",
         limits=POSITIVE,
     )
-    hint_learning_rate: float = setting(0.0001, "First rate of the hint stage", limits=POSITIVE)
-    weight_decay: float = setting(
-        0.0001, "Factor of half the squared norm of the kernels", limits=DECAY
+    hint_learning_rate: float | None = setting(
+        None, "First rate of the hint stage; 0.0001 if not given", limits=POSITIVE
+    )
+    weight_decay: float | None = setting(
+        None,
+        "Factor of half the squared norm of the kernels in the loss, 0.0001 if not given; with "
+        "adamw its own decay, 0.004 if not given",
+        limits=DECAY,
     )
     temperature: float = setting(
         3.0, "Temperature that softens the teacher's outputs", limits=TEMPERATURE
@@ -141,6 +157,20 @@ class Settings:
         if self.transfer_boundaries is not None:
             object.__setattr__(self, "transfer_boundaries", shares(self.transfer_boundaries))
         check(self)
+        for name, value in self._left_open().items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+
+    def _left_open(self):
+        """{setting: value} of what depends on the optimizer, where it is not given."""
+        if self.optimizer == "sgd":
+            values = 0.1, 0.0001, 0.0001
+        elif self.optimizer == "adamw":
+            values = 0.001, 0.0001, 0.004
+        else:  # One of a user's own has a rate, and may have a decay.
+            rate = json.loads(self.optimizer)["config"]["learning_rate"]
+            values = rate, rate, 0.0
+        return dict(zip(("learning_rate", "hint_learning_rate", "weight_decay"), values))
 
     @property
     def iterations(self):
@@ -200,7 +230,7 @@ class Settings:
     def rate(self, objective):
         """The first or highest learning rate of a stage with `objective`."""
         found = getattr(self, self.rate_name(objective))
-        return _transfer_rate(self.flow_weights) if found is None else found
+        return _transfer_rate(dataclasses.asdict(self)) if found is None else found
 
     def as_dict(self):
         """What decides the results, as plain JSON values."""
@@ -238,9 +268,12 @@ class Settings:
         if values["transfer_boundaries"] is None:
             values["transfer_boundaries"] = [str(share) for share in BOUNDARIES["transfer"]]
         if values["transfer_learning_rate"] is None:
-            values["transfer_learning_rate"] = _transfer_rate(values["flow_weights"])
+            values["transfer_learning_rate"] = _transfer_rate(values)
         return values
 
 
-def _transfer_rate(flow_weights):
-    return 0.1 if flow_weights == "normalized" else 0.001
+def _transfer_rate(values):
+    """The rate of transfer stages that a record's values stand for where it is not given."""
+    if values["optimizer"] not in OPTIMIZERS:
+        return values["learning_rate"]
+    return 0.1 if (values["optimizer"], values["flow_weights"]) == ("sgd", "normalized") else 0.001

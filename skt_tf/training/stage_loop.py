@@ -12,6 +12,7 @@ from skt_tf.methods.projections import bridge
 from skt_tf.training.callbacks import Guard
 from skt_tf.training.checkpoints import student_variables
 from skt_tf.training.history import Progress
+from skt_tf.training.optimizers import loss_decay, stage_optimizer
 from skt_tf.training.schedules import learning_rate
 from skt_tf.training.sequential_distiller import SequentialDistiller
 from skt_tf.training.user_callbacks import SETS_THE_RATE, OneTraining
@@ -146,7 +147,7 @@ def _compiled(teacher, student, stage, steps, config, flow_weights, projections)
         flow_weights=flow_weights,
         temperature=config.temperature,
         hint_reduction=config.hint_reduction,
-        weight_decay=config.weight_decay,
+        weight_decay=loss_decay(config),
         transfer_batch_norm=config.transfer_batch_norm,
         steps=steps,
         teacher_points=points[0],
@@ -155,7 +156,7 @@ def _compiled(teacher, student, stage, steps, config, flow_weights, projections)
     )
     boundaries = config.boundaries(stage)
     rate = learning_rate(config.schedule, kind, config.rate(kind), steps, boundaries)
-    distiller.compile(keras.optimizers.SGD(rate, momentum=0.9), jit_compile=config.jit_compile)
+    distiller.compile(stage_optimizer(config, rate), jit_compile=config.jit_compile)
     return distiller, rate
 
 

@@ -15,7 +15,7 @@ def test_a_wheel_brings_the_package_and_the_command(tmp_path):
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "skt_tf", clone / "skt_tf", ignore=ignored)
     (clone / "tests").mkdir()
-    for path in (*ROOT.glob("*.*"), ROOT / "tests/requirements.txt"):
+    for path in (*ROOT.glob("*.*"), ROOT / "LICENSE", ROOT / "tests/requirements.txt"):
         if path.is_file():
             shutil.copy(path, clone / path.relative_to(ROOT))
     done = subprocess.run(
@@ -37,7 +37,8 @@ def test_a_wheel_brings_the_package_and_the_command(tmp_path):
     entries = (tmp_path / "site" / folder / "entry_points.txt").read_text()
     assert "skt-tf = skt_tf.main:console" in entries
     metadata = (tmp_path / "site" / folder / "METADATA").read_text()
-    for line in ("Requires-Dist: keras", "Requires-Dist: keras-tuner", "Provides-Extra: onnx"):
+    for line in ("Requires-Dist: keras", "Requires-Dist: keras-tuner", "Provides-Extra: onnx",
+                 "License-Expression: Apache-2.0"):  # fmt: skip
         assert line in metadata
     program = (
         "import sys; from skt_tf.main import console; sys.argv = ['skt-tf', '--help']; console()"

@@ -48,8 +48,6 @@ def write_spoilt(place):
     (place / "random.keras").write_bytes(np.random.default_rng(0).bytes(5000))
     (place / "pickle.keras").write_bytes(pickle.dumps({"class": "model"}))
     (place / "folder.keras").mkdir()
-    resnet(8, 10, (8, 8, 1), 2).save(place / "old.h5")
-    (place / "old.h5").rename(place / "hdf5.keras")
     for name, network in {
         "colour": resnet(8, 10, (8, 8, 3), 2),
         "larger": resnet(8, 10, (16, 16, 1), 2),

@@ -158,6 +158,8 @@ NAMES = st.just(tuple("abcdefg"))
 FURTHER = {
     "job": st.sampled_from([job for job in JOBS if job != "export"]),
     "dataset": st.just("digits"),
+    "optimizer": st.sampled_from(["sgd", "adamw"]),
+    "import_modules": st.just(("mine", "my.layers")),
     "student": st.just("s.keras"),
     "student_weights": st.sampled_from(["drawn", "saved"]),
     "teacher_points": NAMES,

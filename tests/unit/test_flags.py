@@ -43,7 +43,7 @@ def test_a_flagfile_may_be_written_as_editors_and_people_do(tmp_path, monkeypatc
     assert values.teacher == own
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "temperature", "jit_compile", "seed"])
+@pytest.mark.parametrize("name", ["batch_size", "temperature", "jit_compile", "seed"])
 def test_words_and_switches_are_no_numbers_nor_the_other_way_round(name):
     from skt_tf.training.settings import Settings
 

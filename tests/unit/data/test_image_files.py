@@ -73,6 +73,17 @@ def test_a_pipe_among_the_images_is_passed_over(folder, capsys):
     assert "1 that are no files" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_val_takes_the_place_of_a_test_that_is_missing(name, folder, capsys):
+    tested = load_dataset("folder", folder).test_images
+    (folder / "test").rename(folder / name)
+    assert np.array_equal(load_dataset("folder", folder).test_images, tested)
+    assert f"{name}/ takes the place of test/, which is not there" in capsys.readouterr().out
+    shutil.copytree(folder / name, folder / "test")
+    load_dataset("folder", folder)
+    assert f"{name}/ is not read" in capsys.readouterr().out
+
+
 def test_a_class_without_images_says_what_was_passed_over(folder):
     for path in (folder / "train/dark").iterdir():
         path.rename(path.with_suffix(".svg"))

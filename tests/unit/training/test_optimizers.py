@@ -1,0 +1,137 @@
+"""What moves the student: SGD, AdamW, or an optimizer of one's own, in each stage anew."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from chains import NAMES, SHORT, chain, examples, taught
+from keras import layers
+from parsing import parse
+from sentences import refused
+
+import skt_tf
+from skt_tf.training.optimizers import as_setting, loss_decay, stage_optimizer
+from skt_tf.training.settings import Settings
+
+OPTIMIZERS = keras.optimizers
+
+
+def vision_transformer(dataset, width, depth, heads=2, seed=0):
+    """Patches of 2×2 pixels, encoded by attention: no batch normalisation anywhere."""
+    keras.utils.set_random_seed(seed)
+    images = keras.Input(dataset.image_shape)
+    x = layers.Rescaling(1 / 255)(images)
+    x = layers.Reshape((-1, width))(layers.Conv2D(width, 2, 2)(x))
+    places = layers.Embedding(x.shape[1], width)(keras.ops.arange(x.shape[1]))
+    x = x + places
+    for _ in range(depth):
+        y = layers.LayerNormalization()(x)
+        x = x + layers.MultiHeadAttention(heads, width // heads)(y, y)
+        y = layers.LayerNormalization()(x)
+        x = x + layers.Dense(width)(layers.Dense(2 * width, activation="gelu")(y))
+    x = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(x))
+    return keras.Model(images, layers.Dense(dataset.num_classes)(x))
+
+
+def test_a_pair_of_vision_transformers_learns_with_adamw(digits):
+    data, options = (digits.train_images, digits.train_labels), {"batch_size": 64, "verbose": 0}
+    test = digits.test_images, digits.test_labels
+    options |= {"optimizer": "adamw", "learning_rate": 0.01, "schedule": "onecycle"}
+    teacher = vision_transformer(digits, 16, 2)
+    found = skt_tf.distill(None, teacher, data, test, "baseline", task_steps=200, **options)
+    assert found.accuracy > 0.8
+    student = vision_transformer(digits, 8, 1, seed=1)
+    found = skt_tf.distill(teacher, student, data, test, "kd", task_steps=200, **options)
+    assert found.accuracy > 0.8
+
+
+def begun(optimizer, **settings):
+    """An optimizer of the first stage of `fsp`, and a variable `kernel` that it has moved once."""
+    config = Settings(methods=("fsp",), optimizer=optimizer, **settings)
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([5], [0.01, 0.001])
+    made = stage_optimizer(config, rate)
+    variables = [keras.Variable([2.0], name=name) for name in ("kernel", "gamma", "bias")]
+    made.build(variables)
+    made.apply([np.array([0.5], np.float32)] * 3, variables)
+    return config, made, [float(variable[0]) for variable in variables]
+
+
+def test_adamw_decays_kernels_alone_and_by_itself():
+    config, made, (kernel, *others) = begun("adamw", weight_decay=0.1)
+    assert type(made) is OPTIMIZERS.AdamW
+    # The first step of Adam is the rate, whatever the gradient; decay is apart from it.
+    assert kernel == pytest.approx(2 - 0.01 * 0.1 * 2 - 0.01, rel=1e-5)
+    assert others == pytest.approx([2 - 0.01] * 2, rel=1e-5)
+    assert loss_decay(config) == 0
+    config, made, moved = begun("sgd", weight_decay=0.1)
+    assert moved == pytest.approx([2 - 0.01 * 0.5] * 3)
+    assert (loss_decay(config), made.momentum) == (0.1, 0.9)
+
+
+def test_one_of_ones_own_is_made_anew_with_the_stage_s_rate():
+    given = OPTIMIZERS.RMSprop(0.003, rho=0.5, clipnorm=1.0)
+    config, made, _ = begun(as_setting(given))
+    assert type(made) is OPTIMIZERS.RMSprop
+    assert (made.rho, made.clipnorm) == (0.5, 1.0)
+    assert float(made.learning_rate) == pytest.approx(0.01)
+    rates = [config.rate(objective) for objective in ("task", "transfer", "hint", "soft_task")]
+    assert rates == [0.003] * 4
+    assert config.weight_decay == 0.0
+    assert Settings(optimizer=as_setting(given), transfer_learning_rate=0.5).rate("transfer") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rates", "decay"),
+    [("sgd", (0.1, 0.1, 0.0001), 0.0001), ("adamw", (0.001, 0.001, 0.0001), 0.004)],
+)
+def test_rates_that_are_not_given_are_the_optimizers(optimizer, rates, decay):
+    config = parse(f"--optimizer={optimizer}")
+    assert tuple(config.rate(o) for o in ("task", "transfer", "hint")) == rates
+    assert config.weight_decay == decay
+    assert parse("--flow_weights=equal").rate("transfer") == 0.001
+    older = config.as_dict()
+    if optimizer == "sgd":
+        del older["optimizer"]  # Of a version that knew no other.
+    assert config.differing(older) == {}
+    assert "optimizer" in parse().differing(parse("--optimizer=adamw").as_dict())
+
+
+def test_every_stage_begins_with_a_new_optimizer_and_the_record_says_which(tmp_path):
+    seen, given = [], OPTIMIZERS.Adam(0.002)
+    note = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: seen.append(note.model.optimizer)
+    )
+    skt_tf.distill(
+        taught(), chain(), examples(), method="fsp", optimizer=given, callbacks=note, verbose=0,
+        output_dir=tmp_path, teacher_points=NAMES, student_points=NAMES, **SHORT,
+    )  # fmt: skip
+    assert {type(one) for one in seen} == {OPTIMIZERS.Adam}
+    assert len({id(one) for one in (given, *seen)}) == 3
+    assert not given.built
+    record = json.loads((tmp_path / "distill.json").read_text())
+    assert json.loads(record["settings"]["optimizer"])["class_name"] == "Adam"
+    assert record["used"]["learning_rates"] == {"transfer": 0.002, "task": 0.002}
+
+
+class Own(OPTIMIZERS.SGD):
+    def get_config(self):
+        raise NotImplementedError("not written")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (OPTIMIZERS.SGD(OPTIMIZERS.schedules.CosineDecay(0.1, 5)), "SGD has a schedule of its own"),
+        (OPTIMIZERS.SGD(0.1, use_ema=True), "averages weights over one fit"),
+        (OPTIMIZERS.LossScaleOptimizer(OPTIMIZERS.SGD(0.1)), "give the one within"),
+        (Own(0.1), "Own cannot be made anew .*write it a get_config"),
+        ("adam", "optimizer=adam is unknown: expected sgd or adamw"),
+        (3, "optimizer=3 is no text"),
+        (OPTIMIZERS.SGD, "optimizer=.* is no text"),
+        ('{"config": {}}', "is unknown: expected sgd or adamw"),
+    ],
+)
+def test_an_optimizer_that_no_stage_can_use_is_refused(given, says):
+    with refused(says):
+        skt_tf.distill(None, chain(), examples(), method="baseline", optimizer=given)
