@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import numbers
+import os
 import pathlib
 import zlib
 
@@ -47,7 +49,11 @@ class Dataset:
     crop: str = "pad"
 
     def __post_init__(self):
-        if self.num_classes < 2:
+        for part in ("train", "test"):
+            for kind in ("images", "labels"):  # Lists and tensors of them, too.
+                name = f"{part}_{kind}"
+                object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        if not isinstance(self.num_classes, numbers.Integral) or self.num_classes < 2:
             raise UserError(
                 f"the dataset '{self.name}' has {self.num_classes} classes: expected two or more"
             )
@@ -137,6 +143,8 @@ class Dataset:
         Raises:
             ValueError: too few images for one of each class on both sides.
         """
+        if not isinstance(number, numbers.Integral):
+            raise UserError(f"{number!r} is no number of images: expected an integer")
         from sklearn.model_selection import train_test_split
 
         counts = np.bincount(self.train_labels, minlength=self.num_classes)
@@ -181,6 +189,20 @@ class Dataset:
         return shares @ levels**2 - (shares @ levels) ** 2
 
 
+def _checked_size(given):
+    """(height, width) of one number for both, or of two."""
+    size = (given, given) if isinstance(given, numbers.Integral) else given
+    if not (
+        isinstance(size, tuple | list)
+        and len(size) == 2
+        and all(isinstance(s, numbers.Integral) and s >= 1 for s in size)
+    ):
+        raise UserError(
+            f"image_size={given!r}: expected pixels, one number for both sides, or (height, width)"
+        )
+    return tuple(map(int, size))
+
+
 def load_dataset(name, data_dir=None, image_size=None, mirror=None, crop="pad", image_bits=None):
     """Loads a dataset: `digits` (built in), a folder of images, or one of TensorFlow Datasets.
 
@@ -208,10 +230,12 @@ def load_dataset(name, data_dir=None, image_size=None, mirror=None, crop="pad", 
         ValueError: an unknown name, a folder that does not exist, or a dataset that is
             neither prepared nor reachable, with the place where it was looked for.
     """
-    if isinstance(image_size, int):
-        image_size = (image_size, image_size)
+    if image_size is not None:
+        image_size = _checked_size(image_size)
     given = data_dir
     if data_dir:
+        if not isinstance(data_dir, str | os.PathLike):
+            raise UserError(f"data_dir={data_dir!r} is no path: expected one, or None")
         data_dir = pathlib.Path(data_dir).expanduser()
         if not data_dir.is_dir():
             raise UserError(

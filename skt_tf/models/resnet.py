@@ -6,6 +6,7 @@ He et al., *Deep Residual Learning for Image Recognition*, CVPR 2016, section 4.
 import random
 
 import keras
+import numpy as np
 from keras import layers
 
 from skt_tf.models.nested import layers_by_path
@@ -75,6 +76,8 @@ def resnet(
         raise UserError(
             f"expected num_classes ≥ 2 and width ≥ 1, received {num_classes} and {width}"
         )
+    if normalization is not None:
+        _check_normalization(normalization, input_shape[-1])
     blocks = (depth - 2) // 6
     # Initialisers of the same seed draw the same numbers: each layer gets its own.
     seeds = random.Random(seed)
@@ -155,6 +158,20 @@ def resnet_for(dataset, depth, width=16, seed=None):
         normalization=(dataset.mean.tolist(), dataset.variance.tolist()),
         seed=seed,
     )
+
+
+def _check_normalization(normalization, channels):
+    try:
+        mean, variance = (np.asarray(part, np.float64) for part in normalization)
+        fits = mean.shape == variance.shape == (channels,) and (variance >= 0).all()
+        fits = fits and np.isfinite([mean, variance]).all()
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise UserError(
+            f"normalization={normalization!r}: expected (mean, variance), finite numbers for each "
+            f"of the {channels} channels"
+        )
 
 
 def weighted_layers(network):

@@ -22,6 +22,24 @@ GOOD = {
 
 def test_arrays_of_one_s_own_can_be_used():
     assert Dataset(**GOOD).image_shape == (8, 8, 1)
+    lists = {name: GOOD[name].tolist() for name in ("train_labels", "test_labels")}
+    assert (
+        Dataset(**{**GOOD, **lists, "test_images": tf.zeros((4, 8, 8, 1), tf.uint8)}).part == "test"
+    )
+
+
+@pytest.mark.parametrize("size", [0, (-4, 8), "32", 16.5, (8,), (16, 16, 3), (8, None)])
+def test_a_size_that_no_image_has_is_refused(size):
+    with refused("^image_size=.* expected pixels"):
+        load_dataset("digits", image_size=size)
+
+
+def test_sizes_and_paths_are_looked_at_before_images():
+    assert load_dataset("digits", image_size=np.int64(16)).image_shape == (16, 16, 1)
+    with refused("data_dir=5 is no path"):
+        load_dataset("digits", 5)
+    with refused("'5' is no number of images"):
+        load_dataset("digits").hold_out("5")
 
 
 @pytest.mark.parametrize(
@@ -38,6 +56,7 @@ def test_arrays_of_one_s_own_can_be_used():
         ("train_labels", np.arange(6), ["train_labels", "0 to 5", "0 to 2"]),
         ("test_labels", -np.arange(4), ["test_labels", "-3 to 0", "0 to 2"]),
         ("num_classes", 1, ["1 classes", "two or more"]),
+        ("num_classes", "4", ["4 classes", "two or more"]),
     ],
 )
 def test_arrays_that_cannot_be_used_are_refused(name, value, parts):

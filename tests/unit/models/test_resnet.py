@@ -139,6 +139,15 @@ def test_a_network_without_a_choice_or_channels_is_refused(classes, width):
         resnet(8, classes, width=width)
 
 
+@pytest.mark.parametrize(
+    "normalization",
+    [5, ("a", "b"), ([1.0], [1.0]), ([1.0] * 3, [np.nan] * 3), ([1.0] * 3, [-1.0] * 3)],
+)
+def test_a_standardisation_that_is_none_is_refused(normalization):
+    with refused("^normalization=.*: expected .* each of the 3 channels"):
+        resnet(8, 10, normalization=normalization)
+
+
 @pytest.mark.parametrize("shape", [(4, 4, 1), (7, 9, 1), (5, 12, 3), (9, 6, 2), (33, 31, 3)])
 def test_any_size_is_halved_twice_rounding_up(network, shape):
     built = network(0, shape=shape)
