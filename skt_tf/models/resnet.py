@@ -169,8 +169,8 @@ def _check_normalization(normalization, channels):
         fits = False
     if not fits:
         raise UserError(
-            f"normalization={normalization!r}: expected (mean, variance), finite numbers for each "
-            f"of the {channels} channels"
+            "normalization is not (mean, variance): expected two lists of finite numbers, one for "
+            f"each of the {channels} channels"
         )
 
 
