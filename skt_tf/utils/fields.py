@@ -6,7 +6,7 @@ import os
 import types
 import typing
 
-from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.errors import UserError, close_to, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _check_choice(field, value):
     for one in value if isinstance(value, tuple) else (value,):
         if choices and one is not None and one not in choices:
             raise UserError(
-                f"{option(field.name)}={one} is unknown: expected "
+                f"{option(field.name)}={one} is unknown{close_to(one, choices)}: expected "
                 f"{'some' if isinstance(value, tuple) else 'one'} of {', '.join(choices)}"
             )
 
