@@ -24,10 +24,10 @@ def option(name, argument=None):
     return f"--{name}" if _flags else argument or name
 
 
-def close_to(word, names):
+def close_to(word, names, prefix=""):
     """` (did you mean …?)`, for a word that is none of `names` but nearly one; else nothing."""
     close = difflib.get_close_matches(str(word).lower(), names, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    return f" (did you mean {prefix}{close[0]}?)" if close else ""
 
 
 def start_over():

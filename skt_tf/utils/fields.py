@@ -46,7 +46,7 @@ def check_fields(settings):
             said = _EXPECTED[(lists or kinds)[0]]
             shown = ",".join(map(str, value)) if lists else repr(value)
             raise UserError(f"{option(field.name)}={shown} is {said}")
-        _check_choice(field, value)
+        check_choice(field, value)
         _check_limits(field, value)
 
 
@@ -74,7 +74,8 @@ def _is_of(value, kind):
     return isinstance(value, int | float if kind is float else kind)
 
 
-def _check_choice(field, value):
+def check_choice(field, value):
+    """Raises a ValueError where a value of a field is none of its choices."""
     choices = field.metadata["choices"]
     if choices and value == ():
         raise UserError(f"{option(field.name)} is empty: expected some of {', '.join(choices)}")
