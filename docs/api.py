@@ -10,6 +10,7 @@ import skt_tf
 CHAPTERS = {
     "Distilling": ("distill", "Distilled", "UserError", "Diverged", "UnfitTeacher"),
     "Data": ("load_dataset", "Dataset", "training_batches"),
+    "Presets": ("load_preset", "presets", "Preset"),
     "Methods": ("stages", "Stage", "disjoint_flows", "dense_flows", "layout", "Layout"),
     "Networks and flows": (
         "resnet",

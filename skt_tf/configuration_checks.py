@@ -18,7 +18,7 @@ _IMAGES = {"dataset", "data_dir", "image_size", "image_bits"}
 # What a job reads; of those that train, what they do not.
 _READ = {
     "export": {
-        "student", "export", "input_dtype", "labels", "license", "data_dir", "deterministic",
+        *_IMAGES, "student", "export", "input_dtype", "labels", "license", "deterministic",
         "import_modules",
     },
     "benchmark": {
@@ -35,15 +35,21 @@ _UNREAD = {
 }
 
 
+def reads(job, fields):
+    """The names of those of `fields`, of a `Config`, that have an effect in a job."""
+    names = {f.name for f in fields if job in (f.metadata["jobs"] or (job,))}
+    if job in _UNREAD:
+        return names - _UNREAD[job]
+    return names & {"job", "output_dir", *_READ[job]}
+
+
 def unread(config):
     """The names of the fields that have no effect in the job of `config`."""
-    names = [field.name for field in dataclasses.fields(config)]
-    if config.job in _UNREAD:
-        return [name for name in names if name in _UNREAD[config.job]]
-    read = {"job", "output_dir", *_READ[config.job]}
-    if config.job == "export" and config.export != FORMATS[:1]:
-        read |= _IMAGES  # To compare the files by.
-    return [name for name in names if name not in read]
+    fields = dataclasses.fields(config)
+    read = reads(config.job, fields)
+    if config.job == "export" and config.export == FORMATS[:1]:
+        read -= _IMAGES - {"data_dir"}  # There are no files to compare by them.
+    return [field.name for field in fields if field.name not in read]
 
 
 def check_values(config):

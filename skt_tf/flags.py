@@ -27,10 +27,15 @@ _DEFINE = {
 def define_flags(flag_values=flags.FLAGS):
     """Defines one absl flag for each field of `Config`, which become key flags of this module."""
     for field in dataclasses.fields(Config):
-        default, choices = field.default, field.metadata["choices"]
-        text = field.metadata["help"] + (f": {', '.join(choices)}." if choices else ".")
-        _DEFINE[field.type](field.name, default, text, flag_values=flag_values)
+        define = _DEFINE[field.type]
+        define(field.name, field.default, explanation(field), flag_values=flag_values)
     flag_values.set_gnu_getopt(True)
+
+
+def explanation(field):
+    """The sentence that a flag is explained by, with its choices."""
+    choices = field.metadata["choices"]
+    return field.metadata["help"] + (f": {', '.join(choices)}." if choices else ".")
 
 
 def without_effect(config, flag_values=flags.FLAGS):

@@ -3,7 +3,7 @@
 python -m skt_tf.main --flagfile=flags/quickstart.flags
 """
 
-import difflib
+import dataclasses
 import importlib
 import os
 import re
@@ -13,8 +13,10 @@ import tempfile
 from absl import app, flags, logging
 
 from skt_tf import flags as project_flags
-from skt_tf.configuration import JOBS
-from skt_tf.utils.errors import UserError, named_as_flags, one_line
+from skt_tf import help_page
+from skt_tf.configuration import JOBS, Config
+from skt_tf.utils.errors import UserError, close_to, named_as_flags, one_line
+from skt_tf.utils.fields import check_choice
 from skt_tf.utils.files import undrafted, why
 from skt_tf.utils.keras_settings import check_keras
 from skt_tf.utils.quiet import load_tensorflow
@@ -22,6 +24,7 @@ from skt_tf.utils.signals import Stopped, listen
 from skt_tf.utils.user_modules import import_modules
 
 project_flags.define_flags()
+_HELP = re.compile(r"--?(help|helpshort|\?)(=(true|t|1))?", re.IGNORECASE)
 
 
 def _refuse(error):
@@ -45,9 +48,13 @@ def _parse(argv):
             lines = [line if line in argv else _tidied(line) for line in lines]
             if not any(re.match("--?flagfile=", line) for line in lines):
                 break  # None was hidden behind such a mark.
-        rest = flags.FLAGS([argv[0], *filter(None, lines)])
-    except SystemExit:
-        sys.exit(0)  # --help: absl leaves with an error after it.
+        lines = list(filter(None, lines))
+        if any(map(_HELP.fullmatch, lines)):
+            _help(lines)
+        rest = flags.FLAGS([argv[0], *lines])
+    except SystemExit as end:
+        # --helpfull: absl leaves with an error after it.
+        sys.exit(end.code if end.code == 2 else 0)
     except flags.IllegalFlagValueError as error:
         parts = re.match(r"flag (--(\w+)=.*?): ", str(error), re.DOTALL)
         if parts is None:
@@ -56,9 +63,8 @@ def _parse(argv):
         expected = flags.FLAGS[name].parser.syntactic_help or "true or false"
         _refuse(f"{given} is not understood: expected {expected}")
     except flags.UnrecognizedFlagError as error:
-        close = difflib.get_close_matches(error.flagname, list(flags.FLAGS), n=1)
-        hint = f"did you mean --{close[0]}?" if close else "--help lists all"
-        _refuse(f"--{error.flagname} is not a flag: {hint}")
+        close = close_to(error.flagname, list(flags.FLAGS), prefix="--")
+        _refuse(f"--{error.flagname} is not a flag{close}: --help lists all")
     except flags.CantOpenFlagFileError as error:
         cause = error.__context__
         _refuse(f"the flagfile {cause.filename} cannot be read: {cause.strerror}")
@@ -70,6 +76,31 @@ def _parse(argv):
     if rest[1:]:
         _refuse(f"'{rest[1]}' is not a flag: expected --name=value")
     return rest
+
+
+def _help(lines):
+    """Ends the program with the page of --help: of one job, where one is named."""
+    job = None
+    for line, after in zip(lines, [*lines[1:], ""]):
+        if named := re.fullmatch(r"--?job(=(.*))?", line, re.DOTALL):
+            job = after if named[1] is None else named[2]
+    if job is not None:
+        (field,) = (field for field in dataclasses.fields(Config) if field.name == "job")
+        try:
+            with named_as_flags():
+                check_choice(field, job)
+        except UserError as error:
+            _refuse(error)
+    try:
+        print(help_page.page(job), flush=True)
+    except BrokenPipeError:  # As of `| head`.
+        _close_output()
+    sys.exit(0)
+
+
+def _close_output():
+    """Where nobody reads it any more: Python would write once more as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tidied(line):
@@ -114,8 +145,7 @@ def main(argv):
     except UserError as error:
         _refuse(error)
     except BrokenPipeError:
-        # Python would write once more as it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         _refuse("the output cannot be written: whatever read it has ended")
     except OSError as error:
         reason = why(error) or one_line(error)
@@ -137,9 +167,6 @@ def console():
         check_keras()
     except UserError as error:
         _refuse(error)
-    # --help lists the flags of the program, whose name differs between python -m and skt-tf.
-    for flag in flags.FLAGS.get_key_flags_for_module(project_flags.__name__):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(main, flags_parser=_parse)
 
 

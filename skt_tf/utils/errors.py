@@ -2,6 +2,7 @@
 
 import contextlib
 import copyreg
+import difflib
 import re
 
 _flags = False
@@ -21,6 +22,12 @@ def named_as_flags():
 def option(name, argument=None):
     """What an error calls an option: `--name`, or in Python `argument`, `name` if not given."""
     return f"--{name}" if _flags else argument or name
+
+
+def close_to(word, names, prefix=""):
+    """` (did you mean …?)`, for a word that is none of `names` but nearly one; else nothing."""
+    close = difflib.get_close_matches(str(word).lower(), names, n=1)
+    return f" (did you mean {prefix}{close[0]}?)" if close else ""
 
 
 def start_over():

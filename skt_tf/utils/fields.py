@@ -6,7 +6,7 @@ import os
 import types
 import typing
 
-from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.errors import UserError, close_to, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ def check_fields(settings):
             said = _EXPECTED[(lists or kinds)[0]]
             shown = ",".join(map(str, value)) if lists else repr(value)
             raise UserError(f"{option(field.name)}={shown} is {said}")
-        _check_choice(field, value)
+        check_choice(field, value)
         _check_limits(field, value)
 
 
@@ -74,14 +74,15 @@ def _is_of(value, kind):
     return isinstance(value, int | float if kind is float else kind)
 
 
-def _check_choice(field, value):
+def check_choice(field, value):
+    """Raises a ValueError where a value of a field is none of its choices."""
     choices = field.metadata["choices"]
     if choices and value == ():
         raise UserError(f"{option(field.name)} is empty: expected some of {', '.join(choices)}")
     for one in value if isinstance(value, tuple) else (value,):
         if choices and one is not None and one not in choices:
             raise UserError(
-                f"{option(field.name)}={one} is unknown: expected "
+                f"{option(field.name)}={one} is unknown{close_to(one, choices)}: expected "
                 f"{'some' if isinstance(value, tuple) else 'one'} of {', '.join(choices)}"
             )
 

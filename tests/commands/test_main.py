@@ -187,6 +187,15 @@ def test_help_ends_without_an_error(help_page):
     assert help_page.returncode == 0
 
 
+def test_help_of_one_job_loads_no_library(tmp_path):
+    for name in LIBRARIES:
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name} was loaded')\n")
+    done = skt_tf("--help", "--job=export", cwd=tmp_path, before=[tmp_path])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--license: " in done.stdout
+    assert "--teacher_depth: " not in done.stdout
+
+
 @pytest.mark.parametrize("flag", FIELDS)
 def test_help_explains_every_flag(flag, help_page):
     text = explanation(help_page.stdout, flag)

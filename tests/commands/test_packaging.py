@@ -14,6 +14,8 @@ def test_a_wheel_brings_the_package_and_the_command(tmp_path):
     clone = tmp_path / "clone"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "skt_tf", clone / "skt_tf", ignore=ignored)
+    run = "docs/results/cifar10_sixteenth"  # Of the presets.
+    shutil.copytree(ROOT / run, clone / run)
     (clone / "tests").mkdir()
     for path in (*ROOT.glob("*.*"), ROOT / "LICENSE", ROOT / "tests/requirements.txt"):
         if path.is_file():
@@ -33,7 +35,12 @@ def test_a_wheel_brings_the_package_and_the_command(tmp_path):
         {path.relative_to(folder) for path in (folder / "skt_tf").rglob("*.*")}
         for folder in (clone, tmp_path / "site")
     )
-    assert theirs == ours
+    presets = theirs - ours
+    assert ours <= theirs
+    shipped = {"/".join(path.parts[4:]) for path in presets}
+    nets = {str(p.relative_to(ROOT / run)) for p in (ROOT / run).glob("*/net0/student.keras")}
+    assert shipped == {"results.json", "teacher/model.keras", *nets}
+    assert sum((tmp_path / "site" / path).stat().st_size for path in presets) < 5e6
     entries = (tmp_path / "site" / folder / "entry_points.txt").read_text()
     assert "skt-tf = skt_tf.main:console" in entries
     metadata = (tmp_path / "site" / folder / "METADATA").read_text()
@@ -48,3 +55,11 @@ def test_a_wheel_brings_the_package_and_the_command(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "--transfer_steps" in done.stdout
+    program = "import skt_tf; print(skt_tf.__file__, *skt_tf.presets())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path / "site", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    home, *names = done.stdout.split()
+    assert home.startswith(str(tmp_path / "site"))
+    assert names == list(skt_tf.presets())

@@ -2,6 +2,8 @@
 
 import pytest
 from absl import flags
+from parsing import parse
+from sentences import refused
 
 from skt_tf.flags import define_flags, from_flags, without_effect
 from skt_tf.utils.errors import UserError
@@ -41,6 +43,18 @@ def test_a_flagfile_may_be_written_as_editors_and_people_do(tmp_path, monkeypatc
     assert (values.dataset, values.width, values.data_dir) == ("digits", 4, "a -- b =c")
     assert values.nets == 3
     assert values.teacher == own
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("--methods=baseline,stk", "skt"), ("--methods=kd_lnog", "kd_long"),
+     ("--experiment=Minimization", "minimization"), ("--schedule=one_cycle", "onecycle"),
+     ("--crop=zebra", None)],
+)  # fmt: skip
+def test_a_mistyped_choice_is_told_what_it_may_have_been(given, meant):
+    hint = rf" \(did you mean {meant}\?\)" if meant else ""
+    with refused(rf"=\w+ is unknown{hint}: expected (one|some) of \w+, "):
+        parse(given)
 
 
 @pytest.mark.parametrize("name", ["batch_size", "temperature", "jit_compile", "seed"])
