@@ -284,14 +284,11 @@ class Config(Settings):
 
     @classmethod
     def as_flags(cls, values):
-        """Flags, a list of `--name=value`, of a configuration as `as_dict` gives it.
-
-        Those of the fields' own defaults are left out.
-        """
-        words = []
+        """A list of `--name=value` of a record as `as_dict` gives it, but for the defaults."""
+        words, left_open = [], cls.left_open(values.get("optimizer", "sgd"))
         for field in dataclasses.fields(cls):
             value = values.get(field.name)
-            if value is None or value == field.default:
+            if value in (None, field.default, left_open.get(field.name)):
                 continue
             if isinstance(value, bool):
                 words.append(f"--{'' if value else 'no'}{field.name}")

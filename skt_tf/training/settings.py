@@ -157,18 +157,19 @@ class Settings:
         if self.transfer_boundaries is not None:
             object.__setattr__(self, "transfer_boundaries", shares(self.transfer_boundaries))
         check(self)
-        for name, value in self._left_open().items():
+        for name, value in self.left_open(self.optimizer).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
 
-    def _left_open(self):
+    @staticmethod
+    def left_open(optimizer):
         """{setting: value} of what depends on the optimizer, where it is not given."""
-        if self.optimizer == "sgd":
+        if optimizer == "sgd":
             values = 0.1, 0.0001, 0.0001
-        elif self.optimizer == "adamw":
+        elif optimizer == "adamw":
             values = 0.001, 0.0001, 0.004
         else:  # One of a user's own has a rate, and may have a decay.
-            rate = json.loads(self.optimizer)["config"]["learning_rate"]
+            rate = json.loads(optimizer)["config"]["learning_rate"]
             values = rate, rate, 0.0
         return dict(zip(("learning_rate", "hint_learning_rate", "weight_decay"), values))
 

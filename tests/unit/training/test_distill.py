@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import pathlib
+import shutil
 
 import keras
 import numpy as np
@@ -413,17 +414,18 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("at", [0, 6])
-def test_a_student_without_a_seed_goes_on(at, data, tmp_path, capsys):
-    whole, seen = begun(data, tmp_path / "whole"), []
+def test_a_student_without_a_seed_goes_on(data, tmp_path, capsys):
+    whole = begun(data, tmp_path / "whole")
+    # Before the first checkpoint, and in the second stage.
+    for at in (0, 6):
+        left = itertools.count(-at)
 
-    def stop(batch, logs):
-        seen.append(batch)
-        if len(seen) > at:
-            raise Killed
+        def stop(batch, logs, left=left):
+            if next(left) >= 0:
+                raise Killed
 
-    with pytest.raises(Killed):
-        begun(data, tmp_path / "cut", stop=stop)
+        with pytest.raises(Killed):
+            begun(data, tmp_path / "cut", chain(seed=0 if at == 0 else 7), stop=stop)
     found = begun(data, tmp_path / "cut", chain(seed=5))
     assert "it begins with those" in capsys.readouterr().err
     assert same(values(found.student), values(whole.student))
@@ -432,40 +434,50 @@ def test_a_student_without_a_seed_goes_on(at, data, tmp_path, capsys):
     assert "begun.weights.h5" not in names
 
 
-def test_another_student_or_other_held_out_images_are_refused(data, tmp_path):
-    begun(data, tmp_path / "run")
-    other = chain(channels=(3, 4, 4, 6, 6, 8, 8), factor=0.1)
-    with refused("differs in student's layers"):
-        begun(data, tmp_path / "run", other)
-    with refused("differs in validation"):
-        skt_tf.distill(
-            taught(), chain(), data, (data[0][:8], data[1][:8]), "fsp", teacher_points=NAMES,
-            student_points=NAMES, output_dir=tmp_path / "run", **SHORT,
-        )  # fmt: skip
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    begun(data, folder, transfer_learning_rate=0.05, teacher_precision="bfloat16")
+    return folder
+
+
+def again(data, finished, folder, student=None, held=None, damage=None):
+    """The same call in a copy of a finished folder, of which `damage` has changed the student."""
+    shutil.copytree(finished, folder)
+    if damage:
+        damage(folder / "student.keras")
+    return skt_tf.distill(
+        taught(), student or chain(), data, held or data, "fsp", teacher_points=NAMES,
+        student_points=NAMES, output_dir=folder, transfer_learning_rate=0.05,
+        teacher_precision="bfloat16", verbose=0, **SHORT,
+    )  # fmt: skip
 
 
 def cut(path):
     path.write_bytes(path.read_bytes()[:900])
 
 
-@pytest.mark.parametrize(
-    ("damage", "says"),
-    [
-        (cut, "cannot be read as a saved network"),
-        (pathlib.Path.unlink, "is no file any more"),
-        (lambda path: chain(seed=3).save(path), "is not the student that was trained here"),
-    ],
-)
-def test_a_finished_student_that_is_damaged_is_told_so(damage, says, data, tmp_path):
-    begun(data, tmp_path)
-    damage(tmp_path / "student.keras")
-    with refused(f"student.keras {says}"):
-        begun(data, tmp_path)
+def test_a_finished_folder_is_that_of_its_student_and_held_out_images(data, finished, tmp_path):
+    found = again(data, finished, tmp_path / "same", chain(seed=4))
+    saved = keras.models.load_model(finished / "student.keras")
+    assert same(values(found.student), values(saved))
+    with refused("differs in student's layers"):
+        again(data, finished, tmp_path / "a", chain(factor=0.1))
+    with refused("differs in validation"):
+        again(data, finished, tmp_path / "b", held=(data[0][:8], data[1][:8]))
+    for number, (damage, says) in enumerate(
+        (
+            (cut, "cannot be read as a saved network"),
+            (pathlib.Path.unlink, "is no file any more"),
+            (lambda path: chain(seed=3).save(path), "is not the student that was trained here"),
+        )
+    ):
+        with refused(f"student.keras {says}"):
+            again(data, finished, tmp_path / str(number), damage=damage)
 
 
-def test_a_record_holds_what_was_used(data, tmp_path):
-    begun(data, tmp_path, transfer_learning_rate=0.05, teacher_precision="bfloat16")
-    record = json.loads((tmp_path / "distill.json").read_text())
+def test_a_record_holds_what_was_used(data, finished, tmp_path):
+    record = json.loads((finished / "distill.json").read_text())
     # Nothing of a command line, of hints or of softened outputs.
     fields = {field.name for field in dataclasses.fields(Settings)} - {*Settings.FREE}
     hints = {"hint_steps", "hint_learning_rate", "hint_reduction", "temperature"}

@@ -174,8 +174,9 @@ def test_a_student_that_would_train_the_teacher_is_refused(data):
     np.testing.assert_array_equal(teacher(data[0]), before)
 
 
-@pytest.mark.parametrize("method", ["kd", "hint", "fsp"])
-@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("dtype", "method"), [("float64", "kd"), ("float16", "fsp"), ("bfloat16", "hint")]
+)
 def test_students_of_any_dtype_are_trained(data, method, dtype, policy):
     policy(dtype)
     student = network(seed=1)
@@ -189,7 +190,7 @@ def test_a_dtype_of_the_last_layer_alone_may_differ(data):
     taught(network(), student, data, weight_decay=0.0)
 
 
-@pytest.mark.parametrize("form", ["uint8", "int8", "uint16", "int16", "uint32", "int64"])
+@pytest.mark.parametrize("form", ["uint8", "int16", "uint32"])
 def test_labels_of_any_integers_are_taken(data, form):
     given = tf.data.Dataset.from_tensor_slices((data[0], data[1].astype(form)))
     skt_tf.distill(None, network(), given, given, method="baseline", task_steps=1, batch_size=8)

@@ -39,11 +39,11 @@ def test_a_pair_of_vision_transformers_learns_with_adamw(digits):
     test = digits.test_images, digits.test_labels
     options |= {"optimizer": "adamw", "learning_rate": 0.01, "schedule": "onecycle"}
     teacher = vision_transformer(digits, 16, 1)
-    found = skt_tf.distill(None, teacher, data, test, "baseline", task_steps=400, **options)
-    assert found.accuracy > 0.8
+    found = skt_tf.distill(None, teacher, data, test, "baseline", task_steps=300, **options)
+    assert found.accuracy > 0.7
     student = vision_transformer(digits, 16, 1, seed=1)
-    found = skt_tf.distill(teacher, student, data, test, "kd", task_steps=400, **options)
-    assert found.accuracy > 0.8
+    found = skt_tf.distill(teacher, student, data, test, "kd", task_steps=300, **options)
+    assert found.accuracy > 0.7
 
 
 def begun(optimizer, **settings):
