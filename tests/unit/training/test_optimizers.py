@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 from chains import NAMES, SHORT, chain, examples, taught
-from keras import layers
 from parsing import parse
 from sentences import refused
 
@@ -15,35 +14,6 @@ from skt_tf.training.optimizers import as_setting, loss_decay, stage_optimizer
 from skt_tf.training.settings import Settings
 
 OPTIMIZERS = keras.optimizers
-
-
-def vision_transformer(dataset, width, depth, heads=2, seed=0):
-    """Patches of 2×2 pixels, encoded by attention: no batch normalisation anywhere."""
-    keras.utils.set_random_seed(seed)
-    images = keras.Input(dataset.image_shape)
-    x = layers.Rescaling(1 / 255)(images)
-    x = layers.Reshape((-1, width))(layers.Conv2D(width, 2, 2)(x))
-    places = layers.Embedding(x.shape[1], width)(keras.ops.arange(x.shape[1]))
-    x = x + places
-    for _ in range(depth):
-        y = layers.LayerNormalization()(x)
-        x = x + layers.MultiHeadAttention(heads, width // heads)(y, y)
-        y = layers.LayerNormalization()(x)
-        x = x + layers.Dense(width)(layers.Dense(2 * width, activation="gelu")(y))
-    x = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(x))
-    return keras.Model(images, layers.Dense(dataset.num_classes)(x))
-
-
-def test_a_pair_of_vision_transformers_learns_with_adamw(digits):
-    data, options = (digits.train_images, digits.train_labels), {"batch_size": 64, "verbose": 0}
-    test = digits.test_images, digits.test_labels
-    options |= {"optimizer": "adamw", "learning_rate": 0.01, "schedule": "onecycle"}
-    teacher = vision_transformer(digits, 16, 1)
-    found = skt_tf.distill(None, teacher, data, test, "baseline", task_steps=300, **options)
-    assert found.accuracy > 0.7
-    student = vision_transformer(digits, 16, 1, seed=1)
-    found = skt_tf.distill(teacher, student, data, test, "kd", task_steps=300, **options)
-    assert found.accuracy > 0.7
 
 
 def begun(optimizer, **settings):
