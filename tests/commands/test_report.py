@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from command_line import finished_run, ran, results_of, snapshot
+from command_line import METHODS, finished_run, ran, results_of, snapshot
 from parsing import parse
 from sentences import refused
 
@@ -150,7 +150,7 @@ def test_runs_of_one_net_have_no_ensemble_together(tmp_path):
         (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
         folders.append(folder)
     pooled = pooled_runs.read(folders, Config()).results
-    assert [entry["ensemble"] for entry in pooled["methods"].values()] == [None] * 7
+    assert [entry["ensemble"] for entry in pooled["methods"].values()] == [None] * len(METHODS)
     table = tables.nets(pooled)
     assert {row[table.header.index("ensemble %")] for row in table.rows} == {"-"}
 

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from command_line import METHODS, NETS, finished_run, ran, results_of, skt_tf, snapshot
+from command_line import METHODS, NETS, finished_run, of_methods, ran, results_of, skt_tf, snapshot
 from sentences import refused
 
 from skt_tf.configuration import Config
@@ -28,13 +28,7 @@ def change(folder, edit):
 @pytest.fixture
 def two_methods(run):
     """A copy of what the run has of two methods: networks take their time to be asked."""
-
-    def two(results):
-        results["methods"] = {name: results["methods"][name] for name in ("baseline_long", "skt")}
-        results["config"]["methods"] = list(results["methods"])
-
-    change(run, two)
-    return run
+    return of_methods(run, "baseline_long", "skt")
 
 
 def verify(folder):
