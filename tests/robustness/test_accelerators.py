@@ -15,6 +15,7 @@ from tensorflow.python.framework import kernels
 
 import skt_tf
 from skt_tf.methods.catalogue import TASK, stages
+from skt_tf.models.resnet import resnet_for
 
 KINDS = {
     "transfer": stages("skt")[1],
@@ -27,48 +28,36 @@ STEPS = 20
 
 
 @pytest.fixture(scope="module")
-def data():
-    return skt_tf.load_dataset("digits")
+def teacher(digits):
+    return resnet_for(digits, 8, 4, seed=1)
 
 
 @pytest.fixture(scope="module")
-def teacher(data):
-    standard = data.mean, data.variance
-    return skt_tf.resnet(8, 10, data.image_shape, 4, normalization=standard, seed=1)
-
-
-@pytest.fixture(scope="module")
-def kept(data, teacher, tmp_path_factory):
+def kept(digits, teacher, tmp_path_factory):
     path = tmp_path_factory.mktemp("kept") / "targets"
-    return skt_tf.keep_targets(teacher, skt_tf.dense_flows(), data.first(320), 1, 0, path)
+    return skt_tf.keep_targets(teacher, skt_tf.dense_flows(), digits.first(320), 1, 0, path)
 
 
 @pytest.fixture(scope="module")
-def prepare(data, teacher, kept):
+def prepare(digits, teacher, kept):
     def prepare(kind, precision="float32", jit_compile=False):
         """A compiled distiller and its batches."""
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(precision)
         try:
-            standard = data.mean, data.variance
-            student = skt_tf.resnet(8, 10, data.image_shape, 4, normalization=standard, seed=2)
+            student = resnet_for(digits, 8, 4, seed=2)
         finally:
             keras.config.set_dtype_policy(before)
         stage = KINDS[kind]
         flows = skt_tf.dense_flows()
-        weights = skt_tf.normalized_flow_weights(teacher, flows, data.train_images[:100])
+        weights = skt_tf.normalized_flow_weights(teacher, flows, digits.train_images[:100])
         distiller = skt_tf.SequentialDistiller(
-            skt_tf.fold_batch_norm(teacher, precision.removeprefix("mixed_")),
-            student,
-            stage,
-            flow_weights=weights,
-            weight_decay=1e-3,
-            steps=STEPS,
-            hint_reduction="mean",
-        )
+            skt_tf.fold_batch_norm(teacher, precision.removeprefix("mixed_")), student, stage,
+            flow_weights=weights, weight_decay=1e-3, steps=STEPS, hint_reduction="mean",
+        )  # fmt: skip
         distiller.compile(keras.optimizers.SGD(0.02, momentum=0.9), jit_compile=jit_compile)
         views = {"kept": kept, "flows": stage.flows} if kind == "kept" else {}
-        source = kept.dataset if kind == "kept" else data
+        source = kept.dataset if kind == "kept" else digits
         return distiller, skt_tf.training_batches(source, 32, 0, STEPS, **views)
 
     return prepare
