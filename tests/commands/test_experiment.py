@@ -44,25 +44,6 @@ FALLS = {
     "transfer": (Fraction(11, 21), Fraction(16, 21)),
     "hint": (Fraction(25, 35),),
 }
-# What results.json holds, by the types of its values.
-STAGE = {"name": str, "steps": int, "final_loss": float}
-METHOD = {
-    "accuracies": [float],
-    "mean": float,
-    "ensemble": float,
-    "iterations": int,
-    "seconds": float,
-    "stages": [STAGE],
-}
-SCHEMA = {
-    "experiment": str,
-    "dataset": str,
-    "config": dict,
-    "environment": {"python": str, "tensorflow": str, "keras": str, "cores": int, "gpus": list},
-    "teacher": {"depth": int, "accuracy": float, "iterations": int, "seconds": float},
-    "flow_weights": dict.fromkeys(FLOWS, float),
-    "methods": dict.fromkeys(METHODS, METHOD),
-}
 
 
 @pytest.fixture(scope="module")
@@ -120,27 +101,13 @@ def test_the_command_prints_a_table_of_all_methods_and_the_report_s_path(run, re
     assert run.done.stdout.rstrip().splitlines()[-1] == "report: run/report.html, run/report.md"
 
 
-def follows(value, schema):
-    """Whether `value` has at least the keys of `schema`, with values of its types."""
-    if isinstance(schema, dict):
-        return all(name in value and follows(value[name], schema[name]) for name in schema)
-    if isinstance(schema, list):
-        return len(value) >= 1 and all(follows(one, schema[0]) for one in value)
-    return isinstance(value, schema)
-
-
-def test_results_follow_their_schema(results):
-    assert follows(results, SCHEMA)
+def test_results_say_what_was_run_and_where(results):
     assert (results["experiment"], results["dataset"]) == ("minimization", "digits")
-    assert len(results["config"]) >= 20
     assert results["config"]["methods"] == list(results["methods"]) == list(METHODS)
     assert results["config"]["nets"] == NETS
-    assert list(results["flow_weights"]) == list(FLOWS)
-    for entry in (results["teacher"], *results["methods"].values()):
-        shares = [entry[name] for name in ("accuracy", "mean", "ensemble") if name in entry]
-        assert all(0 <= share <= 1 for share in (*shares, *entry.get("accuracies", ())))
-        assert all(stage["final_loss"] >= 0 for stage in entry.get("stages", ()))
-        assert len(entry.get("accuracies", METHODS[:NETS])) == NETS
+    assert len(results["config"]) >= 20
+    assert {"python", "tensorflow", "keras", "cores", "gpus"} <= set(results["environment"])
+    assert all(e["seconds"] > 0 for e in (results["teacher"], *results["methods"].values()))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -188,9 +155,9 @@ def rate(stage, step):
 
 def check_metrics(folder, method, entry, accuracy):
     """Asserts that the logs of a method's nets hold every stage with its steps and rates."""
-    expected = STAGES[method]
+    expected, losses = STAGES[method], []
     assert {stage["name"]: stage["steps"] for stage in entry["stages"]} == expected
-    assert entry["iterations"] == len(entry["accuracies"]) * sum(expected.values())
+    assert entry["iterations"] == len(entry[accuracy]) * sum(expected.values())
     for net, share in enumerate(entry[accuracy]):
         logged = rows(folder / method / f"net{net}" / "metrics.csv")
         before = 0
@@ -205,10 +172,12 @@ def check_metrics(folder, method, entry, accuracy):
             )
             before += stage[1]
         assert list(dict.fromkeys(row["stage"] for row in logged)) == list(expected)
-        (column,) = (
-            name for name in logged[-1] if name in ("test_accuracy", "validation_accuracy")
-        )
+        column = {"accuracies": "test_accuracy"}.get(accuracy, "validation_accuracy")
         assert float(logged[-1][column]) == pytest.approx(share)
+        losses.append({row["stage"]: float(row["loss"]) for row in logged})
+    for stage in entry["stages"]:
+        last = [net[stage["name"]] for net in losses]
+        assert stage["final_loss"] == pytest.approx(np.mean(last))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -227,17 +196,6 @@ def test_the_teacher_s_accuracy_and_metrics_are_those_of_what_is_saved(run, resu
     accuracy = np.mean(logits.argmax(1) == labels)
     assert entry["accuracy"] == pytest.approx(accuracy)
     assert float(logged[-1]["test_accuracy"]) == pytest.approx(accuracy)
-
-
-def test_final_losses_are_the_last_logged_ones_of_all_nets(run, results):
-    for method in METHODS:
-        logged = [rows(run.folder / method / f"net{k}" / "metrics.csv") for k in range(NETS)]
-        for stage in results["methods"][method]["stages"]:
-            last = [
-                [float(row["loss"]) for row in net if row["stage"] == stage["name"]][-1]
-                for net in logged
-            ]
-            assert stage["final_loss"] == pytest.approx(np.mean(last))
 
 
 def test_the_losses_of_the_active_flows_are_logged_and_add_up(run):

@@ -16,10 +16,10 @@ from skt_tf.utils.records import unpack
 
 NETS = 2
 RUN = tiny(
-    experiment="fast_optimization", methods="teachers,baseline,skt_kd", nets=NETS,
+    experiment="fast_optimization", methods="teachers,skt_kd", nets=NETS,
     transfer_steps=8, transfer_split="1,3", tensorboard=True,
 )  # fmt: skip
-STEPS = {"teachers": [12], "baseline": [4], "skt_kd": [2, 6, 4]}
+STEPS = {"teachers": [12], "skt_kd": [2, 6, 4]}
 
 
 @pytest.fixture(scope="module")
