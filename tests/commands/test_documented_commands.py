@@ -9,11 +9,10 @@ import re
 import shlex
 import shutil
 
-import keras
 import pytest
+from chains import chain
 from command_line import ROOT, SLOW, finished_run, of_methods
 from image_folders import write
-from keras import layers
 from parsing import here, parse
 from untrained import untrained
 
@@ -57,14 +56,9 @@ def place(tmp_path_factory):
         run = shutil.copytree(finished_run().folder, folder / "runs" / name)
         of_methods(run, "baseline", "skt", seed=seed)
     write(folder / "images", ending="png", sizes=[(32, 32)], channels=3)
-    for name, width, points in (("teacher", 3, ("stem", "a1", "a2", "b1", "b2")),
-                                ("student", 2, ("c0", "c1", "c2", "c3", "c4"))):  # fmt: skip
-        x = images = keras.Input((32, 32, 3))
-        x = layers.Rescaling(1 / 255)(x)
-        for k, point in enumerate(points):
-            x = layers.Conv2D(width, 3, 1 + k % 2, "same", name=point)(x)
-        x = layers.GlobalAveragePooling2D()(x)
-        keras.Model(images, layers.Dense(2)(x)).save(folder / f"{name}.keras")
+    shape, points = (32, 32, 3), ("stem", "a1", "a2", "b1", "b2")
+    chain((3,) * 5, 2, shape, names=points).save(folder / "teacher.keras")
+    chain((2,) * 5, 2, shape).save(folder / "student.keras")
     return folder
 
 
