@@ -21,7 +21,7 @@ def test_nets_of_one_seed_are_pairs_in_every_method(experiment, tmp_path, monkey
         seen.append((distiller.student, values(distiller.student), task))
 
     untrained(monkeypatch, look)
-    monkeypatch.setattr("skt_tf.reports.report.write", lambda folder, config: None)
+    monkeypatch.setattr("skt_tf.experiments.experiment.complete", lambda run, dataset: None)
     config = Config(
         experiment=experiment, dataset="digits", teacher_depth=8, width=2, nets=2,
         batch_size=BATCH, teacher_steps=1, transfer_steps=3, hint_steps=1, task_steps=2,
