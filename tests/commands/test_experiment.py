@@ -12,10 +12,11 @@ import keras
 import numpy as np
 import pytest
 from command_line import METHODS, NETS, RUN, finished_run, ran, results_of, snapshot
-from reference import softmax
+from reference import same, softmax, values
 from sentences import is_one_sentence
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from untrained import untrained
 
 from skt_tf.configuration import Config
 from skt_tf.data import datasets
@@ -42,25 +43,6 @@ FALLS = {
     "task": (Fraction(32, 64), Fraction(48, 64)),
     "transfer": (Fraction(11, 21), Fraction(16, 21)),
     "hint": (Fraction(25, 35),),
-}
-# What results.json holds, by the types of its values.
-STAGE = {"name": str, "steps": int, "final_loss": float}
-METHOD = {
-    "accuracies": [float],
-    "mean": float,
-    "ensemble": float,
-    "iterations": int,
-    "seconds": float,
-    "stages": [STAGE],
-}
-SCHEMA = {
-    "experiment": str,
-    "dataset": str,
-    "config": dict,
-    "environment": {"python": str, "tensorflow": str, "keras": str, "cores": int, "gpus": list},
-    "teacher": {"depth": int, "accuracy": float, "iterations": int, "seconds": float},
-    "flow_weights": dict.fromkeys(FLOWS, float),
-    "methods": dict.fromkeys(METHODS, METHOD),
 }
 
 
@@ -119,34 +101,13 @@ def test_the_command_prints_a_table_of_all_methods_and_the_report_s_path(run, re
     assert run.done.stdout.rstrip().splitlines()[-1] == "report: run/report.html, run/report.md"
 
 
-def follows(value, schema):
-    """Whether `value` has at least the keys of `schema`, with values of its types."""
-    if isinstance(schema, dict):
-        return all(name in value and follows(value[name], schema[name]) for name in schema)
-    if isinstance(schema, list):
-        return len(value) >= 1 and all(follows(one, schema[0]) for one in value)
-    return isinstance(value, schema)
-
-
-def test_results_follow_their_schema(results):
-    assert follows(results, SCHEMA)
+def test_results_say_what_was_run_and_where(results):
     assert (results["experiment"], results["dataset"]) == ("minimization", "digits")
-    assert len(results["config"]) >= 20
     assert results["config"]["methods"] == list(results["methods"]) == list(METHODS)
     assert results["config"]["nets"] == NETS
-    assert list(results["flow_weights"]) == list(FLOWS)
-    for entry in (results["teacher"], *results["methods"].values()):
-        shares = [entry[name] for name in ("accuracy", "mean", "ensemble") if name in entry]
-        assert all(0 <= share <= 1 for share in (*shares, *entry.get("accuracies", ())))
-        assert all(stage["final_loss"] >= 0 for stage in entry.get("stages", ()))
-        assert len(entry.get("accuracies", METHODS[:NETS])) == NETS
-
-
-def test_results_count_stages_and_iterations(results):
-    for method, expected in STAGES.items():
-        entry = results["methods"][method]
-        assert {stage["name"]: stage["steps"] for stage in entry["stages"]} == expected
-        assert entry["iterations"] == NETS * sum(expected.values())
+    assert len(results["config"]) >= 20
+    assert {"python", "tensorflow", "keras", "cores", "gpus"} <= set(results["environment"])
+    assert all(e["seconds"] > 0 for e in (results["teacher"], *results["methods"].values()))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -192,12 +153,15 @@ def rate(stage, step):
     return first / 10 ** sum(step >= share * steps for share in FALLS[kind])
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_metrics_hold_every_stage_with_its_steps_and_rates(method, run, results):
-    for net in range(NETS):
-        logged = rows(run.folder / method / f"net{net}" / "metrics.csv")
+def check_metrics(folder, method, entry, accuracy):
+    """Asserts that the logs of a method's nets hold every stage with its steps and rates."""
+    expected, losses = STAGES[method], []
+    assert {stage["name"]: stage["steps"] for stage in entry["stages"]} == expected
+    assert entry["iterations"] == len(entry[accuracy]) * sum(expected.values())
+    for net, share in enumerate(entry[accuracy]):
+        logged = rows(folder / method / f"net{net}" / "metrics.csv")
         before = 0
-        for stage in STAGES[method].items():
+        for stage in expected.items():
             own = [row for row in logged if row["stage"] == stage[0]]
             steps = [int(row["step"]) for row in own]
             assert steps == sorted(set(steps))
@@ -207,11 +171,18 @@ def test_the_metrics_hold_every_stage_with_its_steps_and_rates(method, run, resu
                 [rate(stage, step - 1) for step in steps]
             )
             before += stage[1]
-        assert [row["stage"] for row in logged] == sorted(
-            (row["stage"] for row in logged), key=list(STAGES[method]).index
-        )
-        accuracy = results["methods"][method]["accuracies"][net]
-        assert float(logged[-1]["test_accuracy"]) == pytest.approx(accuracy)
+        assert list(dict.fromkeys(row["stage"] for row in logged)) == list(expected)
+        column = {"accuracies": "test_accuracy"}.get(accuracy, "validation_accuracy")
+        assert float(logged[-1][column]) == pytest.approx(share)
+        losses.append({row["stage"]: float(row["loss"]) for row in logged})
+    for stage in entry["stages"]:
+        last = [net[stage["name"]] for net in losses]
+        assert stage["final_loss"] == pytest.approx(np.mean(last))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_metrics_hold_every_stage_with_its_steps_and_rates(method, run, results):
+    check_metrics(run.folder, method, results["methods"][method], "accuracies")
 
 
 def test_the_teacher_s_accuracy_and_metrics_are_those_of_what_is_saved(run, results, images):
@@ -225,17 +196,6 @@ def test_the_teacher_s_accuracy_and_metrics_are_those_of_what_is_saved(run, resu
     accuracy = np.mean(logits.argmax(1) == labels)
     assert entry["accuracy"] == pytest.approx(accuracy)
     assert float(logged[-1]["test_accuracy"]) == pytest.approx(accuracy)
-
-
-def test_final_losses_are_the_last_logged_ones_of_all_nets(run, results):
-    for method in METHODS:
-        logged = [rows(run.folder / method / f"net{k}" / "metrics.csv") for k in range(NETS)]
-        for stage in results["methods"][method]["stages"]:
-            last = [
-                [float(row["loss"]) for row in net if row["stage"] == stage["name"]][-1]
-                for net in logged
-            ]
-            assert stage["final_loss"] == pytest.approx(np.mean(last))
 
 
 def test_the_losses_of_the_active_flows_are_logged_and_add_up(run):
@@ -260,89 +220,60 @@ def test_flow_weights_are_the_inverse_mean_squares_of_the_saved_teacher(
         assert weight == pytest.approx(1 / np.mean(np.sum(matrices**2, axis=(1, 2))), rel=1e-4)
 
 
-def test_the_same_command_again_trains_nothing_and_prints_the_table(run, results, tmp_path):
+def test_the_same_command_again_trains_nothing_though_on_another_machine(run, results, tmp_path):
     folder = shutil.copytree(run.folder, tmp_path / "run")
+    moved = {**results, "environment": {**results["environment"], "cores": 999, "numpy": "1.0"}}
+    (folder / "results.json").write_text(json.dumps(moved), encoding="utf-8")
     found = times(folder)
     again = ran(*RUN, cwd=tmp_path)
     assert len(found) == 1 + NETS * len(METHODS)
     assert times(folder) == found
-    assert results_of(folder) == results
+    assert results_of(folder) == moved
     assert table_rows(again.stdout) == table_rows(run.done.stdout)
     assert "stage" not in again.stdout
     assert again.stdout.rstrip().endswith("report: run/report.html, run/report.md")
-
-
-def test_a_stopped_run_goes_on_with_the_missing_nets_alone(run, results, tmp_path):
-    # As if it had been stopped: one method not begun, another with one of its nets.
-    folder = shutil.copytree(run.folder, tmp_path / "run")
-    lost = copy.deepcopy(results)
-    del lost["methods"]["baseline"]
-    shutil.rmtree(folder / "baseline")
-    first = results["methods"]["kd"]["accuracies"][:1]
-    lost["methods"]["kd"].update(
-        accuracies=first, mean=None, ensemble=None, iterations=STAGES["kd"]["task"]
-    )
-    shutil.rmtree(folder / "kd/net1")
-    (folder / "results.json").write_text(json.dumps(lost), encoding="utf-8")
-    found = times(folder)
-    stopped = ran(*RUN, cwd=tmp_path)
-    after = times(folder)
-    assert {name: after[name] for name in found} == found
-    assert set(after) - set(found) == {
-        "baseline/net0/student.keras",
-        "baseline/net1/student.keras",
-        "kd/net1/student.keras",
-    }
-    assert list(table_rows(stopped.stdout)) == ["teacher", *METHODS]
-    restored = results_of(folder)
-    assert restored["teacher"] == results["teacher"]
-    assert set(restored["methods"]) == set(METHODS)
-    for method, expected in results["methods"].items():
-        entry = restored["methods"][method]
-        if method not in ("baseline", "kd"):
-            assert entry == expected
-        assert entry["iterations"] == expected["iterations"]
-        assert len(entry["accuracies"]) == NETS
-
-
-def test_a_given_teacher_is_copied_as_it_is_and_not_trained(run, results, tmp_path):
-    shutil.copy(run.folder / "teacher/model.keras", tmp_path / "given.keras")
-    changed = ("--teacher=given.keras", "--flow_weights=equal", "--methods=kd,fsp", "--nets=1")
-    ran(*RUN, *changed, cwd=tmp_path)
-    again = results_of(tmp_path / "run")
-    assert again["teacher"]["iterations"] == 0
-    assert again["teacher"]["accuracy"] == results["teacher"]["accuracy"]
-    assert again["teacher"]["depth"] == 14
-    paths = tmp_path / "given.keras", tmp_path / "run/teacher/model.keras"
-    one, other = (keras.models.load_model(path) for path in paths)
-    assert len(one.trainable_variables) == len(other.trainable_variables) > 20
-    for ours, theirs in zip(one.variables, other.variables, strict=True):
-        assert ours.path == theirs.path
-        assert ours.numpy().tobytes() == theirs.numpy().tobytes()
-    # With all λ equal, transfer starts at the paper's rate.
-    assert list(again["methods"]) == ["kd", "fsp"]
-    assert again["flow_weights"] == dict.fromkeys(FLOWS, 1.0)
-    logged = rows(tmp_path / "run/fsp/net0/metrics.csv")
-    transfer = [row for row in logged if row["stage"] == "transfer"]
-    assert float(transfer[0]["learning_rate"]) == pytest.approx(0.001)
+    assert is_one_sentence(again.stderr)
+    for words in ("warning", "numpy", "cores"):
+        assert words in again.stderr
 
 
 def small(folder, **options):
     """An experiment for this process, and the results that it ends with."""
-    config = Config(
-        dataset="digits", teacher_depth=8, width=4, batch_size=16, teacher_steps=3,
-        transfer_steps=6, hint_steps=2, task_steps=4, evaluations=2,
-        output_dir=str(folder / "run"), **options,
-    )  # fmt: skip
+    options = {
+        "teacher_depth": 8, "width": 4, "batch_size": 16, "teacher_steps": 3, "transfer_steps": 6,
+        "task_steps": 4, "evaluations": 2, "output_dir": str(folder / "run"), **options,
+    }  # fmt: skip
+    config = Config(dataset="digits", **options)
     return config, experiment.run(config)
 
 
-def test_a_run_with_kept_targets_ends_without_them(tmp_path, capsys):
-    _, results = small(tmp_path, methods=("fsp",), nets=2, target_views=2)
+def test_a_given_teacher_is_copied_as_it_is_and_not_trained(run, results, tmp_path):
+    given = run.folder / "teacher/model.keras"
+    options = {"teacher": str(given), "flow_weights": (1.0,) * 5, "methods": ("fsp",)}
+    _, again = small(tmp_path, **options, teacher_depth=14, student_depth=8)
+    assert again["teacher"]["iterations"] == 0
+    assert again["teacher"]["accuracy"] == results["teacher"]["accuracy"]
+    assert again["teacher"]["depth"] == 14
+    one, other = (keras.models.load_model(p) for p in (given, tmp_path / "run/teacher/model.keras"))
+    assert len(one.trainable_variables) == len(other.trainable_variables) > 20
+    assert [variable.path for variable in one.variables] == [v.path for v in other.variables]
+    assert same(values(one), values(other))
+    # With all λ equal, transfer starts at the paper's rate.
+    assert again["flow_weights"] == dict.fromkeys(FLOWS, 1.0)
+    logged = rows(tmp_path / "run/fsp/net0/metrics.csv")
+    assert logged[0]["stage"] == "transfer"
+    assert float(logged[0]["learning_rate"]) == pytest.approx(0.001)
+
+
+def test_a_run_keeps_targets_once_for_all_nets_and_ends_without_them(tmp_path, capsys, monkeypatch):
+    untrained(monkeypatch)
+    small(tmp_path, methods=("fsp",), nets=2, target_views=2)
     assert capsys.readouterr().out.count("keeping the teacher's targets") == 1
     assert not (tmp_path / "run" / "targets.float16").exists()
-    losses = [stage["final_loss"] for stage in results["methods"]["fsp"]["stages"]]
-    assert np.isfinite(losses).all()
+
+
+# With the methods that the other run has not.
+NOTED = ("baseline", "kd", "fsp", "skt_bottom_up")
 
 
 @dataclasses.dataclass
@@ -379,7 +310,7 @@ def noted(tmp_path_factory):
 
     def folded(teacher, precision):
         copy = fold_batch_norm(teacher, precision)
-        frozen.append((teacher, copy, [v.numpy() for v in copy.variables]))
+        frozen.append((teacher, copy, values(copy)))
         return copy
 
     folder = tmp_path_factory.mktemp("noted")
@@ -389,20 +320,18 @@ def noted(tmp_path_factory):
         patch.setattr(experiment, "fold_batch_norm", folded)
         for module in ("teacher", "nets"):
             patch.setattr(f"skt_tf.experiments.{module}.run_stages", noted_stages)
-        config, results = small(folder, methods=("baseline", "kd", "hint", "skt"), validation=100)
+        config, results = small(folder, methods=NOTED, validation=100)
     return Noted(folder / "run", config, results, read, evaluated, taught, frozen)
 
 
 def test_nothing_of_the_teacher_changes_in_a_whole_run(noted):
     saved = keras.models.load_model(noted.folder / "teacher/model.keras")
-    assert len(noted.taught) == 1 + 4
+    assert len(noted.taught) == 1 + len(NOTED)
     ((teacher, copy, start),) = noted.frozen
     assert all(used is copy for used in noted.taught[1:])
-    for before, after in zip(start, copy.variables, strict=True):
-        assert before.tobytes() == after.numpy().tobytes()
-    for before, after in zip(saved.variables, teacher.variables, strict=True):
-        assert before.path == after.path
-        assert before.numpy().tobytes() == after.numpy().tobytes()
+    assert same(start, values(copy))
+    assert [variable.path for variable in saved.variables] == [v.path for v in teacher.variables]
+    assert same(values(saved), values(teacher))
 
 
 def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(noted):
@@ -411,35 +340,23 @@ def test_with_images_held_out_the_test_images_are_read_at_the_end_alone(noted):
     assert all(np.array_equal(images, held.validation_images) for images in noted.evaluated)
     # Once for each network, and the images that were held out once.
     for images in (held.test_images, held.validation_images):
-        assert sum(np.array_equal(images, seen) for seen in noted.read) == 1 + 4
+        assert sum(np.array_equal(images, seen) for seen in noted.read) == 1 + len(NOTED)
     for entry, place in (
         (results["teacher"], "teacher/model"),
-        (results["methods"]["hint"], "hint/net0/student"),
+        (results["methods"]["fsp"], "fsp/net0/student"),
     ):
         network = keras.models.load_model(noted.folder / f"{place}.keras")
         logits = network.predict(held.validation_images, verbose=0)
         share = float((logits.argmax(1) == held.validation_labels).mean())
         assert share in (entry.get("validation_accuracy"), *entry.get("validation_accuracies", ()))
-    curve = rows(noted.folder / "baseline/net0/metrics.csv")
-    assert "test_accuracy" not in curve[0]
-    last = float(curve[-1]["validation_accuracy"])
-    assert last == pytest.approx(results["methods"]["baseline"]["validation_accuracies"][0])
+    assert "test_accuracy" not in rows(noted.folder / "baseline/net0/metrics.csv")[0]
+    for method, entry in results["methods"].items():
+        check_metrics(noted.folder, method, entry, "validation_accuracies")
     report = (noted.folder / "report.md").read_text(encoding="utf-8")
     assert "100 of the training images, held out" in report
     again = Config(job="verify", output_dir=noted.config.output_dir)
     assert verify.run(again)
     wrong = copy.deepcopy(results)
-    wrong["methods"]["hint"]["validation_accuracies"][0] += 0.1
+    wrong["methods"]["fsp"]["validation_accuracies"][0] += 0.1
     (noted.folder / "results.json").write_text(json.dumps(wrong), encoding="utf-8")
     assert not verify.run(again)
-
-
-def test_a_run_of_another_environment_goes_on_with_a_warning(run, tmp_path):
-    folder = shutil.copytree(run.folder, tmp_path / "run")
-    results = results_of(folder)
-    results["environment"] |= {"cores": 999, "numpy": "1.0"}
-    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
-    done = ran(*RUN, cwd=tmp_path)
-    assert is_one_sentence(done.stderr)
-    for words in ("warning", "numpy", "cores"):
-        assert words in done.stderr

@@ -6,14 +6,16 @@ import shutil
 
 import pytest
 from command_line import attempt, check_refused, ran, results_of, snapshot, tiny, without_times
+from parsing import here
+from sentences import refused
+from untrained import untrained
 
 RUN = tiny(experiment="fast_optimization")
 ALL = "teacher_copied,fsp,fsp_shared"
 
 
 def begun(*arguments, cwd):
-    done = ran(*RUN, *arguments, cwd=cwd)
-    return done
+    return ran(*RUN, *arguments, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
@@ -104,54 +106,46 @@ def test_a_run_grows_from_what_a_repository_keeps_of_it(small, tmp_path):
     assert "Environment in which the run went on" in (folder / "report.md").read_text("utf-8")
 
 
-def test_a_teacher_is_known_by_its_weights(small, tmp_path):
-    network = small / "run/teacher/model.keras"
-    shutil.copy(network, tmp_path / "mine.keras")
-    begun("--methods=baseline", "--teacher=mine.keras", cwd=tmp_path)
-    again = begun("--methods=baseline", f"--teacher={network}", cwd=tmp_path)
-    assert "stage" not in again.stdout
+def test_a_teacher_is_known_by_its_weights(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network, run = small / "run/teacher/model.keras", (*RUN, "--methods=baseline")
+    shutil.copy(network, "mine.keras")
+    here(*run, "--teacher=mine.keras")
+    before = snapshot(tmp_path / "run")
+    untrained(monkeypatch, lambda *_: pytest.fail("it is trained again"))
+    here(*run, f"--teacher={network}")
     (tmp_path / "mine.keras").unlink()  # As on another machine, by the same words.
-    begun("--methods=baseline", "--teacher=mine.keras", cwd=tmp_path)
+    here(*run, "--teacher=mine.keras")
     other = small / "run/fsp/net0/student.keras"
-    arguments = (*RUN, "--methods=baseline", f"--teacher={other}")
-    check_refused(attempt(arguments, tmp_path, tmp_path / "c"), [f"--teacher={other}", "another"])
+    with refused(f"--teacher={other}", "another"):
+        here(*run, f"--teacher={other}")
+    assert snapshot(tmp_path / "run") == before
 
 
-def swapped(folder):
-    shutil.copy(folder / "run/teacher/model.keras", folder / "run/fsp/net0/student.keras")
-
-
-def cut(folder):
-    path = folder / "run/fsp/net0/student.keras"
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def without_teacher(folder):
-    (folder / "run/teacher/model.keras").unlink()
-
-
-def without_student(folder):
-    (folder / "run/fsp/net0/student.keras").unlink()
+STUDENT, TEACHER = "run/fsp/net0/student.keras", "run/teacher/model.keras"
 
 
 @pytest.mark.parametrize(
-    ("change", "arguments", "parts"),
+    ("change", "arguments", "says"),
     [
-        (swapped, ("--methods=fsp",), ["run/fsp/net0/student.keras has other weights"]),
-        (cut, ("--methods=baseline",), ["run/fsp/net0/student.keras cannot be read"]),
-        (without_teacher, ("--methods=skt",), ["run/teacher/model.keras does not exist"]),
-        (without_student, ("--methods=fsp", "--nets=2"), ["student.keras does not exist"]),
+        (lambda f: shutil.copy(f / TEACHER, f / STUDENT), "fsp", f"{STUDENT} has other weights"),
+        (lambda f: (f / STUDENT).write_bytes(b"PK"), "baseline", f"{STUDENT} cannot be read"),
+        (lambda f: (f / TEACHER).unlink(), "skt", f"{TEACHER} does not exist"),
+        (lambda f: (f / STUDENT).unlink(), "fsp --nets=2", "student.keras does not exist"),
     ],
 )
-def test_what_cannot_grow_stays_as_it_is(change, arguments, parts, small, tmp_path):
+def test_what_cannot_grow_stays_as_it_is(change, arguments, says, small, tmp_path):
     folder = tmp_path / "before"
     shutil.copytree(small, folder)
     change(folder)
-    check_refused(attempt((*RUN, *arguments), folder, tmp_path / "after"), parts)
+    run = (*RUN, *f"--methods={arguments}".split())
+    check_refused(attempt(run, folder, tmp_path / "after"), [says])
 
 
 def test_a_finished_run_needs_no_networks_to_be_reported_again(small, tmp_path):
     shutil.copytree(small / "run", tmp_path / "run")
     for path in (tmp_path / "run").rglob("*.keras"):
         path.unlink()
-    assert "stage" not in begun("--methods=fsp", cwd=tmp_path).stdout
+    done = begun("--methods=fsp", cwd=tmp_path)
+    assert "stage" not in done.stdout
+    assert done.stderr == ""

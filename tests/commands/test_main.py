@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from command_line import ROOT, Attempt, attempts, check_refused, skt_tf, snapshot, tiny
+from command_line import ROOT, Attempt, attempt, check_refused, skt_tf, snapshot, tiny
 from sentences import is_one_sentence
 from spoilt_networks import write_spoilt
 
@@ -31,8 +31,8 @@ ODD = os.fsdecode(b"\xff.keras")
 def wrong_values(field):
     """Texts that a flag cannot take: of the wrong type, out of range, empty, huge."""
     if field.type in NUMBERS:
-        texts = ["many", "", "-1", HUGE, f"-{HUGE}", "1e999", "nan", "0x"]
-        return [*texts, "1.5"] if field.type in WHOLE else texts
+        texts = ["many", "", "-1", HUGE, "1e999"]
+        return [*texts, "1.5"] if field.type in WHOLE else [*texts, "nan"]
     if field.type in (bool, bool | None):
         return ["maybe", "2", "-1", HUGE]
     if field.metadata["choices"]:
@@ -131,34 +131,28 @@ def test_what_is_no_flag_is_refused_with_what_it_may_have_been(answers_at_once):
 
 
 # What shows once TensorFlow is loaded: a network's refusal, and what the system refuses.
-IN_FILES = {
-    "teacher with other channels": (
-        ["--teacher=wide.keras"],
-        ["--teacher=wide.keras", "skt", "3×3 and 2×2", "same channels"],
-    ),
-    "more views than the disk holds": (
-        ["--target_views=1000000000"],
-        ["--target_views=1000000000", "MB left"],
-    ),
-    "path that is too long": ([f"--teacher={'x' * 300}.keras"], ["xxx.keras"]),
-    "output with too long a name": ([f"--output_dir={'x' * 300}"], ["xxx", "too long"]),
-    "output below a file": (["--output_dir=good.keras/run"], ["good.keras/run"]),
-    "output where nobody can write": (["--output_dir=/proc/skt_tf"], ["/proc/skt_tf", "folder"]),
-}
+IN_FILES = [
+    (["--teacher=wide.keras"], ["--teacher=wide.keras", "skt", "3×3 and 2×2", "same channels"]),
+    (["--target_views=1000000000"], ["--target_views=1000000000", "MB left"]),
+    ([f"--teacher={'x' * 300}.keras"], ["xxx.keras"]),
+    ([f"--output_dir={'x' * 300}"], ["xxx", "too long"]),
+    (["--output_dir=good.keras/run"], ["good.keras/run"]),
+    (["--output_dir=/proc/skt_tf"], ["/proc/skt_tf", "folder"]),
+]
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory):
-    """{case: Attempt}."""
+def given(tmp_path_factory):
     folder = tmp_path_factory.mktemp("given")
     write_spoilt(folder)
-    cases = {name: [*TINY, *arguments] for name, (arguments, _) in IN_FILES.items()}
-    return attempts(cases, folder, tmp_path_factory.mktemp("cases"))
+    return folder
 
 
-@pytest.mark.parametrize("name", IN_FILES)
-def test_a_mistake_that_shows_in_files_is_refused_and_changes_nothing(name, answers):
-    check_refused(answers[name], IN_FILES[name][1])
+@pytest.mark.parametrize(("arguments", "parts"), IN_FILES)
+def test_a_mistake_that_shows_in_files_is_refused_and_changes_nothing(
+    arguments, parts, given, tmp_path
+):
+    check_refused(attempt([*TINY, *arguments], given, tmp_path / "cwd"), parts)
 
 
 @pytest.mark.parametrize("job", ["experiment", "tune", "benchmark"])
@@ -171,20 +165,10 @@ def test_a_folder_in_use_is_left_alone(job, tmp_path):
         check_refused(refused, ["--output_dir=run", f"process {os.getpid()}"])
 
 
-@pytest.fixture(scope="module")
-def help_page(tmp_path_factory):
-    return skt_tf("--help", cwd=tmp_path_factory.mktemp("help"), anew=True)
-
-
 def explanation(page, flag):
     """The text of a flag on the help page, its lines joined; its default is not in it."""
     found = re.search(rf"^  --(?:\[no\])?{flag}: (.+?)$\n(?=  --|    \(|\n|\Z)", page, re.M | re.S)
     return " ".join(found[1].split()) if found else ""
-
-
-def test_help_ends_without_an_error(help_page):
-    assert help_page.stderr == ""
-    assert help_page.returncode == 0
 
 
 def test_help_of_one_job_loads_no_library(tmp_path):
@@ -196,13 +180,16 @@ def test_help_of_one_job_loads_no_library(tmp_path):
     assert "--teacher_depth: " not in done.stdout
 
 
-@pytest.mark.parametrize("flag", FIELDS)
-def test_help_explains_every_flag(flag, help_page):
-    text = explanation(help_page.stdout, flag)
-    assert len(text.split()) >= 3
-    assert is_one_sentence(text)
-    if flag.endswith("_steps"):
-        assert text.startswith("Iterations of ")
+def test_help_explains_every_flag(tmp_path):
+    page = skt_tf("--help", cwd=tmp_path, anew=True)
+    assert page.stderr == ""
+    assert page.returncode == 0
+    for flag in FIELDS:
+        text = explanation(page.stdout, flag)
+        assert len(text.split()) >= 3, flag
+        assert is_one_sentence(text), flag
+        if flag.endswith("_steps"):
+            assert text.startswith("Iterations of "), flag
 
 
 def test_methods_load_without_tensorflow():

@@ -5,11 +5,12 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from command_line import attempt, check_refused, ran, results_of, skt_tf, tiny
+from command_line import attempt, check_refused, ran, tiny
 from image_folders import draw, write
 from own_networks import write_networks
+from parsing import here
 from PIL import Image
-from sentences import is_one_sentence
+from sentences import refused
 
 POINTS = ",".join(f"c{k}" for k in range(7))
 
@@ -27,14 +28,13 @@ def flags(folder, teacher="teacher"):
     )  # fmt: skip
 
 
-def test_a_teacher_of_other_classes_and_channels_teaches_with_projections(folder, tmp_path):
-    done = ran(
-        *flags(folder), "--methods=fsp", "--project", "--nets=2", "--output_dir=run",
-        cwd=tmp_path,
-    )  # fmt: skip
-    results = results_of(tmp_path / "run")
+def test_a_teacher_of_other_classes_and_channels_teaches_with_projections(
+    folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    results = here(*flags(folder), "--methods=fsp", "--project", "--nets=2")
     assert results["teacher"]["accuracy"] is None
-    assert "100 classes, where digits has 10" in done.stdout
+    assert "100 classes, where digits has 10" in capsys.readouterr().out
     given = keras.models.load_model(folder / "student.keras")
     nets = [keras.models.load_model(tmp_path / f"run/fsp/net{k}/student.keras") for k in (0, 1)]
     for net in nets:
@@ -48,49 +48,41 @@ def test_a_teacher_of_other_classes_and_channels_teaches_with_projections(folder
     assert "| teacher | - |" in report
     assert "published %" not in report
     assert "the networks of this run are the user's own" in report
-    verified = skt_tf("--job=verify", "--output_dir=run", cwd=tmp_path)
-    assert verified.returncode == 0, verified.stderr
-    assert "teacher" not in verified.stdout
+    capsys.readouterr()
+    assert here("--job=verify", "--output_dir=run")
+    assert "teacher" not in capsys.readouterr().out
 
 
-def test_saved_weights_are_begun_with_where_asked_for(folder, tmp_path):
-    ran(
-        *flags(folder, "teacher10"), "--methods=kd", "--student_weights=saved",
-        "--learning_rate=1e-9", "--output_dir=run", cwd=tmp_path,
-    )  # fmt: skip
-    given = keras.models.load_model(folder / "student.keras")
-    net = keras.models.load_model(tmp_path / "run/kd/net0/student.keras")
-    for one, other in zip(given.trainable_variables, net.trainable_variables, strict=True):
-        assert one.numpy() == pytest.approx(other.numpy(), abs=1e-6)
-
-
-def test_a_student_that_was_replaced_meanwhile_is_refused(folder, tmp_path):
+def test_a_run_begins_with_saved_weights_and_refuses_a_student_that_was_replaced(folder, tmp_path):
     work = tmp_path / "work"
     work.mkdir()
     shutil.copy(folder / "student.keras", work / "mine.keras")
-    arguments = (*flags(folder, "teacher10"), "--student=mine.keras", "--output_dir=run")
-    ran(*arguments, "--methods=baseline", cwd=work)
+    run = (
+        *flags(folder, "teacher10"), "--methods=kd", "--student=mine.keras",
+        "--student_weights=saved", "--learning_rate=1e-9",
+    )  # fmt: skip
+    ran(*run, cwd=work)
+    given = keras.models.load_model(folder / "student.keras")
+    net = keras.models.load_model(work / "run/kd/net0/student.keras")
+    for one, other in zip(given.trainable_variables, net.trainable_variables, strict=True):
+        assert one.numpy() == pytest.approx(other.numpy(), abs=1e-6)
     shutil.copy(folder / "teacher10.keras", work / "mine.keras")
-    refused = attempt([*arguments, "--methods=baseline"], work, tmp_path / "again")
-    check_refused(refused, ["mine.keras is another network"])
+    check_refused(attempt(run, work, tmp_path / "again"), ["mine.keras is another network"])
 
 
-def test_a_run_on_a_folder_goes_on_with_the_same_images_alone(tmp_path):
+def test_a_run_on_a_folder_goes_on_with_the_same_images_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     # Grey JPEGs of 20×28 pixels and other sizes.
     write(tmp_path / "images")
-    arguments = tiny(
+    run = tiny(
         dataset="folder", data_dir="images", image_size="20x28", width=2, batch_size=8,
-        teacher_steps=30, transfer_steps=2, task_steps=2, evaluations=1, methods="skt",
+        teacher_steps=30, transfer_steps=2, task_steps=2, evaluations=1, methods="fsp",
     )  # fmt: skip
-    ran(*arguments, cwd=tmp_path)
-    results = results_of(tmp_path / "run")
+    results = here(*run)
     assert results["config"]["image_size"] == "20x28"
     # Bright and dark: thirty iterations tell them apart.
     assert results["teacher"]["accuracy"] > 0.7
-    verified = skt_tf("--job=verify", "--data_dir=images", "--output_dir=run", cwd=tmp_path)
-    assert verified.returncode == 0, verified.stderr
+    assert here("--job=verify", "--data_dir=images", "--output_dir=run")
     Image.fromarray(draw(20, 28, 9)).save(tmp_path / "images/train/dark/00.jpg")
-    again = skt_tf(*arguments, cwd=tmp_path)
-    assert again.returncode == 2
-    assert "others than this run was begun with" in again.stderr
-    assert is_one_sentence(again.stderr)
+    with refused("others than this run was begun with"):
+        here(*run)

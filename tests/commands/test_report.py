@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from command_line import finished_run, ran, results_of, snapshot
+from command_line import METHODS, finished_run, ran, results_of, snapshot
 from parsing import parse
 from sentences import refused
 
@@ -54,9 +54,8 @@ class Page(html.parser.HTMLParser):
         self.texts.append(data)
 
 
-def test_the_page_is_one_well_formed_file_that_needs_no_network(tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(finished_run().folder, folder)
+def test_the_page_is_one_well_formed_file_that_needs_no_network_and_says_what_the_markdown_says():
+    folder = finished_run().folder
     text = (folder / "report.html").read_text(encoding="utf-8")
     found = Page(text)
     assert not found.open
@@ -77,19 +76,12 @@ def test_the_page_is_one_well_formed_file_that_needs_no_network(tmp_path):
     least = [int(width) for width in re.findall(r"min-width: (\d+)px", " ".join(found.styles))]
     assert len(least) == 3
     assert max(least[:2]) <= 360
-    results = results_of(folder)
     shown = " ".join(found.texts)
-    for cell in (cell for row in tables.summary(results).rows for cell in row):
+    for cell in (cell for row in tables.summary(results_of(folder)).rows for cell in row):
         assert cell in shown
-
-
-def test_the_page_and_the_markdown_say_the_same(tmp_path):
-    folder = finished_run().folder
-    shown = " ".join(Page((folder / "report.html").read_text(encoding="utf-8")).texts)
     plain = (folder / "report.md").read_text(encoding="utf-8")
     words = re.findall(r"[\w.+-]+", re.sub(r"\]\(\S+\)", "", plain))
-    missing = {word for word in words if word not in shown} - {"---"}
-    assert missing == set()
+    assert {word for word in words if word not in shown} <= {"---"}
 
 
 def test_the_command_of_the_report_makes_the_same_configuration():
@@ -121,24 +113,25 @@ def runs(tmp_path):
 
 
 def test_nets_are_pooled_in_the_order_of_the_runs(runs):
-    pool = pooled_runs.read([folder for folder, _ in runs], Config())
+    folders, results = zip(*runs)
+    assert pooled_runs.read([folders[0]]).results == results[0]
+    pool = pooled_runs.read(folders, Config())
     assert pool.results["config"]["nets"] == 6
     assert pool.results["config"]["seed"] == [0, 10, 20]
     for name, entry in pool.results["methods"].items():
-        nets = [results["methods"][name]["accuracies"] for _, results in runs]
-        assert entry["accuracies"] == [share for two in nets for share in two]
-    # And statistics are those of all.
+        own = [one["methods"][name] for one in results]
+        assert entry["accuracies"] == [share for one in own for share in one["accuracies"]]
+        # Work is added, and ensembles are averaged.
+        assert entry["iterations"] == sum(one["iterations"] for one in own)
+        assert entry["seconds"] == pytest.approx(sum(one["seconds"] for one in own))
+        assert entry["ensemble"] == pytest.approx(np.mean([one["ensemble"] for one in own]))
+    # Statistics are those of all nets, and curves their means.
     row = dict(zip(tables.nets(pool.results).header, tables.nets(pool.results).rows[0]))
     shares = 100 * np.array(pool.results["methods"]["baseline"]["accuracies"])
     assert row["mean %"] == f"{shares.mean():.2f}"
-
-
-def test_work_is_added_and_ensembles_are_averaged(runs):
-    pooled = pooled_runs.read([folder for folder, _ in runs], Config()).results["methods"]["skt"]
-    entries = [results["methods"]["skt"] for _, results in runs]
-    assert pooled["iterations"] == sum(entry["iterations"] for entry in entries)
-    assert pooled["seconds"] == pytest.approx(sum(entry["seconds"] for entry in entries))
-    assert pooled["ensemble"] == pytest.approx(np.mean([entry["ensemble"] for entry in entries]))
+    nets = [read_metrics(f / f"kd/net{net}/metrics.csv") for f in folders for net in range(2)]
+    for number, row in enumerate(pool.rows("kd")):
+        assert row["loss"] == pytest.approx(np.mean([rows[number]["loss"] for rows in nets]))
 
 
 def test_runs_of_one_net_have_no_ensemble_together(tmp_path):
@@ -150,25 +143,9 @@ def test_runs_of_one_net_have_no_ensemble_together(tmp_path):
         (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
         folders.append(folder)
     pooled = pooled_runs.read(folders, Config()).results
-    assert [entry["ensemble"] for entry in pooled["methods"].values()] == [None] * 7
+    assert [entry["ensemble"] for entry in pooled["methods"].values()] == [None] * len(METHODS)
     table = tables.nets(pooled)
     assert {row[table.header.index("ensemble %")] for row in table.rows} == {"-"}
-
-
-def test_curves_are_means_over_all_nets(runs):
-    pool = pooled_runs.read([folder for folder, _ in runs], Config())
-    nets = [
-        read_metrics(folder / "kd" / f"net{net}" / "metrics.csv")
-        for folder, _ in runs
-        for net in range(2)
-    ]
-    for number, row in enumerate(pool.rows("kd")):
-        assert row["loss"] == pytest.approx(np.mean([rows[number]["loss"] for rows in nets]))
-
-
-def test_one_run_is_itself(runs):
-    folder, results = runs[0]
-    assert pooled_runs.read([folder]).results == results
 
 
 def test_runs_that_differ_are_refused_with_what_differs(runs, tmp_path):
@@ -181,14 +158,12 @@ def test_runs_that_differ_are_refused_with_what_differs(runs, tmp_path):
         pooled_runs.read([runs[0][0], other], Config())
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_nets_of_one_seed_are_not_counted_twice(seed, runs, tmp_path):
-    other, _ = changed(tmp_path / "other", seed=seed)
-    with refused("nets of the same seed"):
-        pooled_runs.read([runs[0][0], other], Config())
-
-
-def test_seeds_that_lie_too_close_are_refused_with_how_far_they_must_lie(runs, tmp_path):
+def test_nets_of_one_seed_are_not_counted_twice(runs, tmp_path):
+    for seed in (0, 1):
+        other, _ = changed(tmp_path / f"other{seed}", seed=seed)
+        with refused("nets of the same seed"):
+            pooled_runs.read([runs[0][0], other], Config())
+    # Of how far seeds must lie, the run of more nets decides.
     other, _ = changed(tmp_path / "other", seed=7, nets=5)
     for pair in ([runs[1][0], other], [other, runs[1][0]]):
         with refused(r"differ by 5 or more, as many as .*other has nets$"):

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from command_line import METHODS, NETS, finished_run, ran, results_of, skt_tf, snapshot
+from command_line import METHODS, NETS, finished_run, of_methods, ran, results_of, skt_tf, snapshot
 from sentences import refused
 
 from skt_tf.configuration import Config
@@ -28,13 +28,7 @@ def change(folder, edit):
 @pytest.fixture
 def two_methods(run):
     """A copy of what the run has of two methods: networks take their time to be asked."""
-
-    def two(results):
-        results["methods"] = {name: results["methods"][name] for name in ("baseline_long", "skt")}
-        results["config"]["methods"] = list(results["methods"])
-
-    change(run, two)
-    return run
+    return of_methods(run, "baseline_long", "skt")
 
 
 def verify(folder):
@@ -100,23 +94,14 @@ def test_on_another_machine_one_image_in_a_thousand_may_differ(two_methods, monk
 
 
 def test_a_net_that_failed_has_nothing_to_verify(two_methods):
-    def fail(results):
-        entry = results["methods"]["skt"]
-        entry.update(
-            accuracies=[], mean=None, ensemble=None, failed={"message": "skt: the loss is nan"}
-        )
-
-    change(two_methods, fail)
+    failed = {"message": "skt: the loss is nan"}
+    empty = {"accuracies": [], "mean": None, "ensemble": None, "failed": failed}
+    change(two_methods, lambda results: results["methods"]["skt"].update(empty))
     shutil.rmtree(two_methods / "skt")
     assert verify(two_methods)
 
 
-def drop_a_net(results):
-    del results["methods"]["kd"]["accuracies"][1]
-
-
-def drop_an_ensemble(results):
-    results["methods"]["kd"]["ensemble"] = None
+UNFINISHED = "unfinished run, without all nets of kd"
 
 
 @pytest.mark.parametrize(
@@ -124,13 +109,10 @@ def drop_an_ensemble(results):
     [
         (lambda run: (run / "results.json").unlink(), "does not exist"),
         (lambda run: (run / "results.json").write_text("[]"), "not a results file"),
-        (lambda run: change(run, drop_a_net), "unfinished run, without all nets of kd"),
-        (lambda run: change(run, drop_an_ensemble), "unfinished run, without all nets of kd"),
+        (lambda run: change(run, lambda r: r["methods"]["kd"]["accuracies"].pop()), UNFINISHED),
+        (lambda run: change(run, lambda r: r["methods"]["kd"].update(ensemble=None)), UNFINISHED),
         (lambda run: (run / "kd/net0/student.keras").unlink(), "student.keras does not exist"),
-        (
-            lambda run: (run / "kd/net0/student.keras").write_bytes(b"PK"),
-            "student.keras is cut short",
-        ),
+        (lambda run: (run / "kd/net0/student.keras").write_bytes(b"PK"), "keras is cut short"),
     ],
 )
 def test_what_is_no_finished_run_is_refused(spoil, says, run):

@@ -13,8 +13,10 @@ NAMES = tuple(f"c{k}" for k in range(7))
 SHORT = {"transfer_steps": 4, "task_steps": 4, "hint_steps": 2, "batch_size": 8, "evaluations": 2}
 
 
-def chain(channels=(3, 4, 4, 6, 6, 8, 8), classes=CLASSES, shape=SHAPE, seed=0, factor=0.0):
-    """A plain network, no relative of the project's own, with a layer `c<k>` for each point."""
+def chain(
+    channels=(3, 4, 4, 6, 6, 8, 8), classes=CLASSES, shape=SHAPE, seed=0, factor=0.0, names=NAMES
+):
+    """A plain network, no relative of the project's own, with a layer of `names` for each point."""
     keras.utils.set_random_seed(seed)
     images = x = keras.Input(shape)
     x = layers.Rescaling(1 / 127.5, offset=-1)(x)
@@ -23,7 +25,7 @@ def chain(channels=(3, 4, 4, 6, 6, 8, 8), classes=CLASSES, shape=SHAPE, seed=0, 
         x = layers.Conv2D(
             number, 3, strides, "same", kernel_regularizer=keras.regularizers.L2(factor)
         )(x)
-        x = layers.ReLU(name=f"c{k}")(layers.BatchNormalization(momentum=0.9)(x))
+        x = layers.ReLU(name=names[k])(layers.BatchNormalization(momentum=0.9)(x))
     return keras.Model(images, layers.Dense(classes)(layers.GlobalAveragePooling2D()(x)))
 
 

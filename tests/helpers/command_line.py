@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import fcntl
 import functools
+import gc
 import json
 import multiprocessing
 import os
@@ -20,11 +21,13 @@ import pytest
 from sentences import is_one_sentence
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# A stage makes many objects that stay, and looking at them again and again takes its time.
+gc.set_threshold(10_000, 20, 100)
 
 SLOW = pytest.mark.skipif(
     not os.environ.get("SKT_TF_LONG"), reason="takes minutes: SKT_TF_LONG=1 runs it"
 )
-METHODS = ("baseline", "baseline_long", "kd", "hint", "fsp", "skt", "skt_bottom_up")
+METHODS = ("baseline", "baseline_long", "kd", "hint", "skt")
 NETS = 2
 # An experiment of a few seconds.
 TINY = {
@@ -47,7 +50,7 @@ def tiny(**changed):
     return tuple(f"--{name}={value}" for name, value in given if value is not None)
 
 
-RUN = tiny(teacher_depth=14, student_depth=8, nets=NETS, evaluations=4)
+RUN = tiny(methods=",".join(METHODS), teacher_depth=14, student_depth=8, nets=NETS, evaluations=4)
 
 
 def _environment(before):
@@ -117,17 +120,27 @@ def together(*commands, cwd, timeout=600):
     return [(*texts, code) for texts, code in zip(said, codes)]
 
 
-def cluster(*commands, cwd, preludes=("", "")):
-    """Runs each command as a worker of one cluster on this machine; see `together`."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in commands]
-    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+def places(number):
+    """What the environments of the workers of a cluster on this machine say to each."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    cluster = {"worker": [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]}
     for s in sockets:
         s.close()
-    workers = []
-    for index, (command, prelude) in enumerate(zip(commands, preludes)):
-        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        workers.append((command, prelude, {"TF_CONFIG": json.dumps(task)}))
-    return together(*workers, cwd=cwd)
+    tasks = [{"type": "worker", "index": index} for index in range(number)]
+    return [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
+
+
+def cluster(*commands, cwd, preludes=("", "")):
+    """Runs each command as a worker of one cluster on this machine; see `together`."""
+    return together(*zip(commands, preludes, places(len(commands))), cwd=cwd)
+
+
+def devices(number):
+    """Lets TensorFlow take this process' CPU for several; for preludes."""
+    import tensorflow as tf
+
+    parts = [tf.config.LogicalDeviceConfiguration()] * number
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
 
 
 class Copy:
@@ -171,6 +184,7 @@ def _command(arguments, cwd, outputs, prelude, environment):
     # Where it is loaded, absl would look for GPUs before the command's own code can filter.
     with filtered_stderr():
         sys.modules["tensorflow"].config.list_physical_devices()
+    gc.freeze()
     sys.argv = ["skt_tf", *arguments]
     exec(prelude, {})
     runpy.run_module("skt_tf.main", run_name="__main__", alter_sys=True)
@@ -225,12 +239,8 @@ def attempt(arguments, folder, cwd, **options):
     return Attempt(skt_tf(*arguments, cwd=cwd, **options), content, snapshot(cwd))
 
 
-def attempts(cases, folder, place):
-    """{name: Attempt} for {name: arguments}."""
-    return {
-        name: attempt(arguments, folder, place / name.replace(" ", "_"))
-        for name, arguments in cases.items()
-    }
+def without_warnings(said):
+    return re.sub(r"^skt_tf: warning: .*\n", "", said, flags=re.M)
 
 
 def check_refused(attempt, parts):
@@ -238,8 +248,7 @@ def check_refused(attempt, parts):
     done = attempt.done
     assert done.returncode in (1, 2), done.stderr
     assert "Traceback" not in done.stderr, done.stderr
-    said = re.sub(r"^skt_tf: warning: .*\n", "", done.stderr, flags=re.M)
-    assert is_one_sentence(said), done.stderr
+    assert is_one_sentence(without_warnings(done.stderr)), done.stderr
     assert done.stdout == ""
     for part in parts:
         assert part in done.stderr
@@ -257,7 +266,7 @@ class Finished:
 
 @functools.cache
 def finished_run():
-    """One tiny run of every method on digits, made once for all tests; not to be changed."""
+    """One tiny run of several methods on digits, made once for all tests; not to be changed."""
     shared = pathlib.Path(os.environ["SKT_TF_SHARED"])
     cwd, said = shared / "finished", shared / "finished.json"
     with open(shared / "lock", "w") as lock:
@@ -268,3 +277,12 @@ def finished_run():
             said.write_text(json.dumps([done.args, done.returncode, done.stdout, done.stderr]))
     done = subprocess.CompletedProcess(*json.loads(said.read_text()))
     return Finished(cwd, cwd / "run", done)
+
+
+def of_methods(folder, *methods, **config):
+    """Leaves of a finished run's results those of `methods` alone, and changes its `config`."""
+    results = results_of(folder)
+    results["methods"] = {name: results["methods"][name] for name in methods}
+    results["config"] |= {"methods": list(methods), **config}
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    return folder

@@ -9,83 +9,54 @@ from sentences import refused
 import skt_tf
 
 
-@pytest.fixture(scope="module")
-def data():
-    return examples()
+class Stop(keras.callbacks.Callback):
+    """Ends a call in the second stage of its transfer, as a preempted machine does."""
+
+    left = 3
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
 
 
-def test_a_call_goes_on_from_its_checkpoint_and_is_not_run_again(data, tmp_path):
-    options = {
-        "method": "skt", "teacher_points": NAMES, "student_points": NAMES, "project": True,
-        "checkpoint_every": "1", **SHORT,
-    }  # fmt: skip
-    teacher = taught((4, 4, 4, 6, 6, 9, 9))
+class Never(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        raise AssertionError("it is trained again")
 
-    class Stop(keras.callbacks.Callback):
-        """Ends the call at one of its iterations, as a preempted machine does."""
 
-        def __init__(self, left):
-            super().__init__()
-            self.left = left
+def test_a_call_goes_on_from_its_checkpoint_and_is_not_run_again(tmp_path):
+    data, teacher = examples(), taught((4, 4, 4, 6, 6, 9, 9))
 
-        def on_train_batch_end(self, batch, logs=None):
-            self.left -= 1
-            if not self.left:
-                raise KeyboardInterrupt
+    def call(student=None, folder="whole", teacher=teacher, train=data, **changed):
+        options = {
+            "method": "skt", "teacher_points": NAMES, "student_points": NAMES, "project": True,
+            "checkpoint_every": "1", **SHORT, **changed,
+        }  # fmt: skip
+        student, place = student or chain(), tmp_path / folder
+        return skt_tf.distill(teacher, student, train, data, output_dir=place, **options)
 
-    whole = chain()
-    expected = skt_tf.distill(teacher, whole, data, data, output_dir=tmp_path / "whole", **options)
-    for left in (3, 7):
-        student, folder = chain(), tmp_path / str(left)
-        with pytest.raises(KeyboardInterrupt):
-            skt_tf.distill(
-                teacher, student, data, data, output_dir=folder, callbacks=[Stop(left)], **options
-            )
-        assert not (folder / "student.keras").exists()
-        student = chain()
-        found = skt_tf.distill(teacher, student, data, data, output_dir=folder, **options)
-        assert same(values(student), values(whole))
-        assert (found.history, found.accuracy) == (expected.history, expected.accuracy)
-        metrics = [path / "metrics.csv" for path in (folder, tmp_path / "whole")]
-        assert metrics[0].read_bytes() == metrics[1].read_bytes()
-        assert sorted(path.name for path in folder.iterdir()) == [
-            "distill.json", "metrics.csv", "student.keras",
-        ]  # fmt: skip
-
-    class Never(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            raise AssertionError("it is trained again")
-
-    student = chain()
-    again = skt_tf.distill(
-        teacher, student, data, data, output_dir=tmp_path / "whole", callbacks=[Never()], **options
-    )
-    assert same(values(student), values(whole))
+    expected = call()
+    whole = values(expected.student)
+    with pytest.raises(KeyboardInterrupt):
+        call(folder="stopped", callbacks=[Stop()])
+    assert not (tmp_path / "stopped/student.keras").exists()
+    found = call(folder="stopped")
+    assert same(values(found.student), whole)
+    assert (found.history, found.accuracy) == (expected.history, expected.accuracy)
+    files = [tmp_path / folder / "metrics.csv" for folder in ("stopped", "whole")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    names = sorted(path.name for path in files[0].parent.iterdir())
+    assert names == ["distill.json", "metrics.csv", "student.keras"]
+    again = call(callbacks=[Never()])
+    assert same(values(again.student), whole)
     assert again.history == expected.history
-    for change, part in (
-        ({"seed": 1}, r"seed \(0 there, 1 here\)"),
-        ({"task_steps": 5}, "task_steps"),
+    for part, changed in (
+        (r"seed \(0 there, 1 here\)", {"seed": 1}),
+        ("task_steps", {"task_steps": 5}),
+        ("differs in student's layers", {"student": chain((3, 4, 4, 6, 6, 8, 8), factor=0.1)}),
+        ("differs in data", {"train": (data[0] // 2, data[1])}),
+        ("differs in teacher", {"teacher": chain((4, 4, 4, 6, 6, 9, 9), seed=2)}),
     ):
         with refused(part):
-            skt_tf.distill(
-                teacher, chain(), data, data, output_dir=tmp_path / "whole", **{**options, **change}
-            )
-    # The images watched may be others: the accuracy is theirs.
-    guessed = data[0], whole.predict(data[0], verbose=0).argmax(1)
-    again = skt_tf.distill(
-        teacher, chain(), data, guessed, output_dir=tmp_path / "whole", **options
-    )
-    assert again.accuracy == 1 != expected.accuracy
-    with refused("holds a student of other layers"):
-        skt_tf.distill(
-            teacher, chain((3, 4, 4, 6, 6, 8, 8, 5)), data, data, output_dir=tmp_path / "whole",
-            **options,
-        )  # fmt: skip
-    other = data[0] // 2, data[1]
-    with refused("differs in data"):
-        skt_tf.distill(teacher, chain(), other, data, output_dir=tmp_path / "whole", **options)
-    with refused("differs in teacher"):
-        skt_tf.distill(
-            chain((4, 4, 4, 6, 6, 9, 9), seed=2), chain(), data, data,
-            output_dir=tmp_path / "whole", **options,
-        )  # fmt: skip
+            call(**changed)

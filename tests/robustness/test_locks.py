@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from command_line import ROOT
+from command_line import ROOT, together
 from sentences import refused
 
 from skt_tf.utils.locks import LOCK, FolderLock
@@ -21,12 +21,9 @@ with FolderLock(sys.argv[1]):
 
 def hold(folder):
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, folder],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+        [sys.executable, "-c", HOLD, folder], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     assert process.stdout.readline() == "held\n"
     return process
 
@@ -47,12 +44,12 @@ def test_a_folder_is_held_until_its_process_ends_however_that_is(tmp_path):
 
 
 REPLICAS = """
-import tensorflow as tf
+import sys
+from command_line import devices
+devices(2)
 
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
 import keras
+import tensorflow as tf
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.utils.distribution import distribution_strategy
 from skt_tf.training.history import Progress
@@ -76,16 +73,10 @@ with strategy.scope():
     checkpoints.newest()
     checkpoints.restore({"metrics": mean.variables})
     assert values() == before, values()
+sys.exit()
 """
 
 
 def test_each_device_gets_back_what_it_has_counted(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", REPLICAS],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    [(_, error, code)] = together(((), REPLICAS, {}), cwd=tmp_path)
+    assert code == 0, error

@@ -1,0 +1,142 @@
+"""A batch over two devices, or two processes, gives the update that it gives on one device."""
+
+import numpy as np
+import pytest
+from command_line import cluster, together
+
+# In a process of its own: devices and clusters are set before TensorFlow starts.
+PROGRAM = """
+import sys
+import keras
+import numpy as np
+from command_line import devices
+from skt_tf.utils.quiet import load_tensorflow
+
+name, path, *asked = sys.argv[1:]
+if name == "mirrored":
+    devices(2)
+load_tensorflow(name)
+
+import skt_tf
+from skt_tf.utils.distribution import distribution_strategy
+from skt_tf.methods.catalogue import TASK, stages
+from skt_tf.models.resnet import resnet_for
+from skt_tf.training.kept_targets import keep_targets
+
+data = skt_tf.load_dataset("digits")
+kinds = {
+    "transfer": stages("skt")[1], "kept": stages("skt")[0], "hint": stages("hint")[0],
+    "soft": stages("hint")[1], "task": TASK,
+}
+strategy = distribution_strategy(name, 32)
+found = {"replicas": strategy.num_replicas_in_sync}
+for kind in asked:
+    stage = kinds[kind]
+    with strategy.scope():
+        teacher, student = (resnet_for(data, 8, 4, seed) for seed in (1, 2))
+        weights = skt_tf.normalized_flow_weights(
+            teacher, skt_tf.dense_flows(), data.train_images[:100]
+        )
+        distiller = skt_tf.SequentialDistiller(
+            teacher, student, stage, flow_weights=weights, weight_decay=1e-2, steps=10,
+            hint_reduction="mean",
+        )
+        distiller.compile(keras.optimizers.SGD(0.02, momentum=0.9))
+    views, images = {}, data
+    if kind == "kept":
+        kept = keep_targets(teacher, stage.flows, data.first(64), 2, 0, path + ".float16")
+        views, images = {"kept": kept, "flows": stage.flows}, kept.dataset
+    found[f"{kind}_start"] = np.concatenate([v.numpy().ravel() for v in student.variables])
+    found[f"{kind}_losses"] = distiller.fit(
+        skt_tf.training_batches(images, 32, 0, 10, **views), epochs=2, steps_per_epoch=5,
+        verbose=0, shuffle=False,
+    ).history["loss"]
+    found[f"{kind}_end"] = np.concatenate([v.numpy().ravel() for v in student.variables])
+np.savez(path, **found)
+sys.exit()
+"""
+
+
+KINDS = ("transfer", "kept", "hint", "soft", "task")
+# The others are those of the experiment in test_distribution.py.
+CLUSTERED = ("hint", "soft")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("distribution")
+    workers = (("multi_worker", folder / f"worker{k}.npz", *CLUSTERED) for k in range(2))
+    done = [
+        *together((("none", folder / "none.npz", *KINDS), PROGRAM, {}), cwd=folder),
+        *together((("mirrored", folder / "mirrored.npz", *KINDS), PROGRAM, {}), cwd=folder),
+        *cluster(*workers, preludes=(PROGRAM, PROGRAM), cwd=folder),
+    ]
+    assert [code for _, _, code in done] == [0] * 4, [error[-2000:] for _, error, _ in done]
+    return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+
+
+@pytest.mark.parametrize(
+    ("other", "kind"),
+    [
+        *(("mirrored", kind) for kind in KINDS),
+        *((f"worker{k}", kind) for k in range(2) for kind in CLUSTERED),
+    ],
+)
+def test_ten_steps_over_two_end_where_one_ends(other, kind, found):
+    alone, shared = found["none"], found[other]
+    assert (alone["replicas"], shared["replicas"]) == (1, 2)
+    assert np.abs(alone[f"{kind}_end"] - alone[f"{kind}_start"]).max() > 1e-2
+    np.testing.assert_allclose(shared[f"{kind}_end"], alone[f"{kind}_end"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(shared[f"{kind}_losses"], alone[f"{kind}_losses"], rtol=1e-4)
+
+
+OVERFLOW = """
+import sys
+from command_line import devices
+devices(2)
+
+import keras
+import numpy as np
+import tensorflow as tf
+import skt_tf
+from skt_tf.utils.distribution import distribution_strategy
+from skt_tf.methods.catalogue import TASK
+
+keras.config.set_dtype_policy("mixed_float16")
+data = skt_tf.load_dataset("digits")
+
+
+@tf.custom_gradient
+def overflowing(kernel):
+    # On the second replica, as a scale that has grown too large would.
+    replica = tf.distribute.get_replica_context()
+    number = replica.replica_id_in_sync_group if replica else 0  # None where layers are joined.
+    factor = tf.where(tf.equal(number, 1), np.inf, 1.0)
+    return tf.identity(kernel), lambda gradient: gradient * tf.cast(factor, gradient.dtype)
+
+
+class Dense(keras.layers.Layer):
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 10), name="kernel")
+
+    def call(self, inputs):
+        kernel = overflowing(tf.convert_to_tensor(self.kernel))
+        return tf.matmul(inputs, tf.cast(kernel, inputs.dtype))
+
+
+with distribution_strategy("mirrored", 32).scope():
+    images = keras.Input(data.image_shape)
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+    student = keras.Model(images, Dense()(flat))
+    distiller = skt_tf.SequentialDistiller(None, student, TASK)
+    distiller.compile(keras.optimizers.SGD(0.1))
+before = student.get_weights()[0]
+distiller.fit(skt_tf.training_batches(data, 32, 0, 3), steps_per_epoch=3, verbose=0, shuffle=False)
+print("kept" if np.array_equal(before, student.get_weights()[0]) else "moved")
+sys.exit()
+"""
+
+
+def test_an_overflow_on_one_device_skips_the_step_on_all(tmp_path):
+    [(said, error, _)] = together(((), OVERFLOW, {}), cwd=tmp_path)
+    assert said.split() == ["kept"], error[-2000:]
