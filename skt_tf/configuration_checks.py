@@ -13,6 +13,7 @@ from skt_tf.models.points import SECTIONS, check_depth
 from skt_tf.tuning.search_space import searchable
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.fields import check_fields
+from skt_tf.utils.user_modules import check_names
 
 _IMAGES = {"dataset", "data_dir", "image_size", "image_bits"}
 # What a job reads; of those that train, what they do not.
@@ -147,6 +148,8 @@ def _check_methods(config):
 
 
 def _check_job(config):
+    if config.import_modules is not None:
+        check_names(config.import_modules)
     if config.job == "export" and not config.student:
         raise UserError("--job=export needs --student, the path of a saved student (.keras)")
     if config.export and len(set(config.export)) < len(config.export):

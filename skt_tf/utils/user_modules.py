@@ -6,19 +6,24 @@ import re
 from skt_tf.utils.errors import UserError, one_line
 
 
+def check_names(names):
+    """Raises a ValueError where one of `names` is no name of a module, or there are none."""
+    for name in names or ("",):
+        if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name) or name.endswith(".py"):
+            raise UserError(
+                f"--import_modules={','.join(names)}: '{name}' is no name of a module: expected "
+                "one as in an import, such as my_layers"
+            )
+
+
 def import_modules(names):
     """Imports modules by their names, as Python finds them.
 
     Raises:
-        ValueError: no name of a module, none of that name, or one that cannot be imported.
+        ValueError: no module of a name, or one that cannot be imported.
     """
     for name in names:
         given = f"--import_modules={','.join(names)}"
-        if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name) or name.endswith(".py"):
-            raise UserError(
-                f"{given}: '{name}' is no name of a module: expected one as in an import, such as "
-                "my_layers"
-            )
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:

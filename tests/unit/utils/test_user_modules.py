@@ -1,11 +1,12 @@
 """Modules of a user's own are imported by name, and what is wrong with one is said."""
 
+import re
 import sys
 
 import pytest
 from sentences import refused
 
-from skt_tf.utils.user_modules import import_modules
+from skt_tf.utils.user_modules import check_names, import_modules
 
 
 @pytest.fixture
@@ -37,12 +38,17 @@ def test_modules_are_imported_as_python_finds_them(place):
         ("needing_layers", "needing_layers needs 'not_to_be_found', which is missing"),
         ("broken_layers", "broken_layers cannot be imported: division by zero"),
         ("misspelt_layers", "misspelt_layers cannot be imported: .*line 1"),
-        ("fine_layers.py", "'fine_layers.py' is no name of a module"),
-        ("layers/mine", "is no name of a module"),
-        ("../mine", "is no name of a module"),
-        ("", "is no name of a module"),
     ],
 )
 def test_what_cannot_be_imported_is_refused(name, says, place):
     with refused(f"^--import_modules=fine_layers,.*{says}"):
         import_modules(("fine_layers", name))
+
+
+@pytest.mark.parametrize("name", ["fine_layers.py", "layers/mine", "../mine", "", "1st", "a..b"])
+def test_what_is_no_name_of_a_module_is_refused(name):
+    check_names(("fine_layers", "package.inner"))
+    with refused(f"'{re.escape(name)}' is no name of a module"):
+        check_names(("fine_layers", name))
+    with refused("is no name of a module"):
+        check_names(())
