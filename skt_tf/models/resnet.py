@@ -54,7 +54,7 @@ def resnet(
         num_classes: number of logits.
         input_shape: (height, width, channels), height and width ≥ 4.
         width: channels of the first section.
-        normalization: None, or (mean, variance) of each input channel. The network
+        normalization: None, or (mean, variance) of each input channel or of all. The network
             then takes raw images and standardises them itself.
         seed: integer that fixes the initial weights, or None for random ones.
         name: name of the model; `resnet<depth>` by default.
@@ -163,14 +163,14 @@ def resnet_for(dataset, depth, width=16, seed=None):
 def _check_normalization(normalization, channels):
     try:
         mean, variance = (np.asarray(part, np.float64) for part in normalization)
-        fits = mean.shape == variance.shape == (channels,) and (variance >= 0).all()
-        fits = fits and np.isfinite([mean, variance]).all()
+        fits = {mean.shape, variance.shape} <= {(), (1,), (channels,)} and (variance >= 0).all()
+        fits = fits and np.isfinite(mean).all() and np.isfinite(variance).all()
     except (TypeError, ValueError):
         fits = False
     if not fits:
         raise UserError(
-            "normalization is not (mean, variance): expected two lists of finite numbers, one for "
-            f"each of the {channels} channels"
+            "normalization is not (mean, variance): expected finite numbers, one for all channels "
+            f"or one for each of the {channels} channels"
         )
 
 

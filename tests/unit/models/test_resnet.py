@@ -141,7 +141,7 @@ def test_a_network_without_a_choice_or_channels_is_refused(classes, width):
 
 @pytest.mark.parametrize(
     "normalization",
-    [5, ("a", "b"), ([1.0], [1.0]), ([1.0] * 3, [np.nan] * 3), ([1.0] * 3, [-1.0] * 3)],
+    [5, ("a", "b"), ([1.0] * 2, [1.0] * 2), ([1.0] * 3, [np.nan] * 3), ([1.0] * 3, [-1.0] * 3)],
 )
 def test_a_standardisation_that_is_none_is_refused(normalization):
     with refused("^normalization is not .* each of the 3 channels"):
