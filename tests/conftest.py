@@ -1,5 +1,6 @@
 """Tiny networks and data that the tests share."""
 
+import gc
 import os
 import shutil
 import signal
@@ -22,6 +23,10 @@ hypothesis.settings.register_profile(
     "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("shared machine")
+
+
+# To trace a graph makes many objects that stay: looking through them costs a twentieth of the time.
+gc.set_threshold(10_000, 20, 100)
 
 
 def pytest_configure(config):
