@@ -132,12 +132,12 @@ class Config(Settings):
     )
     teacher: str | None = setting(
         None,
-        "Path of a saved teacher (.keras) instead of training one",
+        "Path of a saved teacher (.keras or .h5) instead of training one",
         jobs=("experiment", "tune"),
     )
     student: str | None = setting(
         None,
-        "Path of a saved student (.keras): the network to train, or the one to export",
+        "Path of a saved student (.keras or .h5): the network to train, or the one to export",
         jobs=("experiment", "export", "tune"),
     )
     student_weights: str = setting(

@@ -10,7 +10,13 @@ from skt_tf.utils.errors import UserError, one_line
 
 def as_dataset(data, name):
     """A `keras.utils.PyDataset` as a `tf.data.Dataset`, its batches in their order."""
-    number = data.num_batches
+    try:
+        number = data.num_batches
+    except NotImplementedError:
+        raise UserError(
+            f"{name} is a PyDataset without __len__: expected the number of its batches, or None "
+            "as num_batches where there is no end"
+        ) from None
     if number == 0:
         raise UserError(f"{name} has no images: expected one or more")
 
@@ -21,8 +27,10 @@ def as_dataset(data, name):
                 f"{name} has batches of type {type(parts).__name__}: expected (images, labels), or "
                 "(images, labels, weights)"
             )
+        if k and len(parts) != len(first):
+            raise UserError(f"{name} has batches of {len(first)} and of {len(parts)} parts")
         parts = tuple(np.asarray(part) for part in parts)
-        if any(part.dtype.kind not in "uif" or not part.ndim for part in parts):
+        if any(part.dtype.kind not in "uifb" or not part.ndim for part in parts):
             kinds = ", ".join(f"{part.dtype} {part.shape}" for part in parts)
             raise UserError(f"{name} has batches of {kinds}: expected arrays of numbers")
         return parts
@@ -32,7 +40,13 @@ def as_dataset(data, name):
         yield from map(batch, itertools.count() if number is None else range(number))
         data.on_epoch_end()
 
-    spec = tuple(tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in batch(0))
+    try:
+        first = batch(0)
+    except UserError:
+        raise
+    except Exception as error:  # What reads a user's files raises whatever it does.
+        raise UserError(f"{name} cannot be read: {one_line(error)}") from error
+    spec = tuple(tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in first)
     dataset = tf.data.Dataset.from_generator(epoch, output_signature=spec)
     if number is None:
         return dataset.repeat()

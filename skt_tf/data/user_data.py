@@ -118,6 +118,8 @@ class Stream:
             for part in (labels, *weights):
                 unlike = f"{name} has a batch of another number of labels or weights than images"
                 tf.debugging.assert_equal(tf.shape(part)[0], number, unlike)
+            if labels.dtype == tf.bool:
+                labels = tf.cast(labels, tf.int32)
             if one_hot:
                 ones = tf.math.count_nonzero(labels, 1), tf.reduce_max(labels, 1)
                 for found in ones:
@@ -128,9 +130,10 @@ class Stream:
                 labels = tf.cast(labels, tf.int32)
             tf.debugging.assert_non_negative(labels, limits)
             tf.debugging.assert_less(labels, tf.cast(self._classes, labels.dtype), limits)
+            weights = [tf.reshape(tf.cast(weight, tf.float32), [-1]) for weight in weights]
             for weight in weights:
-                tf.debugging.assert_non_negative(weight, f"{name} has weights below 0")
-            weights = (tf.reshape(tf.cast(weight, tf.float32), [-1]) for weight in weights)
+                sound = tf.reduce_all(tf.math.is_finite(weight) & (weight >= 0))
+                tf.debugging.assert_equal(sound, True, f"{name} {_NO_WEIGHTS}")
             return tf.ensure_shape(images, shape), labels, *weights
 
         return data.map(checked), (images, numbers, *weights)
@@ -227,6 +230,7 @@ def _digest(data):
     return f"{total:08x}"
 
 
+_NO_WEIGHTS = "has weights that are below 0, NaN or infinite: expected 0 or more"
 _NOT_ONE_HOT = (
     "has rows of labels that are not a single 1 among zeros: expected class numbers, or one-hot "
     "labels"
@@ -254,5 +258,5 @@ def _checked_weights(weights, number, name):
             "each image"
         )
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
-        raise UserError(f"{name} has weights that are below 0, NaN or infinite: expected 0 or more")
+        raise UserError(f"{name} {_NO_WEIGHTS}")
     return weights.reshape(-1).astype(np.float32)

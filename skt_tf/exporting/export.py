@@ -1,6 +1,7 @@
 """`--job=export`: a trained student → files that run without this package."""
 
 import dataclasses
+import os
 import pathlib
 
 from skt_tf.data.datasets import load_dataset
@@ -86,7 +87,11 @@ def export(
         {'litert': PosixPath('exported/student.tflite'), 'litert_int8': …}
     """
     check_network(student)
+    for name, given in {"folder": folder, "trained_in": trained_in}.items():
+        if not isinstance(given, str | os.PathLike | None) or (name == "folder" and given is None):
+            raise UserError(f"{name}={given!r} is no path: expected one")
     folder = pathlib.Path(folder).expanduser()
+    input_dtype = getattr(input_dtype, "name", input_dtype)
     kinds = _kinds(formats, calibration_images is not None, input_dtype)
     check_student(student)
     labels = label_names.checked(labels, student.output_shape[-1])
@@ -192,6 +197,8 @@ def _compare(config, student, written, dataset, images, folder):
 
 def _kinds(formats, calibrated, input_dtype):
     """The formats that are asked for, in the order of the table."""
+    if not isinstance(formats, str | tuple | list | set | frozenset | None):
+        raise UserError(f"formats={formats!r}: expected some of {', '.join(FORMATS)}")
     wanted = {formats} if isinstance(formats, str) else set(formats or ())
     if not wanted:
         raise UserError(f"formats is empty: expected some of {', '.join(FORMATS)}")

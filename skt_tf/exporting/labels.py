@@ -17,7 +17,7 @@ def checked(labels, classes):
     """
     if labels is None:
         return None
-    if isinstance(labels, str):
+    if isinstance(labels, str | set | frozenset) or not hasattr(labels, "__iter__"):
         raise UserError(f"labels={labels!r}: expected a list of the names of {classes} classes")
     labels = tuple(labels)
     for number, name in enumerate(labels):

@@ -67,6 +67,9 @@ def _hint(name, point, layers, points):
         return f", where {within} begins the flow of section {point[1:]}"
     inside = [path for path in layers if path.endswith(f"/{name}")]
     close = inside[:3] or (difflib.get_close_matches(name, layers) if points else [])
+    if not close and name == point:  # Nobody named it.
+        names = " or ".join(map(option, ("teacher_points", "student_points")))
+        return f": name the layers at its points, by {names}"
     return f": did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 

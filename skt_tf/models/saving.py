@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+import re
 import tempfile
 import zipfile
 import zlib
@@ -50,13 +51,19 @@ def load_network(path):
     # Keras passes on what zipfile, h5py, json and its own deserialisers raise.
     except Exception as error:
         raise UserError(
-            f"{path} cannot be loaded as a Keras model ({one_line(error)}): expected a network "
+            f"{path} cannot be loaded as a Keras model ({_why(error)}): expected a network "
             "saved by Keras (.keras), of its own layers or of those that "
             f"{option('import_modules', 'an imported module')} registers"
         ) from error
     check_weights(network, path)
     use_plain_names(network)
     return network
+
+
+def _why(error):
+    """What Keras says of a file; of one of its layers, if that is unknown."""
+    unknown = re.search(r"Could not locate class '([^']+)'", str(error))
+    return f"unknown layer '{unknown[1]}'" if unknown else one_line(error)
 
 
 def _config_of(path):

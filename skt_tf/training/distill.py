@@ -77,7 +77,8 @@ def distill(
             goes on from the last one, and a finished one is not run again. None: nothing is
             written.
         optimizer: `"sgd"` or `"adamw"`, or any of `keras.optimizers`, which is made anew for each
-            stage, with its rate as the first of the stage's schedule.
+            stage, with its rate as the first of the schedule of every stage that is given none by
+            `learning_rate`, `transfer_learning_rate` or `hint_learning_rate`.
         callbacks: Keras callbacks; each sees every stage as one training, and one that stops
             training ends the stage. `CSVLogger`, `ModelCheckpoint` and `TensorBoard` keep all
             stages: their epochs count on. Those that set the learning rate are refused.
@@ -205,6 +206,11 @@ def _config(method, teacher, options, settings):
     settings = {k: tuple(v) if _is_list(v) else v for k, v in settings.items()}
     if isinstance(options["optimizer"], keras.optimizers.Optimizer):
         options["optimizer"] = as_setting(options["optimizer"])
+    elif not isinstance(options["optimizer"], str):
+        raise UserError(
+            f"optimizer={options['optimizer']!r}: expected 'sgd', 'adamw', or one that is made, "
+            "such as keras.optimizers.Adam(0.001)"
+        )
     # NumPy's numbers cannot be written into JSON.
     options, settings = ({k: _plain(v) for k, v in given.items()} for given in (options, settings))
     if method in ONE_START:

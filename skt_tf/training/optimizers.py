@@ -48,20 +48,26 @@ def as_setting(optimizer):
         )
     try:
         written = keras.optimizers.serialize(optimizer)
+        written["config"].pop("name", None)  # Keras counts what a process has made.
         rate = written["config"].get("learning_rate")
         if isinstance(rate, float):
             written["config"]["learning_rate"] = float(str(np.float32(rate)))  # As it was given.
         setting = json.dumps(written, sort_keys=True)
+        made = keras.optimizers.deserialize(json.loads(setting))
+        if type(made) is not type(optimizer):
+            raise TypeError("Keras does not know its class")
     except Exception as error:  # An optimizer of one's own raises whatever it does.
         raise UserError(
             f"the optimizer {name} cannot be made anew for each stage "
-            f"({one_line(error, wrapped=True)}): write it a get_config"
+            f"({one_line(error, wrapped=True)}): write it a get_config, and register its class"
         ) from error
     if not isinstance(rate, int | float):
         raise UserError(
             f"the optimizer {name} has a schedule of its own, and so has each stage: give it a "
             "number as learning_rate, and schedule"
         )
+    if not 0 < rate < 1e9:
+        raise UserError(f"the optimizer {name} has learning_rate={rate:g}: expected one above 0")
     if written["config"].get("use_ema"):
         raise UserError(
             f"the optimizer {name} averages weights over one fit, and a stage may be several: "

@@ -25,7 +25,8 @@ def check(settings):
     # Of an optimizer of a user's own, `distill` writes down how to make it.
     if settings.optimizer not in ("sgd", "adamw") and not _is_written_down(settings.optimizer):
         raise UserError(
-            f"{option('optimizer')}={settings.optimizer} is unknown: expected sgd or adamw"
+            f"{option('optimizer')}={settings.optimizer} is unknown: expected sgd or adamw, or in "
+            "Python one of keras.optimizers"
         )
     _check_points(settings)
     _check_methods(settings)

@@ -156,7 +156,14 @@ def _compiled(teacher, student, stage, steps, config, flow_weights, projections)
     )
     boundaries = config.boundaries(stage)
     rate = learning_rate(config.schedule, kind, config.rate(kind), steps, boundaries)
-    distiller.compile(stage_optimizer(config, rate), jit_compile=config.jit_compile)
+    optimizer = stage_optimizer(config, rate)
+    together = optimizer.gradient_accumulation_steps or 1
+    if together > steps:
+        raise UserError(
+            f"the optimizer gathers the gradients of gradient_accumulation_steps={together} "
+            f"iterations, and stage '{stage.name}' has {steps}: give it fewer, or the stage more"
+        )
+    distiller.compile(optimizer, jit_compile=config.jit_compile)
     return distiller, rate
 
 

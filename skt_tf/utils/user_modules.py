@@ -36,5 +36,5 @@ def import_modules(names):
                 "folder, or set PYTHONPATH to it"
             ) from error
         # A module of one's own raises whatever it does.
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(f"{given}: {name} cannot be imported: {one_line(error)}") from error

@@ -47,7 +47,7 @@ def drawn(found, steps=6):
 
 
 @pytest.mark.parametrize(
-    ("labels", "weighted"), [(LABELS, True), (LABELS[:, None], False), (ONE_HOT, True)]
+    ("labels", "weighted"), [(LABELS, True), (LABELS[:, None], False), (ONE_HOT == 1, True)]
 )
 @pytest.mark.parametrize(
     "form",
@@ -104,6 +104,16 @@ class Unread(Batches):
     __getitem__ = broken
 
 
+class Unnumbered(keras.utils.PyDataset):
+    def __getitem__(self, k):
+        return IMAGES, LABELS
+
+
+class Lost(Batches):
+    def __getitem__(self, k):
+        raise FileNotFoundError("image.png")
+
+
 SOFT = np.full((12, 3), 1 / 3)
 CASES = {
     "of one part": ((IMAGES,), "train_data is a tuple of 1"),
@@ -123,6 +133,8 @@ CASES = {
     "too many parts": (slices(IMAGES, LABELS, WEIGHTS, WEIGHTS), "has elements"),
     "empty PyDataset": (Batches(IMAGES, LABELS, number=0), "train_data has no images"),
     "objects": (Batches(IMAGES, LABELS.astype(object)), "batches of uint8 .* object"),
+    "no number of batches": (Unnumbered(), "a PyDataset without __len__"),
+    "a file that is gone": (Lost(IMAGES, LABELS), "train_data cannot be read: image.png"),
     "one part": (Batches(IMAGES), "batches of type tuple"),
 }
 
@@ -144,7 +156,8 @@ def test_nothing_is_read_where_the_other_part_is_unfit():
     [
         ((IMAGES, np.where(np.arange(12) == 9, 7, LABELS)), "labels that are not 0 to 2"),
         ((IMAGES, np.where(np.arange(12)[:, None] == 9, SOFT, ONE_HOT)), "rows of labels"),
-        ((IMAGES, LABELS, np.where(np.arange(12) == 9, -1.0, 1.0)), "weights below 0"),
+        ((IMAGES, LABELS, np.where(np.arange(12) == 9, -1.0, 1.0)), "weights that are below 0"),
+        ((IMAGES, LABELS, np.where(np.arange(12) == 9, np.inf, 1.0)), "weights that are below 0"),
     ],
 )
 @pytest.mark.parametrize("form", [lambda *parts: slices(*parts).batch(4), Batches])

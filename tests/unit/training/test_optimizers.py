@@ -89,6 +89,15 @@ class Own(OPTIMIZERS.SGD):
         raise NotImplementedError("not written")
 
 
+class Unregistered(OPTIMIZERS.SGD):
+    pass
+
+
+def test_the_same_optimizer_made_again_is_the_same_setting():
+    one, other = (as_setting(OPTIMIZERS.Adam(0.002)) for _ in range(2))
+    assert one == other
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -97,8 +106,11 @@ class Own(OPTIMIZERS.SGD):
         (OPTIMIZERS.LossScaleOptimizer(OPTIMIZERS.SGD(0.1)), "give the one within"),
         (Own(0.1), "Own cannot be made anew .*write it a get_config"),
         ("adam", "optimizer=adam is unknown: expected sgd or adamw"),
-        (3, "optimizer=3 is no text"),
-        (OPTIMIZERS.SGD, "optimizer=.* is no text"),
+        (3, "optimizer=3: expected 'sgd', 'adamw', or one that is made"),
+        (OPTIMIZERS.SGD, "optimizer=.* expected 'sgd', 'adamw', or one that is made"),
+        (OPTIMIZERS.SGD(0.0), "the optimizer SGD has learning_rate=0"),
+        (Unregistered(0.1), "Unregistered cannot be made anew .* register its class"),
+        (OPTIMIZERS.SGD(0.1, gradient_accumulation_steps=10**6), "gradient_accumulation_steps=10"),
         ('{"config": {}}', "is unknown: expected sgd or adamw"),
     ],
 )

@@ -19,6 +19,7 @@ def place(tmp_path, monkeypatch):
         "needing_layers.py": "import not_to_be_found",
         "broken_layers.py": "1 / 0",
         "misspelt_layers.py": "def",
+        "ending_layers.py": "raise SystemExit(3)",
     }.items():
         (tmp_path / name).write_text(text)
     return tmp_path
@@ -37,6 +38,7 @@ def test_modules_are_imported_as_python_finds_them(place):
         ("package.absent", "there is no module 'package.absent'"),
         ("needing_layers", "needing_layers needs 'not_to_be_found', which is missing"),
         ("broken_layers", "broken_layers cannot be imported: division by zero"),
+        ("ending_layers", "ending_layers cannot be imported: 3"),
         ("misspelt_layers", "misspelt_layers cannot be imported: .*line 1"),
     ],
 )
