@@ -10,6 +10,7 @@ import re
 from skt_tf.exporting.formats import FORMATS, check_formats, check_license
 from skt_tf.methods.catalogue import ONE_START, TEACHERS
 from skt_tf.models.points import SECTIONS, check_depth
+from skt_tf.training.settings import OPTIMIZERS
 from skt_tf.tuning.search_space import searchable
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.fields import check_fields
@@ -148,6 +149,10 @@ def _check_methods(config):
 
 
 def _check_job(config):
+    if config.optimizer not in OPTIMIZERS:
+        raise UserError(
+            f"--optimizer={config.optimizer} is unknown: expected {' or '.join(OPTIMIZERS)}"
+        )
     if config.import_modules is not None:
         check_names(config.import_modules)
     if config.job == "export" and not config.student:

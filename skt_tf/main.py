@@ -163,6 +163,8 @@ def console():
     # Where the terminal's encoding lacks a sign, a run of hours must not end at a minus.
     sys.stdout.reconfigure(errors="replace")
     sys.stderr.reconfigure(errors="replace")
+    # As with python -m: modules of one's own may lie in the folder that the command is started in.
+    sys.path.insert(0, os.getcwd())
     try:
         check_keras()
     except UserError as error:

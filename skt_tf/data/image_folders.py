@@ -40,7 +40,7 @@ def read(folder, image_size=None, bits=None):
         )
     names = _classes(folder / "train")
     held = [name for name in _HELD_OUT if (folder / name).is_dir()]
-    test = "test" if (folder / "test").exists() or not held else held.pop()
+    test = "test" if (folder / "test").exists() or not held else held.pop(0)
     unknown = sorted(set(_classes(folder / test)) - set(names))
     if unknown:
         raise UserError(
@@ -55,7 +55,7 @@ def read(folder, image_size=None, bits=None):
     train, tested = (labels for _, labels in files.values())
     if test != "test":
         found.notes.append(f"{test}/ takes the place of test/, which is not there")
-    elif held:
+    if held:
         found.notes.append(
             f"{held[0]}/ is not read: {option('validation', 'hold_out')} sets images aside"
         )

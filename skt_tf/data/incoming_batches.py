@@ -17,6 +17,13 @@ def as_dataset(data, name):
             f"{name} is a PyDataset without __len__: expected the number of its batches, or None "
             "as num_batches where there is no end"
         ) from None
+    # What reads a user's files raises whatever it does.
+    except Exception as error:
+        raise UserError(f"{name} cannot be read: {one_line(error)}") from error
+    if number is None and name == "validation_data":
+        raise UserError(
+            f"{name} repeats without end: expected the number of its batches as num_batches"
+        )
     if number == 0:
         raise UserError(f"{name} has no images: expected one or more")
 
@@ -44,7 +51,7 @@ def as_dataset(data, name):
         first = batch(0)
     except UserError:
         raise
-    except Exception as error:  # What reads a user's files raises whatever it does.
+    except Exception as error:
         raise UserError(f"{name} cannot be read: {one_line(error)}") from error
     spec = tuple(tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in first)
     dataset = tf.data.Dataset.from_generator(epoch, output_signature=spec)

@@ -197,7 +197,8 @@ def _compare(config, student, written, dataset, images, folder):
 
 def _kinds(formats, calibrated, input_dtype):
     """The formats that are asked for, in the order of the table."""
-    if not isinstance(formats, str | tuple | list | set | frozenset | None):
+    lists = isinstance(formats, str | tuple | list | set | frozenset | None)
+    if not lists or not all(isinstance(one, str) for one in formats or ()):
         raise UserError(f"formats={formats!r}: expected some of {', '.join(FORMATS)}")
     wanted = {formats} if isinstance(formats, str) else set(formats or ())
     if not wanted:

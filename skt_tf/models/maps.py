@@ -9,6 +9,8 @@ from skt_tf.models.names import plain
 from skt_tf.models.nested import inner_graph, layers_by_path, unnested
 from skt_tf.utils.errors import UserError, option
 
+_MOST_NAMED = 20
+
 
 def point_output(model, point, points=None):
     """The symbolic maps [batch, height, width, channels] of a point of `model`.
@@ -36,7 +38,7 @@ def point_output(model, point, points=None):
     if name not in layers:
         raise UserError(
             f"the model '{model.name}' has no layer named {here}"
-            + _hint(name, point, layers, points)
+            + _hint(name, point, layers, points, unnested(model).outputs)
         )
     found = unnested(model)
     calls = found.outputs.get(layers[name], ())
@@ -60,17 +62,25 @@ def point_output(model, point, points=None):
     return output
 
 
-def _hint(name, point, layers, points):
+def _hint(name, point, layers, points, outputs):
     """What may have been meant by the name of a layer that is not there."""
     if point[0] == "f" and name == point:
         within = f"{option('section_flows')}=within"
         return f", where {within} begins the flow of section {point[1:]}"
     inside = [path for path in layers if path.endswith(f"/{name}")]
     close = inside[:3] or (difflib.get_close_matches(name, layers) if points else [])
-    if not close and name == point:  # Nobody named it.
+    if close:
+        return f": did you mean {' or '.join(map(repr, close))}?"
+    maps = [
+        path
+        for path, layer in layers.items()
+        if any(len(x.shape) == 4 for call in outputs.get(layer, ()) for x in call)
+    ]
+    shown = ", ".join(maps[:_MOST_NAMED]) + ", …" * (len(maps) > _MOST_NAMED)
+    if name == point:  # Nobody named it.
         names = " or ".join(map(option, ("teacher_points", "student_points")))
-        return f": name the layers at its points, by {names}"
-    return f": did you mean {' or '.join(map(repr, close))}?" if close else ""
+        return f": name the layers at its points by {names}, of {shown}"
+    return f": expected one of {shown}"
 
 
 def first_layers(model, points):

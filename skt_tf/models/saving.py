@@ -86,7 +86,7 @@ def _from_hdf5(path):
 
 
 def weights_digest(path):
-    """A number that a saved network (.keras) with other weights would hardly have.
+    """A number that a saved network (.keras or .h5) with other weights would hardly have.
 
     It depends on the weights alone: not on dates, and not on how the file is packed.
 

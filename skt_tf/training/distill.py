@@ -19,7 +19,7 @@ from skt_tf.models.saving import check_saving
 from skt_tf.training.distillation import Distillation
 from skt_tf.training.optimizers import as_setting
 from skt_tf.training.pair_checks import check_pair
-from skt_tf.training.settings import Settings
+from skt_tf.training.settings import OPTIMIZERS, Settings
 from skt_tf.training.user_callbacks import checked
 from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.locks import FolderLock
@@ -206,7 +206,7 @@ def _config(method, teacher, options, settings):
     settings = {k: tuple(v) if _is_list(v) else v for k, v in settings.items()}
     if isinstance(options["optimizer"], keras.optimizers.Optimizer):
         options["optimizer"] = as_setting(options["optimizer"])
-    elif not isinstance(options["optimizer"], str):
+    elif options["optimizer"] not in OPTIMIZERS:
         raise UserError(
             f"optimizer={options['optimizer']!r}: expected 'sgd', 'adamw', or one that is made, "
             "such as keras.optimizers.Adam(0.001)"

@@ -29,7 +29,7 @@ from skt_tf.utils.records import read_record, refuse_other, refuse_strangers
 
 RECORD = "distill.json"
 # Weights that the student began with.
-_BEGUN = "begun.weights.h5"
+_BEGUN = ".begun.weights.h5"  # Hidden: a kill may come before there is a record.
 # What records of older versions lack.
 _LATER = {"augmentation", "used", "student_layers", "trained", "validation"}
 

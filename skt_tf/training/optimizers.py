@@ -68,6 +68,12 @@ def as_setting(optimizer):
         )
     if not 0 < rate < 1e9:
         raise UserError(f"the optimizer {name} has learning_rate={rate:g}: expected one above 0")
+    excluded = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
+    if any(getattr(optimizer, attribute, None) for attribute in excluded):
+        raise UserError(
+            f"the optimizer {name} excludes variables from its weight decay, which Keras does not "
+            "write down: take optimizer='adamw', which decays kernels alone, or leave it out"
+        )
     if written["config"].get("use_ema"):
         raise UserError(
             f"the optimizer {name} averages weights over one fit, and a stage may be several: "

@@ -27,7 +27,7 @@ def import_modules(names):
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if error.name != name.split(".")[0] and error.name != name:
+            if error.name and error.name not in (name.split(".")[0], name):
                 raise UserError(
                     f"{given}: {name} needs '{error.name}', which is missing"
                 ) from error

@@ -149,8 +149,12 @@ def test_what_cannot_be_reached_is_refused_with_what_there_is(nested):
         point_output(nested, "p0", {"p0": "d"})
     with refused(r"'backbone/middel/b' .* did you mean 'backbone/middle/b'"):
         point_output(nested, "p0", {"p0": "backbone/middel/b"})
-    with refused("no layer named 'x/y/z'"):
+    with refused(
+        "no layer named 'x/y/z' .* expected one of .*backbone/a_conv, .*backbone/middle/c"
+    ):
         point_output(nested, "p0", {"p0": "x/y/z"})
+    with refused("named 'p0': name the layers at its points by teacher_points or student_points"):
+        point_output(nested, "p0")
     images, inside = keras.Input((4, 4, 1)), keras.Input((4, 4, 1))
     two = [keras.Model(inside, layers.Conv2D(1, 1, name="c")(inside), name=n) for n in "xy"]
     model = keras.Model(images, layers.Flatten()(two[1](two[0](images))))

@@ -89,6 +89,12 @@ class Own(OPTIMIZERS.SGD):
         raise NotImplementedError("not written")
 
 
+def excluding():
+    optimizer = OPTIMIZERS.AdamW(0.1)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer
+
+
 class Unregistered(OPTIMIZERS.SGD):
     pass
 
@@ -105,13 +111,14 @@ def test_the_same_optimizer_made_again_is_the_same_setting():
         (OPTIMIZERS.SGD(0.1, use_ema=True), "averages weights over one fit"),
         (OPTIMIZERS.LossScaleOptimizer(OPTIMIZERS.SGD(0.1)), "give the one within"),
         (Own(0.1), "Own cannot be made anew .*write it a get_config"),
-        ("adam", "optimizer=adam is unknown: expected sgd or adamw"),
+        ("adam", "optimizer='adam': expected 'sgd', 'adamw', or one that is made"),
+        (excluding(), "AdamW excludes variables from its weight decay"),
         (3, "optimizer=3: expected 'sgd', 'adamw', or one that is made"),
         (OPTIMIZERS.SGD, "optimizer=.* expected 'sgd', 'adamw', or one that is made"),
         (OPTIMIZERS.SGD(0.0), "the optimizer SGD has learning_rate=0"),
         (Unregistered(0.1), "Unregistered cannot be made anew .* register its class"),
         (OPTIMIZERS.SGD(0.1, gradient_accumulation_steps=10**6), "gradient_accumulation_steps=10"),
-        ('{"config": {}}', "is unknown: expected sgd or adamw"),
+        ('{"config": {"learning_rate": 1}}', "expected 'sgd', 'adamw', or one that is made"),
     ],
 )
 def test_an_optimizer_that_no_stage_can_use_is_refused(given, says):
