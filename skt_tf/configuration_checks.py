@@ -10,7 +10,7 @@ import re
 from skt_tf.exporting.formats import FORMATS, check_formats, check_license
 from skt_tf.methods.catalogue import ONE_START, TEACHERS
 from skt_tf.models.points import SECTIONS, check_depth
-from skt_tf.training.settings import OPTIMIZERS
+from skt_tf.training.setting_checks import OPTIMIZERS
 from skt_tf.tuning.search_space import searchable
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.fields import check_fields

@@ -5,7 +5,6 @@ import functools
 import numbers
 import os
 import pathlib
-import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +13,7 @@ from skt_tf.data import digits, image_folders, tfds
 from skt_tf.data.batches import evaluation_batches, training_batches
 from skt_tf.data.images import CROPS, MIRRORED, check_labels, spread
 from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.records import digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,10 +124,7 @@ class Dataset:
     @functools.cached_property
     def digest(self):
         """A number that other images or labels would hardly have."""
-        total = 0
-        for part in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            total = zlib.crc32(np.ascontiguousarray(part), total)
-        return f"{total:08x}"
+        return digest((self.train_images, self.train_labels, self.test_images, self.test_labels))
 
     def first(self, number):
         """The same with the first `number` training images alone."""

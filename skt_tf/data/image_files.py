@@ -131,12 +131,12 @@ def _is_cut(image):
 def _levels(image, path):
     """Pixels of 16 bits, [height, width, 1 or 3], uint16."""
     import tensorflow as tf
-    from PIL import ImageOps
+    from PIL import ExifTags, ImageOps
 
     if not image.mode.startswith("I") and image.format == "PNG":
         levels = tf.io.decode_png(path.read_bytes(), dtype=tf.uint16).numpy()
         image.load()  # What its camera noted may follow the pixels.
-        levels = _turned(levels, image.getexif().get(_ORIENTATION, 1))
+        levels = _turned(levels, image.getexif().get(ExifTags.Base.Orientation, 1))
         return levels[..., : levels.shape[-1] - 1 + levels.shape[-1] % 2]  # Without transparency.
     if _is_cut(image):
         return np.asarray(image.convert("RGB"), np.uint16) << 8
@@ -144,9 +144,6 @@ def _levels(image, path):
     if levels.min() < 0 or levels.max() > 65535:
         raise ValueError(f"it has levels from {levels.min()} to {levels.max()}, not 0 to 65535")
     return levels.astype(np.uint16)
-
-
-_ORIENTATION = 0x0112
 
 
 def _turned(pixels, orientation):

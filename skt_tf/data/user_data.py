@@ -1,7 +1,6 @@
 """Images and labels of a user's own, as training takes them: arrays, or batches that come."""
 
 import functools
-import zlib
 
 import keras
 import numpy as np
@@ -11,6 +10,7 @@ from skt_tf.data.batches import draw_images, over_steps
 from skt_tf.data.images import check_labels, spread
 from skt_tf.data.incoming_batches import as_dataset, check_end, safely
 from skt_tf.utils.errors import UserError
+from skt_tf.utils.records import digest
 
 
 class Stream:
@@ -224,10 +224,7 @@ class Stream:
 def _digest(data):
     if isinstance(data, tf.data.Dataset):
         return str(data.element_spec)
-    total = 0
-    for part in data:
-        total = zlib.crc32(np.ascontiguousarray(part), total)
-    return f"{total:08x}"
+    return digest(data)
 
 
 _NO_WEIGHTS = "has weights that are below 0, NaN or infinite: expected 0 or more"

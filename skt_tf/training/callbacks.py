@@ -39,7 +39,7 @@ class Guard(keras.callbacks.Callback):
             find the cause of a bad loss; None where it cannot be looked for.
     """
 
-    batches = first_loss = None
+    batches = None
 
     def __init__(
         self, progress, steps, interval, rate, rate_name, accuracy, checkpoints=None, title=""
@@ -48,6 +48,7 @@ class Guard(keras.callbacks.Callback):
         self.progress, self.steps, self.interval = progress, steps, interval
         self.rate, self.rate_name, self.accuracy = rate, rate_name, accuracy
         self.checkpoints, self.title, self.matrices = checkpoints, title, None
+        self.first_loss = None  # Of the stage's first iteration, where it is seen.
         self._resumes = progress.step > 0
         self._began = time.monotonic() - progress.seconds
 

@@ -19,7 +19,8 @@ from skt_tf.models.saving import check_saving
 from skt_tf.training.distillation import Distillation
 from skt_tf.training.optimizers import as_setting
 from skt_tf.training.pair_checks import check_pair
-from skt_tf.training.settings import OPTIMIZERS, Settings
+from skt_tf.training.setting_checks import OPTIMIZERS
+from skt_tf.training.settings import Settings
 from skt_tf.training.user_callbacks import checked
 from skt_tf.utils.errors import UserError, one_line
 from skt_tf.utils.locks import FolderLock
@@ -203,7 +204,6 @@ def _config(method, teacher, options, settings):
         raise UserError(f"the method '{method}' needs a teacher and none was given")
     for name in ("teacher_points", "student_points"):
         options[name] = _names(name, options[name])
-    settings = {k: tuple(v) if _is_list(v) else v for k, v in settings.items()}
     if isinstance(options["optimizer"], keras.optimizers.Optimizer):
         options["optimizer"] = as_setting(options["optimizer"])
     elif options["optimizer"] not in OPTIMIZERS:
@@ -224,12 +224,9 @@ def _config(method, teacher, options, settings):
         raise UserError(f"a setting is of another type than expected: {error}") from None
 
 
-def _is_list(value):
-    return isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim == 1)
-
-
 def _plain(value):
-    if isinstance(value, tuple):
+    """Lists as tuples, and NumPy's numbers and lists of them as Python's."""
+    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1):
         return tuple(map(_plain, value))
     return value.item() if isinstance(value, np.generic) else value
 
@@ -254,7 +251,7 @@ def _data(train_data, validation_data, student, batch_size):
             "validation_data is given beside a skt_tf.Dataset, which has images to watch of its "
             "own: leave it out, or give arrays as train_data"
         )
-    if len(shape) != 3 or any(s not in (None, g) for s, g in zip(shape, train_data.image_shape)):
+    if any(s not in (None, g) for s, g in zip(shape, train_data.image_shape)):
         raise UserError(
             f"train_data has images of shape {train_data.image_shape}: expected those that the "
             f"student takes, {shape}"

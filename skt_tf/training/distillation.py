@@ -25,7 +25,7 @@ from skt_tf.training.teacher_accuracy import say_teacher
 from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import remove_drafts, whole, write_json
-from skt_tf.utils.records import read_record, refuse_other, refuse_strangers
+from skt_tf.utils.records import digest, read_record, refuse_other, refuse_strangers
 
 RECORD = "distill.json"
 # Weights that the student began with.
@@ -154,7 +154,8 @@ class Distillation:
         """Gives the student the weights of the one that was trained in the folder."""
         if not self._path.is_file():
             raise UserError(f"{self._path} is no file any more: give another folder")
-        if weights_digest(self._path) != self.record.get("trained", weights_digest(self._path)):
+        found = weights_digest(self._path)
+        if self.record.get("trained", found) != found:  # Older records do not say.
             raise UserError(
                 f"{self._path} is not the student that was trained here, for its weights are "
                 "others: give another folder"
@@ -261,7 +262,4 @@ def _layers_digest(network):
 
 def _digest(network):
     """A number that other weights would hardly have."""
-    total = 0
-    for variable in network.variables:
-        total = zlib.crc32(np.ascontiguousarray(variable.numpy()), total)
-    return f"{total:08x}"
+    return digest(variable.numpy() for variable in network.variables)

@@ -10,6 +10,7 @@ from skt_tf.models.points import flow_name
 from skt_tf.utils.errors import UserError, option
 from skt_tf.utils.fields import check_fields
 
+OPTIMIZERS = ("sgd", "adamw")
 # A rate that was divided by ten so often is none.
 _MOST_BOUNDARIES = 20
 
@@ -23,7 +24,7 @@ def check(settings):
             "a number of iterations, such as 500, or of seconds, such as 60s"
         )
     # Of an optimizer of a user's own, `distill` writes down how to make it.
-    if settings.optimizer not in ("sgd", "adamw") and not _is_written_down(settings.optimizer):
+    if settings.optimizer not in OPTIMIZERS and not _is_written_down(settings.optimizer):
         raise UserError(
             f"{option('optimizer')}={settings.optimizer} is unknown: expected sgd or adamw, or in "
             "Python one of keras.optimizers"

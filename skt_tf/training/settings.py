@@ -9,10 +9,9 @@ from fractions import Fraction
 
 from skt_tf.methods.catalogue import METHOD_NAMES, stages, transfers
 from skt_tf.models.points import SECTION_FLOWS, layout
-from skt_tf.training.setting_checks import check, shares
+from skt_tf.training.setting_checks import OPTIMIZERS, check, shares
 from skt_tf.utils.fields import COUNT, DECAY, NATURAL, POSITIVE, TEMPERATURE, setting
 
-OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("steps", "onecycle")
 # Where the rate falls to a tenth, as shares of the stage (docs/method.md, *Protocol*).
 TASK_BOUNDARIES = (Fraction(32, 64), Fraction(48, 64))
@@ -231,7 +230,7 @@ class Settings:
     def rate(self, objective):
         """The first or highest learning rate of a stage with `objective`."""
         found = getattr(self, self.rate_name(objective))
-        return _transfer_rate(dataclasses.asdict(self)) if found is None else found
+        return _transfer_rate(vars(self)) if found is None else found
 
     def as_dict(self):
         """What decides the results, as plain JSON values."""

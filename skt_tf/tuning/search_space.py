@@ -21,15 +21,12 @@ _TEMPERATURES = 1.0, 20.0
 def searchable(config):
     """The flags that the one method of `config` uses and that a search may change."""
     (method,) = config.methods
-    plan = config.stages(method)
-    kinds = [stage.objective for stage in plan]
-    number = len(transfers(plan))
-    found = ["learning_rate"] if method != TEACHERS else []
-    found += ["transfer_learning_rate", "flow_weights"] * bool(number)
-    found += ["transfer_split"] * (number > 1)
-    found += ["hint_learning_rate"] * ("hint" in kinds)
-    found += ["temperature"] * ("soft_task" in kinds)
-    return tuple(found)
+    unused = config.unused()
+    if method == TEACHERS:
+        unused.add("learning_rate")
+    if len(transfers(config.stages(method))) < 2:
+        unused.add("transfer_split")
+    return tuple(name for name in TUNABLE if name not in unused)
 
 
 def hyperparameters(config):
