@@ -14,7 +14,7 @@ from skt_tf.methods.catalogue import DENSE, METHOD_NAMES, TEACHERS
 from skt_tf.training.settings import BOUNDARIES, Settings
 from skt_tf.tuning.search_space import TUNABLE, searchable
 from skt_tf.utils.errors import UserError, named_as_flags
-from skt_tf.utils.fields import COUNT, NATURAL, POSITIVE, Limits, as_path, setting
+from skt_tf.utils.fields import COUNT, NATURAL, POSITIVE, Limits, as_path, as_words, setting
 
 # {job: room}; each is `run(config)` of the room's module of its name.
 JOBS = {
@@ -183,6 +183,12 @@ class Config(Settings):
     compare: str | None = setting(
         None, "A benchmark.json to compare a benchmark with", jobs=("benchmark",)
     )
+    peers: bool = setting(
+        False,
+        "Measure in turns what others take for the same: Keras' distiller and fit, and PyTorch "
+        "where it is installed",
+        jobs=("benchmark",),
+    )
     runs: tuple[str, ...] | None = setting(
         None,
         "Folders of finished runs that differ in their seeds alone, comma-separated, whose nets "
@@ -195,8 +201,8 @@ class Config(Settings):
 
     FREE = (
         *Settings.FREE, "job", "import_modules", "data_dir", "output_dir", "export", "tuner",
-        "trials", "tune", "compare", "runs", "tensorboard", "distribution", "fresh", "input_dtype",
-        "labels", "license",
+        "trials", "tune", "compare", "peers", "runs", "tensorboard", "distribution", "fresh",
+        "input_dtype", "labels", "license",
     )  # fmt: skip
 
     def __post_init__(self):
@@ -285,14 +291,6 @@ class Config(Settings):
     @classmethod
     def as_flags(cls, values):
         """A list of `--name=value` of a record as `as_dict` gives it, but for the defaults."""
-        words, left_open = [], cls.left_open(values.get("optimizer", "sgd"))
-        for field in dataclasses.fields(cls):
-            value = values.get(field.name)
-            if value in (None, field.default, left_open.get(field.name)):
-                continue
-            if isinstance(value, bool):
-                words.append(f"--{'' if value else 'no'}{field.name}")
-            else:
-                text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-                words.append(f"--{field.name}={text}")
-        return words
+        return as_words(
+            dataclasses.fields(cls), values, cls.left_open(values.get("optimizer", "sgd"))
+        )

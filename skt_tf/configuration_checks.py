@@ -26,7 +26,7 @@ _READ = {
     "benchmark": {
         *_IMAGES, "mirror", "crop", "seed", "batch_size", "teacher_depth", "student_depth", "width",
         "precision", "teacher_precision", "weight_decay", "jit_compile", "target_views",
-        "dense_flows", "section_flows", "sections", "compare", "deterministic",
+        "dense_flows", "section_flows", "sections", "compare", "peers", "deterministic",
     },
     "verify": {"data_dir", "deterministic", "import_modules"},
     "report": {"runs"},

@@ -35,6 +35,7 @@ GROUPS = {
     ),
     "Output": (
         "output_dir", "fresh", "evaluations", "checkpoint_every", "tensorboard", "runs", "compare",
+        "peers",
     ),
     "Export": ("export", "labels", "license", "input_dtype"),
     "Search": ("trials", "tune", "tuner"),

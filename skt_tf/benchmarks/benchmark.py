@@ -1,7 +1,7 @@
 """`--job=benchmark`: what each part of a stage costs, all measured in one run.
 
-Machines are shared and noisy: the parts take turns, round by round, so that ratios of their
-medians hold where their seconds would not.
+Machines are shared and noisy: the parts take turns, round by round, so that ratios within a round
+hold where seconds would not.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from skt_tf.benchmarks.peers import add_peers
 from skt_tf.benchmarks.step_costs import STEPS, WARM_UP, Parts, timed
 from skt_tf.data.datasets import load_dataset
 from skt_tf.models.cost import check_memory
@@ -23,7 +24,29 @@ from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import DRAFT, read_json, remove_drafts, write_json
 from skt_tf.utils.locks import FolderLock
 
-ROUNDS = 5
+ROUNDS = 10
+# (What a ratio says, the parts whose times it adds up, over those of these parts.)
+RATIOS = (
+    ("transfer to teacher's pass and task", ["transfer_dense"], ["teacher_forward", "task"]),
+    (
+        "Keras' distiller, float32, to transfer by fit",
+        ["keras_distiller_float32"],
+        ["fit_transfer_dense"],
+    ),
+    ("the same, to kept targets", ["keras_distiller_float32"], ["fit_transfer_dense_kept"]),
+    (
+        "PyTorch, float32, to transfer by fit",
+        ["torch_transfer_dense_float32"],
+        ["fit_transfer_dense"],
+    ),
+    (
+        "PyTorch, bfloat16, to transfer by fit",
+        ["torch_transfer_dense_bfloat16"],
+        ["fit_transfer_dense"],
+    ),
+    ("Keras' fit on arrays to task by fit", ["keras_fit_task"], ["fit_task"]),
+    ("pipeline to transfer by fit", ["pipeline"], ["fit_transfer_dense"]),
+)
 
 
 def run(config):
@@ -46,28 +69,32 @@ def run(config):
         remove_drafts(folder)  # Of a benchmark that was killed.
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=DRAFT, dir=folder))
         parts = Parts(config, dataset, pathlib.Path(scratch))
-        peak = _matmul_peak()
-        seconds = {name: [] for name in parts.calls}
+        if config.peers:
+            add_peers(parts)
+        dtypes = sorted({dtype for flops in parts.flops.values() for dtype in flops})
+        peaks, seconds = dict.fromkeys(dtypes, 0.0), {name: [] for name in parts.calls}
         for name, call in parts.calls.items():
             print(f"warming up: {name}", flush=True)
             call(WARM_UP)
         for turn in range(ROUNDS):
             print(f"round {turn + 1} of {ROUNDS}", flush=True)
             for name, call in parts.calls.items():
-                seconds[name] += call(STEPS)
+                seconds[name].append(float(np.median(call(STEPS))))
+            peaks = {dtype: max(peak, _matmul_peak(dtype)) for dtype, peak in peaks.items()}
     results = {
         "environment": environment(),
         "config": config.as_dict(),
-        "peak_flops_per_second": peak,
+        "peak_flops_per_second": peaks,
         "stages": {
             name: _row(
                 float(np.median(times)),
                 None if name == "checkpoint" else config.batch_size,
-                parts.flops.get(name),
-                peak,
+                parts.flops.get(name, {}),
+                peaks,
             )
             for name, times in seconds.items()
         },
+        "ratios": _ratios(seconds),
         "peak_memory_bytes": _peak_memory(),
     }
     write_json(folder / "benchmark.json", results)
@@ -76,19 +103,37 @@ def run(config):
     return results
 
 
-def _row(seconds, batch_size, flops, peak):
+def _row(seconds, batch_size, flops, peaks):
+    """What is noted of a part.
+
+    Args:
+        seconds: of a step.
+        batch_size: None where no images pass through it.
+        flops: {dtype: FLOPs of a step}; empty where they are not counted.
+        peaks: {dtype: FLOP/s}.
+    """
+    least = sum(number / peaks[dtype] for dtype, number in flops.items())
     return {
         "images_per_second": batch_size and batch_size / seconds,
         "milliseconds": 1000 * seconds,
-        "flops_per_image": flops and flops / batch_size,
-        "share_of_peak": flops and flops / seconds / peak,
+        "flops_per_image": {dtype: number / batch_size for dtype, number in flops.items()},
+        "share_of_peak": least / seconds if flops else None,
     }
 
 
-def _matmul_peak(size=2048, times=12):
-    """FLOP/s of the fastest of several matrix products in the policy's dtype."""
-    matrix = tf.random.normal([size, size])
-    matrix = tf.cast(matrix, keras.config.dtype_policy().compute_dtype)
+def _ratios(seconds):
+    """{what: the median over the rounds} of `RATIOS` whose parts were measured, {part: seconds}."""
+    found = {}
+    for what, above, below in RATIOS:
+        if seconds.keys() >= {*above, *below}:
+            sums = (np.sum([seconds[name] for name in names], axis=0) for names in (above, below))
+            found[what] = float(np.median(np.divide(*sums)))
+    return found
+
+
+def _matmul_peak(dtype, size=2048, times=4):
+    """FLOP/s of the fastest of several matrix products in `dtype`."""
+    matrix = tf.cast(tf.random.normal([size, size]), dtype)
     product = tf.function(lambda: tf.reduce_sum(matrix @ matrix))
     timed(product, 2)
     return 2 * size**3 / min(timed(product, times))
@@ -114,27 +159,40 @@ def _read(path):
 
 
 def _print(results, other):
-    header = ["part", "images/s", "ms", "GFLOP/step", "% of peak"]
+    header = ["part", "images/s", "ms", "precision", "GFLOP/step", "% of peak"]
     header += ["times other's ms"] if other else []
     milliseconds, settings = other or ({}, {})
     rows = []
     for name, row in results["stages"].items():
         flops, speed = row["flops_per_image"], row["images_per_second"]
+        giga = sum(flops.values()) * results["config"]["batch_size"] / 1e9
         cells = [name, f"{speed:,.0f}" if speed else NONE, f"{row['milliseconds']:.1f}"]
-        cells += [f"{flops * results['config']['batch_size'] / 1e9:.1f}" if flops else NONE]
+        cells += [_precision(flops), f"{giga:.1f}" if flops else NONE]
         cells += [f"{row['share_of_peak']:.0%}" if flops else NONE]
         if other:
             known = milliseconds.get(name)
             cells += [f"{row['milliseconds'] / known:.2f}" if known else NONE]
         rows.append(tuple(cells))
     show("one step of each part, median", Table(tuple(header), tuple(rows)))
-    print(
-        f"matrix products: {results['peak_flops_per_second'] / 1e9:,.0f} GFLOP/s in "
-        f"{keras.config.dtype_policy().compute_dtype}"
-    )
-    share = results["stages"]["checkpoint"]["milliseconds"] / 60_000
+    found = {name: row["milliseconds"] for name, row in results["stages"].items()}
+    ratios = tuple((what, f"{ratio:.2f}") for what, ratio in results["ratios"].items())
+    show("ratios of milliseconds, median of rounds", Table(("of what", "ratio"), ratios))
+    for dtype, peak in results["peak_flops_per_second"].items():
+        print(f"matrix products: {peak / 1e9:,.0f} GFLOP/s in {dtype}")
+    share = found["checkpoint"] / 60_000
     print(f"a checkpoint a minute, the default: {share:.3%} of a stage")
     print(f"peak memory: {results['peak_memory_bytes'] / 1e6:,.0f} MB")
     for name, value in {**results["config"], **results["environment"]}.items():
         if other and settings.get(name) != value:
             print(f"the other's {name}: {settings.get(name)}, here {value}")
+
+
+def _precision(flops):
+    """What a part multiplies in: the dtypes of its FLOPs, with their shares where several."""
+    total = sum(flops.values())
+    shares = {dtype: number / total for dtype, number in flops.items() if number}
+    # A head of a few products says nothing of the whole.
+    shares = {dtype: share for dtype, share in shares.items() if share >= 0.01}
+    if len(shares) < 2:
+        return next(iter(shares), NONE)
+    return ", ".join(f"{share:.0%} {dtype}" for dtype, share in shares.items())

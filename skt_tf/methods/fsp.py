@@ -64,10 +64,36 @@ def fsp_matrix(first, second):
             f"received shapes {first.shape} and {second.shape}"
         )
     smaller = smaller_size(first, second)
-    first, second = (tf.cast(max_pool_to(maps, smaller), tf.float32) for maps in (first, second))
     positions = smaller[0] * smaller[1]
-    first, second = (tf.reshape(maps, [-1, positions, maps.shape[-1]]) for maps in (first, second))
-    return tf.matmul(first, second, transpose_a=True) / positions
+    # Pooled as they come: half as much passes through memory, and a maximum is none the less exact.
+    first, second = (
+        tf.reshape(max_pool_to(maps, smaller), [-1, positions, maps.shape[-1]])
+        for maps in (first, second)
+    )
+    return _products(first, second) / positions
+
+
+def _products(first, second):
+    """Aᵀ B of each image, float32, for A [batch, positions, m] and B [batch, positions, n]."""
+
+    def product(first, second):
+        first, second = tf.cast(first, tf.float32), tf.cast(second, tf.float32)
+        return tf.matmul(first, second, transpose_a=True)
+
+    if not first.dtype == second.dtype == tf.bfloat16:
+        return product(first, second)
+
+    # A gradient of bfloat16 maps is rounded to bfloat16 in any case, so processors that multiply
+    # in it may make it so; float16 would lose small ones.
+    @tf.custom_gradient
+    def halved(first, second):
+        def gradient(upstream):
+            upstream = tf.cast(upstream, tf.bfloat16)
+            return tf.matmul(second, upstream, transpose_b=True), tf.matmul(first, upstream)
+
+        return product(first, second), gradient
+
+    return halved(first, second)
 
 
 @keras.saving.register_keras_serializable(package="skt_tf")
@@ -75,8 +101,9 @@ class FSPMatrix(keras.layers.Layer):
     """Joins two feature maps to their FSP matrix; see `fsp_matrix`."""
 
     def __init__(self, **kwargs):
-        # Matrices are sums over a thousand positions: float32 under any precision.
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        # Matrices are sums over a thousand positions: float32 under any precision. The maps come
+        # as they are.
+        super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
 
     def call(self, inputs):
         return fsp_matrix(*inputs)

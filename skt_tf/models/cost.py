@@ -1,5 +1,6 @@
 """What a network costs: parameters, FLOPs, images a second, and the memory it needs."""
 
+import collections
 import math
 import os
 import statistics
@@ -62,6 +63,11 @@ def _inference(network, images):
 
 
 def step_flops(graph):
+    """The FLOPs of `graph`, an integer, whatever they are multiplied in: see `flops_by_dtype`."""
+    return flops_by_dtype(graph).total()
+
+
+def flops_by_dtype(graph):
     """FLOPs of the convolutions and matrix products in `graph`; a multiply-add is two.
 
     What else a step does (normalisation, activations, updates) is bound by memory and
@@ -71,10 +77,14 @@ def step_flops(graph):
         graph: that of a concrete `tf.function`, whose tensors have fixed shapes.
 
     Returns:
-        An integer.
+        A `Counter` of {name of the dtype that is multiplied in: integer}.
     """
     ends = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
-    return sum(_COUNT[op.type](op) for op in _leading_to(ends) if op.type in _COUNT)
+    found = collections.Counter()
+    for op in _leading_to(ends):
+        if op.type in _COUNT:
+            found[op.outputs[0].dtype.name] += _COUNT[op.type](op)
+    return found
 
 
 def _leading_to(ends):

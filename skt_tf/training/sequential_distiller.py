@@ -202,10 +202,6 @@ class SequentialDistiller(keras.Model):
         images, labels, weights, targets = _parts(data)
         if self.teacher_view is not None and targets is None:
             targets = self.teacher_view(images, training=False)
-            # One network after the other: side by side, each would push the other's maps
-            # out of a CPU's caches.
-            with tf.control_dependencies(keras.tree.flatten(targets)):
-                images = tf.identity(images)
         progress = tf.cast(self.optimizer.iterations, tf.float32) / max(1, (self.steps or 1) - 1)
         mean = functools.partial(_weighted_mean, weights)
         with tf.GradientTape() as tape:

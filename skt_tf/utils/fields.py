@@ -105,3 +105,27 @@ def as_path(name, path):
     except UnicodeEncodeError:
         raise UserError(f"--{name}={path!a} is not UTF-8: expected a path that is") from None
     return os.path.expanduser(path)
+
+
+def as_words(fields, values, left_open):
+    """The words of a command line that give `fields` the `values` of a record.
+
+    Args:
+        fields: those of a dataclass of settings.
+        values: {name: plain JSON value}.
+        left_open: {name: value} of what a field that is not given stands for.
+
+    Returns:
+        A list of `--name=value`; defaults are left out.
+    """
+    words = []
+    for field in fields:
+        value = values.get(field.name)
+        if value in (None, field.default, left_open.get(field.name)):
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{'' if value else 'no'}{field.name}")
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            words.append(f"--{field.name}={text}")
+    return words

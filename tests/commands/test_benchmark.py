@@ -12,7 +12,9 @@ NAMES = (
     "transfer_disjoint",
     "transfer_dense",
     "hint",
-    "keras_distiller",
+    "keras_distiller_float32",
+    "keras_distiller_mixed_bfloat16",
+    "keras_fit_task",
     "pipeline",
     "fit_task",
     "fit_transfer_dense",
@@ -29,7 +31,10 @@ def measured(tmp_path_factory):
         "benchmark.ROUNDS, benchmark._matmul_peak.__defaults__ = 1, (256, 4)\n"
         "step_costs.KEPT_IMAGES = 640\n"
     )
-    arguments = tiny(job="benchmark", width=2, batch_size=16, output_dir="first")
+    arguments = tiny(
+        job="benchmark", width=2, batch_size=16, precision="mixed_bfloat16", output_dir="first"
+    )
+    arguments += ("--peers", "--teacher_precision=bfloat16")
     [(said, error, code)] = together((arguments, hurry, {}), cwd=cwd)
     assert code == 0, error
     return cwd, said, json.loads((cwd / "first" / "benchmark.json").read_text(encoding="utf-8"))
@@ -44,8 +49,9 @@ def test_every_part_is_measured(measured):
         assert row["images_per_second"] * row["milliseconds"] == pytest.approx(16_000)
         if name != "pipeline":
             seconds = row["milliseconds"] / 1000
-            share = row["flops_per_image"] * 16 / seconds / results["peak_flops_per_second"]
-            assert row["share_of_peak"] == pytest.approx(share)
+            peaks = results["peak_flops_per_second"]
+            least = sum(16 * n / peaks[dtype] for dtype, n in row["flops_per_image"].items())
+            assert row["share_of_peak"] == pytest.approx(least / seconds)
     saving = results["stages"]["checkpoint"]
     assert saving["images_per_second"] is None
     assert f"{saving['milliseconds'] / 60_000:.3%} of a stage" in said
@@ -58,12 +64,30 @@ def test_every_part_is_measured(measured):
 def test_a_transfer_step_is_the_teacher_s_forward_pass_and_the_student_s_step(measured):
     _, _, results = measured
     flops = {
-        name: results["stages"][name]["flops_per_image"] for name in NAMES if name != "pipeline"
+        name: sum(results["stages"][name]["flops_per_image"].values())
+        for name in NAMES
+        if name != "pipeline"
     }
     assert flops["fit_transfer_dense"] == flops["transfer_dense"]
     kept = flops["transfer_dense"] - flops["teacher_forward"]
     assert flops["fit_transfer_dense_kept"] == pytest.approx(kept)
     # Keras' own distiller runs the teacher once and the student twice, heads included.
-    assert flops["keras_distiller"] == pytest.approx(
+    assert flops["keras_distiller_float32"] == pytest.approx(
         flops["teacher_forward"] + 2 * flops["task"], rel=0.15
     )
+
+
+def test_each_part_says_what_it_multiplies_in(measured):
+    _, said, results = measured
+    dtypes = {name: set(results["stages"][name]["flops_per_image"]) for name in NAMES}
+    assert dtypes["keras_distiller_float32"] == {"float32"}
+    # The convolutions in half precision; FSP matrices and logits are in float32 under any.
+    assert dtypes["task"] == dtypes["transfer_dense"] == {"bfloat16", "float32"}
+    assert set(results["peak_flops_per_second"]) == {"bfloat16", "float32"}
+    assert "% bfloat16" in said
+    # Of one round, a median is the ratio itself.
+    milliseconds = {name: row["milliseconds"] for name, row in results["stages"].items()}
+    parts = milliseconds["teacher_forward"] + milliseconds["task"]
+    ratio = results["ratios"]["transfer to teacher's pass and task"]
+    assert ratio == pytest.approx(milliseconds["transfer_dense"] / parts)
+    assert f"{ratio:.2f}" in said
