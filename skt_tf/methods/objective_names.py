@@ -32,9 +32,7 @@ def find(name):
     found = [one for one in defined(name) if module in (None, one.__module__)]
     if len(found) > 1:
         classes = " and ".join(f"{one.__module__}.{one.__qualname__}" for one in found)
-        raise UserError(
-            f"the objective '{name}' could be {classes}: give each a `name` of its own"
-        )
+        raise UserError(f"the objective '{name}' could be {classes}: give each a `name` of its own")
     if not found:
         raise UserError(
             f"the objective '{name}' is unknown{close_to(name, listed)}: expected one of "

@@ -1,1 +1,1 @@
-"""What a loss of a sequence compares: each module is one objective, by whose name it is asked for."""
+"""What losses of a sequence compare: each module is one objective, asked for by its name."""

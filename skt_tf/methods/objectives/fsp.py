@@ -51,7 +51,8 @@ class FSP(Objective):
 
     def loss(self, teacher, student, batch):
         """[batch], of maps of two sections or more."""
-        return tf.add_n([self._distance(*pair) for pair in zip(*map(self.matrices, (teacher, student)))])
+        matrices = map(self.matrices, (teacher, student))
+        return tf.add_n([self._distance(*pair) for pair in zip(*matrices)])
 
     def matrices(self, seen):
         """The FSP matrices [batch, first channels, second channels] of what is `Seen`."""

@@ -42,14 +42,14 @@ class ReviewKD(Objective):
         self.looks_at = ("embedding", "maps") if pooled else ("maps",)
 
     def build(self, teacher, student, number=None):
-        check_pairs(self.name, teacher, student)
         taught, maps = (
             [*seen.maps, *([(1, 1, *seen.embedding)] if self.pooled else [])]
             for seen in (teacher, student)
         )
+        both = teacher._replace(maps=taught), student._replace(maps=maps)
+        check_pairs(self.name, *both)
         self.heads = []
         if not self.fused:
-            both = [seen._replace(maps=shapes) for seen, shapes in ((teacher, taught), (student, maps))]
             check_channels(self.name, *both, "leave fused at True")
             if [shape[:2] for shape in taught] != [shape[:2] for shape in maps]:
                 raise UserError(
@@ -110,9 +110,7 @@ class Fusion(keras.layers.Layer):
         self.exit_norm = batch_norm(f"{name}_exit_norm", epsilon)
         self.attention = None
         if joins:
-            self.attention = convolution(
-                2, 1, f"{name}_attention", bias=True, activation="sigmoid"
-            )
+            self.attention = convolution(2, 1, f"{name}_attention", bias=True, activation="sigmoid")
 
     def build(self, input_shape):
         inner = (*input_shape[:-1], self.channels)

@@ -73,10 +73,9 @@ def with_classifier_of(teacher, student, factor=2, epsilon=1e-5):
     Example:
         >>> student = with_classifier_of(teacher, skt_tf.resnet(20, 100))
     """
-    taught, maps = (_classifier(*of)[0].shape for of in ((teacher, "teacher"), (student, "student")))
-    tail, body = _classifier(teacher, "teacher")[1], _classifier(student, "student")[0]
-    policy = body._keras_history.operation.dtype_policy
-    x, size = body, tuple(taught[1:3])
+    taught, tail = _classifier(teacher, "teacher")
+    x, replaced = _classifier(student, "student")
+    policy, maps, size = replaced[0].dtype_policy, x.shape, tuple(taught.shape[1:3])
     if any(s > t for s, t in zip(maps[1:3], size)):
         if any(s % t for s, t in zip(maps[1:3], size)):
             raise UserError(
@@ -85,9 +84,10 @@ def with_classifier_of(teacher, student, factor=2, epsilon=1e-5):
             )
         window = (maps[1] // size[0], maps[2] // size[1])
         x = keras.layers.AveragePooling2D(window, dtype=policy, name="simkd_pool")(x)
-    inner = max(1, taught[-1] // factor)
-    for k, (channels, width) in enumerate(((inner, 1), (inner, 3), (taught[-1], 1)), start=1):
-        x = convolution(channels, width, f"simkd_{k}_conv", dtype=policy)(x)
+    channels = taught.shape[-1]
+    inner = max(1, channels // factor)
+    for k, (wide, width) in enumerate(((inner, 1), (inner, 3), (channels, 1)), start=1):
+        x = convolution(wide, width, f"simkd_{k}_conv", dtype=policy)(x)
         x = batch_norm(f"simkd_{k}_norm", epsilon, dtype=policy)(x)
         x = keras.layers.ReLU(dtype=policy, name=f"simkd_{k}_relu" if k < 3 else PROJECTED)(x)
     for layer in tail:
