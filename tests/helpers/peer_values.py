@@ -97,6 +97,7 @@ class Run:
                 variables[one] = found[one.split(".", 1)[1]]
                 variables[one].assign(np.reshape(peers.arrays[f"in.{one}"], variables[one].shape))
         batch = self._batch(objective, other)
+        self.factor = entry["hyperparameters"].get(ours.factor, ours.factor)
         second = None
         if objective.views == 2:  # The first is the weak view, the second the strong one.
             pairs = [[Seen(logits=x) for x in seen.values()] for seen in (teacher, student)]
@@ -108,10 +109,7 @@ class Run:
                 seen = _seen(teacher), _seen(see(student))
             else:
                 seen, batch = (weak_teacher, weak), batch._replace(second=second)
-            factor = (
-                entry["hyperparameters"][ours.factor] if ours.factor == "weight" else ours.factor
-            )
-            value = factor * tf.reduce_mean(objective.loss(*seen, batch))
+            value = self.factor * tf.reduce_mean(objective.loss(*seen, batch))
         moved = {**student, **{k: v.value for k, v in variables.items()}}
         gradients = tape.gradient(value, moved, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         self.value = float(value)
@@ -183,7 +181,7 @@ def gradients_of(peers, name, run):
         errors = [abs(np.linalg.norm(gradient) - of["norm"]) / max(of["norm"], 1e-30)]
         if not ours_of(name).ties:
             errors.append(relative(kept.reshape(-1) - expected.reshape(-1), expected))
-        found[one] = max(errors)
+        found[one] = np.max(errors)
     return found
 
 
@@ -199,9 +197,14 @@ def check(folder, say=print):
             say(f"{name:18} unknown")
             bad.append(name)
             continue
-        run = Run(peers, name)
+        try:
+            run = Run(peers, name)
+        except (KeyError, TypeError, ValueError) as error:  # Such as an unknown hyper-parameter.
+            say(f"{name:18} fails: {type(error).__name__}: {error}")
+            bad.append(name)
+            continue
         value = abs(run.value - entry["value"]) / max(abs(entry["value"]), 1e-30)
-        gradient = max(gradients_of(peers, name, run).values(), default=0.0)
+        gradient = np.max([*gradients_of(peers, name, run).values(), 0.0])
         parts = parts_of(peers, name)
         told = {k: error for k, error in parts.items() if not isinstance(error, str)}
         for extra, array in run.extras.items():
@@ -209,9 +212,8 @@ def check(folder, say=print):
                 expected = peers.arrays[f"{name}.{extra}"]
                 told[extra] = relative(np.float64(array) - expected, expected)
         others = [f"{k}: {why}" for k, why in parts.items() if isinstance(why, str)]
-        factor = ours_of(name).factor
-        said = run.said + f" × {factor}" * (factor != 1.0)
-        worst = max(told.values(), default=0.0)
+        said = run.said + f" × {run.factor:g}" * (run.factor != 1.0)
+        worst = np.max([*told.values(), 0.0])  # NaN where one is.
         fine = value <= VALUE and worst <= VALUE and gradient <= GRADIENT
         say(
             f"{name:18} {value:8.1e} {gradient:8.1e}  {worst:8.1e}  {'; '.join([said, *others])}"

@@ -44,7 +44,12 @@ class DIST(Objective):
         return self.temperature**2 * (self.beta * inter + self.gamma * intra)
 
     def _correlation(self, first, second, axis):
-        """The mean of Pearson's ρ along `axis`; zero where one of both is constant."""
-        first, second = (x - tf.reduce_mean(x, axis, keepdims=True) for x in (first, second))
-        product = tf.reduce_sum(first * second, axis, keepdims=True)
-        return tf.reduce_mean(product / (norm(first, axis) * norm(second, axis) + self.epsilon))
+        """The mean of Pearson's ρ along `axis`; zero, with no gradient, where one is constant."""
+        varies, centred = True, []
+        for x in (first, second):
+            centred.append(x - tf.reduce_mean(x, axis, keepdims=True))
+            # What is left of a constant is rounding, of which a correlation would make much.
+            varies &= norm(centred[-1], axis) > 1e-6 * norm(x, axis)
+        product = tf.reduce_sum(centred[0] * centred[1], axis, keepdims=True)
+        product /= norm(centred[0], axis) * norm(centred[1], axis) + self.epsilon
+        return tf.reduce_mean(tf.where(varies, product, 0.0))
