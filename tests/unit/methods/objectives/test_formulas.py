@@ -1,6 +1,9 @@
 """Objectives against their papers' formulas, written once more in loops."""
 
 import itertools
+import json
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from skt_tf.methods.objective import Batch, Seen
 from skt_tf.methods.objective_names import find
 from skt_tf.methods.shapes import average_pool_to
 
-PEERS = __file__.split("/unit/")[0] + "/peers"
+PEERS = pathlib.Path(__file__).parents[3] / "peers"
 
 
 def loss_of(name, teacher, student, **parameters):
@@ -156,3 +159,16 @@ def test_reviewkd_fuses_from_the_deepest_map_to_the_first():
         assert behind.shape == (4, *target[:2], 6)
     _, gradients = differentiated(objective, seen(2, of=teacher), outputs, batch_of())
     assert all(np.abs(gradient).max() > 0 for gradient in gradients[1:3])
+
+
+def test_what_is_off_or_unknown_in_a_folder_of_the_peers_is_named(tmp_path, capsys):
+    whole = json.loads((PEERS / "losses.json").read_text())
+    losses = {name: whole["losses"][name] for name in ("kd", "dkd", "sp", "pkt")}
+    losses["dkd"]["value"] *= 1 + 1e-4
+    losses["sp"]["hyperparameters"]["rows"] = 3
+    losses["pkt"]["gradients"]["feat_s"]["norm"] = float("nan")
+    losses["unheard_of"] = losses["kd"]
+    (tmp_path / "losses.json").write_text(json.dumps({**whole, "losses": losses}))
+    shutil.copy(PEERS / "losses.npz", tmp_path)
+    assert check(tmp_path) == ["dkd", "sp", "pkt", "unheard_of"]
+    assert "5 losses, 0 left out, 4 off or unknown" in capsys.readouterr().out
