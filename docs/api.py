@@ -24,7 +24,8 @@ CHAPTERS = {
         "fold_batch_norm",
         "keep_targets",
     ),
-    "In Keras' distiller": ("with_flows", "FSPDistillation"),
+    "Objectives": ("Objective", "with_classifier_of"),
+    "In Keras' distiller": ("with_flows", "FSPDistillation", "ObjectiveDistillation"),
     "Shipping": ("export", "export_saved_model"),
 }
 

@@ -21,6 +21,8 @@ _HOME = {
     "UserError": "utils.errors",
     "Distilled": "training.distillation",
     "FSPDistillation": "methods.keras_distillation",
+    "Objective": "methods.objective",
+    "ObjectiveDistillation": "methods.keras_distillation",
     "dense_flows": "models.points",
     "disjoint_flows": "models.points",
     "distill": "training.distill",
@@ -39,6 +41,7 @@ _HOME = {
     "resnet": "models.resnet",
     "stages": "methods.catalogue",
     "training_batches": "data.batches",
+    "with_classifier_of": "methods.objectives.simkd",
     "with_flows": "methods.keras_distillation",
 }
 __all__ = sorted(_HOME)

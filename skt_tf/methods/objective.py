@@ -1,8 +1,13 @@
 """What every objective of a sequence is: what it looks at, and how it compares it."""
 
+import inspect
 import typing
 
 import tensorflow as tf
+
+# {name: {(module, class): subclass of Objective}}; a cell of a notebook that is run again defines
+# the same class again.
+_KNOWN = {}
 
 
 class Seen(typing.NamedTuple):
@@ -41,12 +46,17 @@ class Objective:
     """A loss between a frozen teacher and a student, for a stage of a sequence.
 
     A subclass in a module of `methods/objectives` is known by that module's name, and nothing else
-    lists it. Its parameters are arguments of its `__init__`, with the recipe's defaults.
+    lists it; one that is defined elsewhere, by its `name`. `skt_tf.methods.objective_names` finds
+    both. Its parameters are arguments of its `__init__`, with the recipe's defaults, and attributes
+    of the same names.
 
     Attributes:
+        name: by which it is asked for; of a class without one, the last part of its module's name.
         looks_at: which of `"logits"`, `"embedding"` and `"maps"`, in both networks.
         sections: a slice of the sections whose ends its maps are taken from.
         weight: its factor in the recipe, where a sequence names none.
+        warmup: the share of a stage over which the recipe's factor grows from 0, linearly.
+        labels: whether it needs `Batch.labels`.
         compares_images: whether it compares images of a batch with one another: several devices
             then show it the batch of all.
         views: 2 where it also needs a second view of each image.
@@ -57,10 +67,37 @@ class Objective:
     looks_at = ("logits",)
     sections = slice(None)
     weight = 1.0
+    warmup = 0.0
+    labels = False
     compares_images = False
     views = 1
     memory = False
     heads = ()
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "name" not in vars(cls):
+            cls.name = cls.__module__.rpartition(".")[2]
+        _KNOWN.setdefault(cls.name, {})[cls.__module__, cls.__qualname__] = cls
+
+    def parameters(self):
+        """{argument of `__init__`: value}, from which an equal objective is made."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def layer_names(self, teacher, student):
+        """Layers whose maps it looks at, where they are not the ends of `sections`.
+
+        Args:
+            teacher, student: `keras.Model`.
+
+        Returns:
+            (of the teacher, of the student): each a tuple of layer names, or None for the ends.
+
+        Raises:
+            ValueError: a network that has no such layer, in one sentence.
+        """
+        del teacher, student
+        return None, None
 
     def build(self, teacher, student, number=None):
         """Makes `heads`, for what both networks show.
@@ -85,3 +122,8 @@ class Objective:
             only a batch has one.
         """
         raise NotImplementedError
+
+
+def defined(name):
+    """The subclasses of `Objective`, of those that Python has run, which are called `name`."""
+    return [*_KNOWN.get(name, {}).values()]

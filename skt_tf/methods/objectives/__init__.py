@@ -1,1 +1,1 @@
-"""Losses of sequences: each module is one objective, by whose name it is asked for."""
+"""What losses of a sequence compare: each module is one objective, asked for by its name."""

@@ -10,6 +10,8 @@ from sentences import refused
 
 import skt_tf
 from skt_tf.methods.catalogue import METHOD_NAMES, Stage
+from skt_tf.methods.objective import Batch, Seen
+from skt_tf.methods.objective_names import find
 
 FLOWS = skt_tf.dense_flows()
 
@@ -114,3 +116,99 @@ def test_all_models_and_layers_are_registered(pair, tmp_path):
 def test_a_stage_is_made_again_from_plain_values(method):
     for stage in skt_tf.stages(method):
         assert Stage.from_dict(json.loads(json.dumps(stage.as_dict()))) == stage
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("at", {}), ("sp", {}), ("nst", {}), ("ickd", {"embedding": False}),
+        ("fitnet", {"regressor": False}), ("reviewkd", {"fused": False, "pooled": False}),
+        ("dist", {}), ("logit_std_kd", {"temperature": 3.0}),
+        ("mlkd", {"terms": ("class", "batch")}), ("rkd", {}), ("pkt", {}), ("cc", {"width": None}),
+    ],
+)  # fmt: skip
+def test_an_objective_of_one_layer_is_a_loss_of_keras(pair, batch, name, parameters):
+    objective = find(name)(**parameters)
+    kind = objective.looks_at[0]
+    layer = {"logits": None, "maps": "p3", "embedding": "average"}[kind]
+    loss = skt_tf.ObjectiveDistillation(objective, layer, layer)
+    again = skt_tf.ObjectiveDistillation.from_config(json.loads(json.dumps(loss.get_config())))
+    assert again.get_config() == loss.get_config()
+    outputs = []
+    for model in pair:
+        loss.validate_model_compatibility(*pair)
+        output = model.output if layer is None else model.get_layer(layer).output
+        outputs.append(keras.Model(model.input, output)(batch[0]))
+    seen = [Seen(**{kind: (x,) if kind == "maps" else x}) for x in outputs]
+    expected = np.mean(objective.loss(*seen, Batch()))
+    assert float(again.compute_loss(*outputs)) == pytest.approx(expected, rel=1e-5)
+    assert expected > 0
+
+
+def test_keras_distiller_trains_with_objectives_and_is_saved(pair, batch, tmp_path):
+    teacher, student = pair
+    losses = [
+        skt_tf.ObjectiveDistillation("sp", "p3", "p3"),
+        skt_tf.ObjectiveDistillation(find("at")(squared=False), "p1", "p1"),
+        skt_tf.ObjectiveDistillation("dist"),
+    ]
+    start = [v.numpy() for v in student.trainable_variables]
+    distiller = keras.distillation.Distiller(
+        teacher, student, losses, distillation_loss_weights=[3.0, 1.0, 2.0]
+    )
+    distiller.compile(
+        keras.optimizers.SGD(1e-3),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    logs = distiller.fit(*batch, batch_size=4, verbose=0).history
+    assert np.isfinite(logs["distillation_loss"]).all()
+    assert logs["distillation_loss"][0] > 0
+    for before, variable in zip(start, student.trainable_variables):
+        assert not np.array_equal(before, variable.numpy())
+    distiller.save(tmp_path / "distiller.keras")
+    loaded = keras.models.load_model(tmp_path / "distiller.keras", safe_mode=True)
+    assert [loss.get_config() for loss in loaded.distillation_losses] == [
+        loss.get_config() for loss in losses
+    ]
+
+
+def test_simkd_is_a_loss_of_keras_for_its_network(pair):
+    teacher, student = pair
+    joined = skt_tf.with_classifier_of(teacher, student)
+    loss = skt_tf.ObjectiveDistillation("simkd", "p3", "simkd_projected")
+    keras.distillation.Distiller(teacher, joined, loss)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "sentence"),
+    [
+        ("dkd", (), "'dkd' compares with the labels, which keras.distillation shows no loss"),
+        ("crd", ("average", "average"), "remembers each training image by its number"),
+        ("mlkd", (), "compares a second view of each image"),
+        ("reviewkd", ("p1", "p1"), "looks at embedding and maps of a network at once"),
+        ("at", (), "compares maps: expected both teacher_layer_name and student_layer_name$"),
+        ("rkd", ("average", None), "compares embedding: expected both"),
+        ("dist", ("logits", None), "expected both .* and student_layer_name, or neither$"),
+        ("none", (), "'none' is unknown"),
+    ],
+)
+def test_objectives_that_keras_has_no_place_for_are_refused(name, layers, sentence):
+    with refused(sentence):
+        skt_tf.ObjectiveDistillation(name, *layers)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "sentence"),
+    [
+        ("vid", "p3", r"trains layers beside the student \(vid1\), which keras.distillation would"),
+        ("cc", "average", r"\(cc_student, cc_teacher\)"),
+        ("fsp", "p3", "expected as many of each, 2 or more"),
+        ("at", "p9", "teacher 'resnet8' has no layer 'p9': expected one that puts out maps"),
+        ("at", "average", r"puts out shape \(None, 8\): the objective 'at' compares maps"),
+        ("rkd", "p3", "the objective 'rkd' compares embedding of a known size"),
+    ],
+)
+def test_objectives_that_do_not_fit_the_networks_are_refused(pair, name, layer, sentence):
+    loss = skt_tf.ObjectiveDistillation(name, layer, layer)
+    with refused(sentence):
+        keras.distillation.Distiller(*pair, loss)
