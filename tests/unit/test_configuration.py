@@ -173,6 +173,7 @@ FURTHER = {
     "license": st.just("apache-2.0"),
     "tune": st.just(("learning_rate",)),
     "compare": st.just("b.json"),
+    "peers": st.just(True),
     "runs": st.just(("a", "b")),
 }
 GIVEN = {**ONE_EXPERIMENT, **FURTHER}
@@ -185,6 +186,7 @@ NEEDED = {
     **{n: ["--job=export", "--student=s.keras"] for n in ("export", "labels", "license")},
     "tune": ["--job=tune"],
     "compare": ["--job=benchmark"],
+    "peers": ["--job=benchmark"],
     "runs": ["--job=report"],
 }
 
