@@ -12,7 +12,7 @@ import tensorflow as tf
 from skt_tf.data import digits, image_folders, tfds
 from skt_tf.data.batches import evaluation_batches, training_batches
 from skt_tf.data.images import CROPS, MIRRORED, check_labels, spread
-from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.errors import UserError, option, unknown
 from skt_tf.utils.records import digest
 
 
@@ -58,7 +58,7 @@ class Dataset:
                 f"the dataset '{self.name}' has {self.num_classes} classes: expected two or more"
             )
         if self.crop not in CROPS:
-            raise UserError(f"crop='{self.crop}' is unknown: expected one of {', '.join(CROPS)}")
+            raise UserError(unknown(f"crop={self.crop!r}", self.crop, CROPS))
         for part in ("train", "test"):
             self._check_images(part)
             self._check_labels(part)

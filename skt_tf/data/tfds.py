@@ -1,7 +1,6 @@
 """Datasets of TensorFlow Datasets: those that have an image and a label."""
 
 import contextlib
-import difflib
 import pathlib
 import threading
 
@@ -9,7 +8,7 @@ import numpy as np
 import requests
 
 from skt_tf.data.images import gather
-from skt_tf.utils.errors import UserError, one_line, option
+from skt_tf.utils.errors import UserError, close_to, one_line, option
 
 # Where TensorFlow Datasets downloads from; of others, the host of its own files.
 _HOSTS = {
@@ -49,11 +48,10 @@ def read(name, data_dir=None, image_size=None):
         found = [_read(builder, split, image_size) for split in _splits(builder, name)]
     except tfds.core.registered.DatasetNotFoundError:
         known = ["digits", "folder", *tfds.list_builders(with_community_datasets=False)]
-        close = difflib.get_close_matches(name.split("/")[0], known, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "see `tfds.list_builders()`"
         raise UserError(
             f"dataset '{name}' is neither digits nor folder, nor known to TensorFlow Datasets, nor "
-            f"in {place}: {hint}"
+            f"in {place}{close_to(name.split('/')[0], known, most=3)}: `tfds.list_builders()` lists "
+            "those that there are"
         ) from None
     except UserError:
         raise

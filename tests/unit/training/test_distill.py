@@ -276,7 +276,7 @@ def test_the_students_own_regularisers_count(data):
 
 
 REFUSED = {
-    "a wrong setting": ({"temprature": 2.0}, "no setting 'temprature': did you mean temperature?"),
+    "a wrong setting": ({"temprature": 2.0}, "no setting 'temprature' (did you mean temperature?)"),
     "no such layer": ({"student_points": (*NAMES[:6], "c9")}, "no layer named 'c9' (point p3)"),
     "out of order": (
         {"student_points": (*NAMES[:5], "c6", "c5")},
@@ -309,6 +309,7 @@ REFUSED = {
     "a teacher that is missing": ({"teacher": None}, "needs a teacher"),
     "no seed": ({"seed": None}, "seed=None is no integer"),
     "a word for a switch": ({"project": "no"}, "project='no' is neither True nor False"),
+    "a mistyped method": ({"method": "kd_lnog"}, "'kd_lnog' is unknown (did you mean kd_long?)"),
     "a method that is none": ({"method": None}, "method=None is no name"),
     "a number for names": ({"teacher_points": 5}, "teacher_points=5: expected a list of names"),
     "words for numbers": ({"flow_weights": ["1"] * 5}, "weights=1,1,1,1,1 is no list of numbers"),
