@@ -35,6 +35,11 @@ _UNREAD = {
     "experiment": {"tuner", "trials", "input_dtype"},
     "tune": {"nets", "tensorboard", "distribution", "experiment", "input_dtype"},
 }
+# Where a job writes if nothing is given; the others read the folder of a finished run.
+FOLDERS = {
+    "experiment": "runs/{experiment}_{dataset}", "tune": "runs/tune_{dataset}",
+    "export": "runs/export", "benchmark": "runs/benchmark",
+}  # fmt: skip
 
 
 def reads(job, fields):

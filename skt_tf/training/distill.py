@@ -74,8 +74,9 @@ def distill(
         batch_size: images an iteration.
         seed: integer that fixes the order of images from arrays.
         output_dir: a folder for `student.keras`, `metrics.csv`, and checkpoints. The same call
-            goes on from the last one, and a finished one is not run again. None: nothing is
-            written.
+            goes on from the last one, and a finished one is not run again; other networks or
+            images are refused, for which batches of `validation_data` are gone through once more
+            (those of `train_data` are known by their type alone). None: nothing is written.
         optimizer: `"sgd"` or `"adamw"`, or any of `keras.optimizers`, which is made anew for each
             stage, with its rate as the first of the schedule of every stage that is given none by
             `learning_rate`, `transfer_learning_rate` or `hint_learning_rate`.

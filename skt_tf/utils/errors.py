@@ -25,14 +25,14 @@ def option(name, argument=None):
 
 
 def close_to(word, names, prefix="", most=1):
-    """` (did you mean … or …?)`, for a word that is none of `names` but nearly one; else nothing."""
+    """` (did you mean …?)`, for a word that is none of `names` but nearly one; else nothing."""
     by_lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(str(word).lower(), by_lower, n=most)
     return meant(prefix + by_lower[name] for name in close)
 
 
 def meant(names):
-    """` (did you mean … or …?)`, of names that may have been meant; nothing where there are none."""
+    """` (did you mean … or …?)` of names that may have been meant; nothing of none."""
     said = " or ".join(names)
     return f" (did you mean {said}?)" if said else ""
 

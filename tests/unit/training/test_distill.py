@@ -425,6 +425,30 @@ def test_a_finished_folder_is_that_of_its_student_and_held_out_images(data, fini
             again(data, finished, tmp_path / str(number), damage=damage)
 
 
+def test_other_held_out_batches_are_noticed(data, tmp_path):
+    images, labels = map(np.asarray, data)
+    folder, held = tmp_path / "run", tf.data.Dataset.from_tensor_slices((images, labels))
+
+    def call(held):
+        options = {"method": "baseline", "task_steps": 2, "batch_size": 8, "verbose": 0}
+        return skt_tf.distill(None, chain(), data, held, output_dir=folder, **options)
+
+    call(held)
+    call(held.shuffle(96))
+    with refused("differs in validation's content"):
+        call(tf.data.Dataset.from_tensor_slices((images, labels[::-1])))
+    # Of what is drawn anew each time nothing can be said.
+    call(held.shuffle(96).take(48))
+    record = json.loads((folder / "distill.json").read_text())
+    for name in ("dataset", "class_names", "watched", "validation_content"):
+        del record[name]  # As of older versions.
+    (folder / "distill.json").write_text(json.dumps(record))
+    call(held)
+    record = json.loads((folder / "distill.json").read_text())
+    assert (record["dataset"], record["watched"]) == (None, "validation")
+    assert len(record["validation_content"]) == 8
+
+
 def test_a_record_holds_what_was_used(data, finished, tmp_path):
     record = json.loads((finished / "distill.json").read_text())
     # Nothing of a command line, of hints or of softened outputs.
