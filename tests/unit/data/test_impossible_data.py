@@ -152,7 +152,7 @@ def test_a_validation_split_takes_the_place_of_a_test_and_keeps_its_name(tmp_pat
     assert (len(dataset.test_images), dataset.part, dataset.watched_name) == (
         20, "test", "validation",
     )  # fmt: skip
-    assert "mnist has no test split: its validation split takes the place" in capsys.readouterr().out
+    assert "no test split: its validation split takes the place" in capsys.readouterr().out
 
 
 def test_without_a_split_to_test_on_a_dataset_is_refused(tmp_path):
