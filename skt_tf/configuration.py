@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import math
 
-from skt_tf.configuration_checks import check, check_values
+from skt_tf.configuration_checks import FOLDERS, check, check_values
 from skt_tf.data.images import BITS, CROPS, MIRRORED, image_size
 from skt_tf.exporting.formats import FORMATS, INPUT_DTYPES
 from skt_tf.methods.catalogue import DENSE, METHOD_NAMES, TEACHERS
@@ -196,7 +196,9 @@ class Config(Settings):
         jobs=("report",),
     )
     output_dir: str | None = setting(
-        None, "Folder for everything the job writes; runs/<experiment>_<dataset> if not given"
+        None,
+        "Folder for everything the job writes, or of the run that it reads; runs/<job> if not "
+        "given, of an experiment runs/<experiment>_<dataset>, of a search runs/tune_<dataset>",
     )
 
     FREE = (
@@ -229,10 +231,8 @@ class Config(Settings):
                 resolved[name] = as_path(name, getattr(self, name))
         if self.runs is not None:
             resolved["runs"] = tuple(as_path("runs", path) for path in self.runs or ("",))
-        if self.output_dir is None and (self.runs or self.job not in ("verify", "report")):
-            defaults = {"tune": f"tune_{self.dataset}"}
-            defaults["experiment"] = f"{self.experiment}_{self.dataset}"
-            resolved["output_dir"] = f"runs/{defaults.get(self.job, self.job)}"
+        if self.output_dir is None and (self.runs or self.job in FOLDERS):
+            resolved["output_dir"] = FOLDERS.get(self.job, "runs/report").format(**vars(self))
         for name, value in resolved.items():
             object.__setattr__(self, name, value)
 

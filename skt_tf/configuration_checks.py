@@ -10,7 +10,7 @@ import re
 from skt_tf.exporting.formats import FORMATS, check_formats, check_license
 from skt_tf.methods.catalogue import ONE_START, TEACHERS
 from skt_tf.models.points import SECTIONS, check_depth
-from skt_tf.training.setting_checks import OPTIMIZERS
+from skt_tf.training.setting_checks import check_optimizer
 from skt_tf.tuning.search_space import searchable
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.fields import check_fields
@@ -35,6 +35,11 @@ _UNREAD = {
     "experiment": {"tuner", "trials", "input_dtype"},
     "tune": {"nets", "tensorboard", "distribution", "experiment", "input_dtype"},
 }
+# Where a job writes if nothing is given; the others read the folder of a finished run.
+FOLDERS = {
+    "experiment": "runs/{experiment}_{dataset}", "tune": "runs/tune_{dataset}",
+    "export": "runs/export", "benchmark": "runs/benchmark",
+}  # fmt: skip
 
 
 def reads(job, fields):
@@ -149,14 +154,11 @@ def _check_methods(config):
 
 
 def _check_job(config):
-    if config.optimizer not in OPTIMIZERS:
-        raise UserError(
-            f"--optimizer={config.optimizer} is unknown: expected {' or '.join(OPTIMIZERS)}"
-        )
+    check_optimizer(config.optimizer)
     if config.import_modules is not None:
         check_names(config.import_modules)
     if config.job == "export" and not config.student:
-        raise UserError("--job=export needs --student, the path of a saved student (.keras)")
+        raise UserError("--job=export needs --student, the path of a saved student (.keras or .h5)")
     if config.export and len(set(config.export)) < len(config.export):
         raise UserError(f"--export={','.join(config.export)} names a format twice")
     if config.job in ("verify", "report") and not (config.output_dir or config.runs):

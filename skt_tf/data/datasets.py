@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from skt_tf.data import digits, image_folders, tfds
 from skt_tf.data.batches import evaluation_batches, training_batches
-from skt_tf.data.images import CROPS, MIRRORED, check_labels, spread
-from skt_tf.utils.errors import UserError, option
+from skt_tf.data.images import CROPS, MIRRORED, check_labels, held_out_name, spread
+from skt_tf.utils.errors import UserError, option, unknown
 from skt_tf.utils.records import digest
 
 
@@ -28,6 +28,8 @@ class Dataset:
         mirrored: whether a mirrored image keeps its meaning.
         crop: `"pad"`: training images are padded by an eighth of their size and cropped at random
             back to it; `"none"`: they are trained on as they are, mirrored or not.
+        test_name: what the test images are called: `"validation"` where the source has no test
+            part and its validation part takes the place.
         class_names: of all classes in the order of their numbers, or None.
         validation_images, validation_labels: likewise, training images that `hold_out` has set
             aside; None where there are none.
@@ -47,6 +49,7 @@ class Dataset:
     validation_labels: np.ndarray | None = None
     class_names: tuple[str, ...] | None = None
     crop: str = "pad"
+    test_name: str = "test"
 
     def __post_init__(self):
         for part in ("train", "test"):
@@ -58,7 +61,7 @@ class Dataset:
                 f"the dataset '{self.name}' has {self.num_classes} classes: expected two or more"
             )
         if self.crop not in CROPS:
-            raise UserError(f"crop='{self.crop}' is unknown: expected one of {', '.join(CROPS)}")
+            raise UserError(unknown(f"crop={self.crop!r}", self.crop, CROPS))
         for part in ("train", "test"):
             self._check_images(part)
             self._check_labels(part)
@@ -102,8 +105,14 @@ class Dataset:
 
     @property
     def part(self):
-        """What `watched` is a part of: `"test"` or `"validation"` images."""
+        """The name of `watched` in logs and their files: `"test"` or `"validation"`."""
         return "test" if self.validation_images is None else "validation"
+
+    @property
+    def watched_name(self):
+        """What `watched` is called in sentences."""
+        held = self.validation_images is not None
+        return held_out_name(self.test_name) if held else self.test_name
 
     def training_batches(self, *args, **options):
         """As `skt_tf.training_batches` of this dataset."""
@@ -249,7 +258,7 @@ def load_dataset(name, data_dir=None, image_size=None, mirror=None, crop="pad", 
         images = image_folders.read(data_dir, image_size, image_bits)
     else:
         images = tfds.read(name, data_dir, image_size)
-    (train_images, train_labels), (test_images, test_labels), class_names = images
+    (train_images, train_labels), (test_images, test_labels), class_names, test_name = images
     try:
         dataset = Dataset(
             name,
@@ -261,6 +270,7 @@ def load_dataset(name, data_dir=None, image_size=None, mirror=None, crop="pad", 
             name in MIRRORED if mirror is None else mirror,
             class_names=tuple(class_names),
             crop=crop,
+            test_name=test_name,
         )
         if len(np.unique(dataset.train_labels)) < 2:
             raise UserError(

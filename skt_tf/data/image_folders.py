@@ -16,7 +16,7 @@ _HELD_OUT = ("val", "valid", "validation")
 
 
 def read(folder, image_size=None, bits=None):
-    """((images, labels), (images, labels), class names) of a folder of images.
+    """((images, labels), (images, labels), class names, test name) of a folder of images.
 
     Classes are the names of the folders in train/, in their order, with all images in and below
     them; what begins with a dot is passed over, and so are other files, which is said. A
@@ -41,7 +41,8 @@ def read(folder, image_size=None, bits=None):
     names = _classes(folder / "train")
     held = [name for name in _HELD_OUT if (folder / name).is_dir()]
     test = "test" if (folder / "test").exists() or not held else held.pop(0)
-    unknown = sorted(set(_classes(folder / test)) - set(names))
+    instead = ", or val/<class>/… in its place" if test == "test" else ""
+    unknown = sorted(set(_classes(folder / test, instead)) - set(names))
     if unknown:
         raise UserError(
             f"{folder / test / unknown[0]} is a class that {folder / 'train'} lacks: expected "
@@ -64,14 +65,15 @@ def read(folder, image_size=None, bits=None):
     for note in found.notes:
         print(f"{folder}: {note}")
     # A copy, so that the training images need not stay where some of them are held out.
-    return (images[: len(train)], train), (images[len(train) :].copy(), tested), names
+    name = "test" if test == "test" else "validation"
+    return (images[: len(train)], train), (images[len(train) :].copy(), tested), names, name
 
 
-def _classes(folder):
+def _classes(folder, instead=""):
     if not folder.is_dir():
         raise UserError(
             f"{folder} is no folder: expected {folder.name}/<class>/*.png or *.jpg, a folder for "
-            "each class"
+            f"each class{instead}"
         )
     names = sorted(
         path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")

@@ -72,6 +72,11 @@ def gather(images, number, size, where):
     return found
 
 
+def held_out_name(test_name):
+    """What training images that are set aside are called, where test images are `test_name`."""
+    return "validation" if test_name == "test" else "held-out"
+
+
 def spread(images, number):
     """Up to `number` of `images`, evenly spread over all of them."""
     import numpy as np

@@ -1,7 +1,6 @@
 """Datasets of TensorFlow Datasets: those that have an image and a label."""
 
 import contextlib
-import difflib
 import pathlib
 import threading
 
@@ -9,7 +8,7 @@ import numpy as np
 import requests
 
 from skt_tf.data.images import gather
-from skt_tf.utils.errors import UserError, one_line, option
+from skt_tf.utils.errors import UserError, close_to, one_line, option
 
 # Where TensorFlow Datasets downloads from; of others, the host of its own files.
 _HOSTS = {
@@ -23,7 +22,7 @@ _PATIENCE = 15
 
 
 def read(name, data_dir=None, image_size=None):
-    """((images, labels), (images, labels), class names) of the train and the test split.
+    """((images, labels), (images, labels), class names, name of the test split).
 
     Where there is no test split, the validation split takes its place.
 
@@ -46,14 +45,13 @@ def read(name, data_dir=None, image_size=None):
             _check_reachable(_HOSTS.get(name.split("/")[0], _OWN_HOST))
             builder.download_and_prepare()
         _check_features(builder, name)
-        found = [_read(builder, split, image_size) for split in _splits(builder, name)]
+        splits = _splits(builder, name)
+        found = [_read(builder, split, image_size) for split in splits]
     except tfds.core.registered.DatasetNotFoundError:
         known = ["digits", "folder", *tfds.list_builders(with_community_datasets=False)]
-        close = difflib.get_close_matches(name.split("/")[0], known, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "see `tfds.list_builders()`"
         raise UserError(
             f"dataset '{name}' is neither digits nor folder, nor known to TensorFlow Datasets, nor "
-            f"in {place}: {hint}"
+            f"in {place}{close_to(name.split('/')[0], known, most=3)}: see `tfds.list_builders()`"
         ) from None
     except UserError:
         raise
@@ -64,7 +62,7 @@ def read(name, data_dir=None, image_size=None):
             f"it with `tfds build {name}` on a machine with a network and give its folder as "
             + option("data_dir")
         ) from error
-    return *found, builder.info.features["label"].names
+    return *found, builder.info.features["label"].names, splits[1]
 
 
 def _check_features(builder, name):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from skt_tf.data.batches import draw_images, over_steps
 from skt_tf.data.images import check_labels, spread
-from skt_tf.data.incoming_batches import as_dataset, check_end, safely
+from skt_tf.data.incoming_batches import as_dataset, check_end, content_digest, safely
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.records import digest
 
@@ -35,7 +35,7 @@ class Stream:
         ValueError: what is neither, is empty, or does not fit to the networks.
     """
 
-    name, part = "train_data", "validation"
+    name, part, watched_name = "train_data", "validation", "validation"
 
     def __init__(self, train_data, validation_data, batch_size, image_shape, classes):
         self._batch_size, self._shape, self._classes = batch_size, image_shape, classes
@@ -105,7 +105,9 @@ class Stream:
         images, labels, *weights = (part.numpy() for part in first)
         numbers = self._class_numbers(labels, name)
         weights = [_checked_weights(w, len(images), name) for w in weights]
-        shape, one_hot = [None, *images.shape[1:]], labels.size != len(images)
+        # How many numbers each image has as its label, and as its weight.
+        sizes = [part.size // len(images) for part in (labels, *weights)]
+        shape, one_hot = [None, *images.shape[1:]], sizes[0] > 1
         limits = f"{name} has labels that are not 0 to {self._classes - 1}"
 
         def checked(images, labels, *weights):
@@ -115,9 +117,11 @@ class Stream:
                 )
             number = tf.shape(images)[0]
             tf.debugging.assert_positive(number, f"{name} has a batch of no images")
-            for part in (labels, *weights):
+            for part, size in zip((labels, *weights), sizes):
                 unlike = f"{name} has a batch of another number of labels or weights than images"
                 tf.debugging.assert_equal(tf.shape(part)[0], number, unlike)
+                unlike = f"{name} has labels or weights of another shape than in its first batch"
+                tf.debugging.assert_equal(tf.size(part), number * size, unlike)
             if labels.dtype == tf.bool:
                 labels = tf.cast(labels, tf.int32)
             if one_hot:
@@ -219,6 +223,15 @@ class Stream:
     def watched_digest(self):
         """Likewise of the validation data; None without."""
         return None if self._watched is None else _digest(self._watched)
+
+    def watched_content(self):
+        """A number that validation data of other content would hardly have, whatever their order.
+
+        Of batches that come, which are gone through for it; None of others, whose digest it is.
+        """
+        if not isinstance(self._watched, tf.data.Dataset):
+            return None
+        return content_digest(self._watched, "validation_data")
 
 
 def _digest(data):

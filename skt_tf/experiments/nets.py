@@ -109,7 +109,7 @@ class Nets:
         add_net(entry, accuracies(student, dataset), records, weights, len(shared))
         run.record()
         run.checkpoints(path).clear()
-        print(f"{title}: {entry['accuracies'][-1]:.2%} of the test images")
+        print(f"{title}: {entry['accuracies'][-1]:.2%} of the {dataset.test_name} images")
 
     def _run(self, plan, student, seed, path, title, shown, **options):
         return run_stages(

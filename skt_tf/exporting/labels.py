@@ -47,10 +47,11 @@ def read(path):
     return tuple(text.splitlines())
 
 
-def known(provenance, data_dir=None, dataset=None):
+def known(classes, provenance, data_dir=None, dataset=None):
     """The names of the classes that a network was trained on, or None where they are not known.
 
     Args:
+        classes: the number of its outputs.
         provenance: its `Provenance`, or None.
         data_dir: where its images lie, as for `load_dataset`.
         dataset: the `Dataset` that was given for it, or None.
@@ -58,9 +59,13 @@ def known(provenance, data_dir=None, dataset=None):
     names = None
     if dataset is not None and _may_be(dataset, provenance):
         names = dataset.class_names
-    elif provenance is not None and provenance.dataset:
-        names = _of_its_data(provenance, data_dir)
-    return names if names and all(map(_is_line, names)) else None
+    elif provenance is not None:
+        names = provenance.class_names
+        if names is None and provenance.dataset and provenance.loading:
+            names = _of_its_data(provenance, data_dir)
+    # Images may be of fewer classes than a network tells apart.
+    sound = names and len(names) == classes and all(map(_is_line, names))
+    return names if sound else None
 
 
 def _may_be(dataset, provenance):

@@ -8,7 +8,7 @@ import dataclasses
 from fractions import Fraction
 
 from skt_tf.models.points import RESNET, dense_flows, disjoint_flows, flows_up_to
-from skt_tf.utils.errors import UserError
+from skt_tf.utils.errors import UserError, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +104,7 @@ def stages(method, overlap="span", split=None, layout=RESNET, section_flows="end
             middles for a method of dense flows.
     """
     if method not in METHOD_NAMES:
-        raise UserError(f"method '{method}' is unknown: expected one of {', '.join(METHOD_NAMES)}")
+        raise UserError(unknown(f"method '{method}'", method, METHOD_NAMES))
     if method in DENSE and not layout.middles:
         n = layout.sections
         raise UserError(

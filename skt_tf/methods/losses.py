@@ -19,7 +19,7 @@ from skt_tf.methods.fsp import flow_model, max_pool_to, smaller_size
 from skt_tf.models.checks import check_logits
 from skt_tf.models.maps import point_output
 from skt_tf.models.points import RESNET, flow_name
-from skt_tf.utils.errors import UserError
+from skt_tf.utils.errors import UserError, unknown
 from skt_tf.utils.fields import TEMPERATURE
 
 
@@ -87,8 +87,9 @@ class Hint:
     names = ()
 
     def __init__(self, reduction="sum", point=RESNET.hint_point):
-        if reduction not in ("sum", "mean"):
-            raise UserError(f"hint_reduction '{reduction}' is unknown: expected sum or mean")
+        reductions = ("sum", "mean")
+        if reduction not in reductions:
+            raise UserError(unknown(f"hint_reduction={reduction}", reduction, reductions))
         self.reduce = tf.reduce_sum if reduction == "sum" else tf.reduce_mean
         self.point = point
 

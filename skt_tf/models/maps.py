@@ -1,13 +1,12 @@
 """The maps that a network puts out at its flow points."""
 
-import difflib
 import itertools
 
 import keras
 
 from skt_tf.models.names import plain
 from skt_tf.models.nested import inner_graph, layers_by_path, unnested
-from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.errors import UserError, close_to, meant, option
 
 _MOST_NAMED = 20
 
@@ -68,9 +67,7 @@ def _hint(name, point, layers, points, outputs):
         within = f"{option('section_flows')}=within"
         return f", where {within} begins the flow of section {point[1:]}"
     inside = [path for path in layers if path.endswith(f"/{name}")]
-    close = inside[:3] or (difflib.get_close_matches(name, layers) if points else [])
-    if close:
-        return f": did you mean {' or '.join(map(repr, close))}?"
+    close = meant(inside[:3]) or (close_to(name, layers, most=3) if points else "")
     maps = [
         path
         for path, layer in layers.items()
@@ -79,8 +76,8 @@ def _hint(name, point, layers, points, outputs):
     shown = ", ".join(maps[:_MOST_NAMED]) + ", …" * (len(maps) > _MOST_NAMED)
     if name == point:  # Nobody named it.
         names = " or ".join(map(option, ("teacher_points", "student_points")))
-        return f": name the layers at its points by {names}, of {shown}"
-    return f": expected one of {shown}"
+        return f"{close}: name the layers at its points by {names}, of {shown}"
+    return f"{close}: expected one of {shown}"
 
 
 def first_layers(model, points):

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import inspect
 import os
 import pathlib
@@ -19,10 +18,10 @@ from skt_tf.models.saving import check_saving
 from skt_tf.training.distillation import Distillation
 from skt_tf.training.optimizers import as_setting
 from skt_tf.training.pair_checks import check_pair
-from skt_tf.training.setting_checks import OPTIMIZERS
+from skt_tf.training.setting_checks import check_optimizer
 from skt_tf.training.settings import Settings
 from skt_tf.training.user_callbacks import checked
-from skt_tf.utils.errors import UserError, one_line
+from skt_tf.utils.errors import UserError, close_to, one_line
 from skt_tf.utils.locks import FolderLock
 
 
@@ -75,8 +74,9 @@ def distill(
         batch_size: images an iteration.
         seed: integer that fixes the order of images from arrays.
         output_dir: a folder for `student.keras`, `metrics.csv`, and checkpoints. The same call
-            goes on from the last one, and a finished one is not run again. None: nothing is
-            written.
+            goes on from the last one, and a finished one is not run again; other networks or
+            images are refused, for which batches of `validation_data` are gone through once more
+            (those of `train_data` are known by their type alone). None: nothing is written.
         optimizer: `"sgd"` or `"adamw"`, or any of `keras.optimizers`, which is made anew for each
             stage, with its rate as the first of the schedule of every stage that is given none by
             `learning_rate`, `transfer_learning_rate` or `hint_learning_rate`.
@@ -195,22 +195,20 @@ def _scope_of(teacher, student, batch_size):
 def _config(method, teacher, options, settings):
     for name in settings:
         if name not in SETTINGS:
-            close = difflib.get_close_matches(name, [*SETTINGS, *options], n=1)
-            hint = f"did you mean {close[0]}?" if close else f"expected {', '.join(SETTINGS)}"
-            raise UserError(f"distill has no setting '{name}': {hint}")
+            close = close_to(name, [*SETTINGS, *sorted(_NAMED - {"methods", "settings"})])
+            raise UserError(
+                f"distill has no setting '{name}'{close}: expected some of {', '.join(SETTINGS)}"
+            )
     if not isinstance(method, str):
         raise UserError(f"method={method!r} is no name: expected one, such as 'skt'")
-    if teacher is None and needs_teacher(stages(method)):
+    if needs_teacher(stages(method)) and teacher is None:
         raise UserError(f"the method '{method}' needs a teacher and none was given")
     for name in ("teacher_points", "student_points"):
         options[name] = _names(name, options[name])
     if isinstance(options["optimizer"], keras.optimizers.Optimizer):
         options["optimizer"] = as_setting(options["optimizer"])
-    elif options["optimizer"] not in OPTIMIZERS:
-        raise UserError(
-            f"optimizer={options['optimizer']!r}: expected 'sgd', 'adamw', or one that is made, "
-            "such as keras.optimizers.Adam(0.001)"
-        )
+    else:
+        check_optimizer(options["optimizer"])
     # NumPy's numbers cannot be written into JSON.
     options, settings = ({k: _plain(v) for k, v in given.items()} for given in (options, settings))
     if method in ONE_START:

@@ -17,7 +17,7 @@ from skt_tf.utils.distribution import (
     several_workers,
     share_overflow,
 )
-from skt_tf.utils.errors import UserError
+from skt_tf.utils.errors import UserError, unknown
 
 
 @keras.saving.register_keras_serializable(package="skt_tf")
@@ -92,11 +92,10 @@ class SequentialDistiller(keras.Model):
             raise UserError("the teacher and the student are the same model: expected two")
         # The student's policy decides whether the loss is scaled.
         super().__init__(name=f"{student.name}_{stage.name}", dtype=student.dtype_policy)
-        if transfer_batch_norm not in ("batch", "inference"):
-            raise UserError(
-                f"transfer_batch_norm '{transfer_batch_norm}' is unknown: expected batch or "
-                "inference"
-            )
+        modes = ("batch", "inference")
+        if transfer_batch_norm not in modes:
+            given = f"transfer_batch_norm={transfer_batch_norm}"
+            raise UserError(unknown(given, transfer_batch_norm, modes))
         self.objective = objective(
             stage,
             flow_weights=flow_weights,

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from skt_tf.methods.catalogue import stage_steps, transfers
 from skt_tf.models.points import flow_name
-from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.errors import UserError, close_to, option
 from skt_tf.utils.fields import check_fields
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -24,14 +24,20 @@ def check(settings):
             "a number of iterations, such as 500, or of seconds, such as 60s"
         )
     # Of an optimizer of a user's own, `distill` writes down how to make it.
-    if settings.optimizer not in OPTIMIZERS and not _is_written_down(settings.optimizer):
-        raise UserError(
-            f"{option('optimizer')}={settings.optimizer} is unknown: expected sgd or adamw, or in "
-            "Python one of keras.optimizers"
-        )
+    if not _is_written_down(settings.optimizer):
+        check_optimizer(settings.optimizer)
     _check_points(settings)
     _check_methods(settings)
     _check_flow_weights(settings)
+
+
+def check_optimizer(given):
+    """Raises a ValueError where what a user gave is the name of no optimizer."""
+    if given not in OPTIMIZERS:
+        raise UserError(
+            f"{option('optimizer')}={given} is unknown{close_to(given, OPTIMIZERS)}: expected sgd "
+            "or adamw, or in Python one that is made, such as keras.optimizers.Adam(0.001)"
+        )
 
 
 def _is_written_down(optimizer):
@@ -137,9 +143,11 @@ def _check_flow_weights(settings):
     names = [flow_name(flow) for flow in settings.flows]
     flag = option("flow_weights")
     if isinstance(settings.flow_weights, str):
-        if settings.flow_weights not in ("normalized", "equal"):
+        words = ("normalized", "equal")
+        if settings.flow_weights not in words:
             raise UserError(
-                f"{flag}={settings.flow_weights} is not understood: expected normalized, equal, or "
+                f"{flag}={settings.flow_weights} is not understood"
+                f"{close_to(settings.flow_weights, words)}: expected normalized, equal, or "
                 f"{len(names)} numbers for {', '.join(names)}"
             )
         return

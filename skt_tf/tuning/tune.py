@@ -92,6 +92,7 @@ class _Search:
                 "tune": list(config.tune),
             },
             "data": digest,
+            "test_name": dataset.test_name,
             "validation": len(dataset.validation_labels),
             "environment": environment(),
             "flow_weights": None,

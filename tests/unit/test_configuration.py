@@ -415,7 +415,7 @@ OWN = "--teacher=t.keras --student=s.keras --teacher_points={0} --student_points
         ),
         ("--student_weights=saved", "--student_weights=saved needs --student"),
         ("--student=", "--student is empty"),
-        ("--optimizer=adam", "--optimizer=adam is unknown: expected sgd or adamw"),
+        ("--optimizer=adam", "--optimizer=adam is unknown (did you mean adamw?): expected sgd or"),
         ('--optimizer={"config":{"learning_rate":1}}', '--optimizer={"config"'),
         ("--teacher=t.keras --teacher_points=a,,c", "--teacher_points=a,,c has an empty name"),
         (OWN.format("a,b") + " --methods=skt", "--methods=skt: 'skt' transfers dense flows"),

@@ -90,7 +90,7 @@ def remove(path):
 
 BROKEN = {
     "no train": (lambda f: remove(f / "train"), "train is no folder"),
-    "no test": (lambda f: remove(f / "test"), "test is no folder"),
+    "no test": (lambda f: remove(f / "test"), "each class, or val/<class>/… in its place"),
     "no classes": (
         lambda f: (remove(f / "train"), (f / "train").mkdir()),
         "train has no folders",

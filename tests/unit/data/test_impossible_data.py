@@ -89,7 +89,7 @@ def draw(number, *shapes, labels=range(10)):
     ]
 
 
-def prepare(folder, train, test):
+def prepare(folder, train, test, tested="test"):
     """Writes what TensorFlow Datasets would take for MNIST, without its checks.
 
     Returns the file of the training images.
@@ -99,7 +99,7 @@ def prepare(folder, train, test):
     place = folder / "mnist" / "3.0.1"
     place.mkdir(parents=True)
     splits = []
-    for split, examples in {"test": test, "train": train}.items():
+    for split, examples in {tested: test, "train": train}.items():
         path = place / f"mnist-{split}.tfrecord-00000-of-00001"
         with tf.io.TFRecordWriter(str(path)) as file:
             for image, label in examples:
@@ -143,6 +143,22 @@ def test_whole_images_of_one_channel_can_be_used(tmp_path):
     prepare(tmp_path, draw(40, DIGIT), draw(20, DIGIT))
     dataset = load_dataset("mnist", tmp_path)
     assert (len(dataset.train_images), dataset.image_shape) == (40, DIGIT)
+    assert dataset.watched_name == "test"
+
+
+def test_a_validation_split_takes_the_place_of_a_test_and_keeps_its_name(tmp_path, capsys):
+    prepare(tmp_path, draw(40, DIGIT), draw(20, DIGIT), "validation")
+    dataset = load_dataset("mnist", tmp_path)
+    assert (len(dataset.test_images), dataset.part, dataset.watched_name) == (
+        20, "test", "validation",
+    )  # fmt: skip
+    assert "no test split: its validation split takes the place" in capsys.readouterr().out
+
+
+def test_without_a_split_to_test_on_a_dataset_is_refused(tmp_path):
+    prepare(tmp_path, draw(40, DIGIT), draw(20, DIGIT), "unlabelled")
+    with refused("'mnist' has the splits .*: expected train, and test or validation"):
+        load_dataset("mnist", tmp_path)
 
 
 @pytest.mark.parametrize(
