@@ -76,8 +76,9 @@ class Config(Settings):
     )
     methods: tuple[str, ...] | None = setting(
         None,
-        "Methods to compare, comma-separated; those of the experiment's table if not given",
-        METHOD_NAMES,
+        "Methods to compare, comma-separated; those of the experiment's table if not given. Some "
+        f"of {', '.join(METHOD_NAMES)}; or sequences of losses, such as flows>task+soft: > puts "
+        "stages in order, + adds losses, * weighs one, : is a stage's share of the iterations",
     )
     teacher_depth: int = setting(26, "Layers of the teacher, 6n+2", limits=DEPTH)
     student_depth: int | None = setting(
@@ -269,6 +270,10 @@ class Config(Settings):
         return (
             self.dataset, self.data_dir, self.size, self.mirror, self.crop, self.image_bits,
         )  # fmt: skip
+
+    @property
+    def knows_own(self):
+        return bool(self.import_modules)
 
     def depth(self, method):
         """The layers of the networks that `method` trains."""

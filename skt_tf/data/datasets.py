@@ -97,6 +97,11 @@ class Dataset:
         return self.train_images.shape[1:]
 
     @property
+    def number(self):
+        """How many training images there are."""
+        return len(self.train_labels)
+
+    @property
     def watched(self):
         """(images, labels) that curves show: those held out, else those of the test set."""
         if self.validation_images is None:

@@ -215,6 +215,11 @@ class Stream:
         return (images[start : start + self._batch_size] for start in starts)
 
     @property
+    def number(self):
+        """How many training images there are; None where they come in batches."""
+        return None if isinstance(self._train, tf.data.Dataset) else len(self._train[1])
+
+    @property
     def digest(self):
         """A number that other data would hardly have; of batches that come, of their type alone."""
         return _digest(self._train)

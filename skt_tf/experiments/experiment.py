@@ -32,6 +32,7 @@ from skt_tf.experiments.teacher import (
     teacher_of,
 )
 from skt_tf.experiments.time_left import Remaining
+from skt_tf.methods.catalogue import is_sequence
 from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.checks import JUDGED_BY
 from skt_tf.models.cost import check_memory
@@ -135,7 +136,7 @@ class _Experiment:
         self.given = None
         if config.teacher and not run.results["teacher"]:
             self.given = load_teacher(config, self.dataset)
-        if config.teacher or config.student:
+        if config.teacher or config.student or any(map(is_sequence, config.methods)):
             self._check_networks()
         # By all workers: a network of the strategy is made by all or by none.
         check_room_for_targets(run, self._some_teacher, self.dataset)
@@ -161,7 +162,13 @@ class _Experiment:
             student = new_student(config, self.dataset, method, 0)
             try:
                 only = dataclasses.replace(config, methods=(method,))
-                check_pair(teacher, student, only, self.dataset.train_images[:JUDGED_BY])
+                check_pair(
+                    teacher,
+                    student,
+                    only,
+                    self.dataset.train_images[:JUDGED_BY],
+                    self.dataset.number,
+                )
                 if config.stages(method)[0].start == "teacher":
                     copy_weights(teacher, student)
             except UserError as error:

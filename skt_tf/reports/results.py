@@ -3,6 +3,7 @@
 import statistics
 
 from skt_tf.methods.catalogue import METHOD_NAMES, TEACHERS, stage_steps
+from skt_tf.methods.sequences import folder_name
 from skt_tf.models.points import flow_name, layout
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import read_json
@@ -68,7 +69,8 @@ def grow(results, methods=(), nets=0):
     """
     entries = results["methods"]
     there = {name for name, entry in entries.items() if entry["accuracies"] or entry["failed"]}
-    methods = [name for name in METHOD_NAMES if name in there | set(methods)]
+    asked = dict.fromkeys([*entries, *methods])  # Sequences as they came, after the methods.
+    methods = [n for n in dict.fromkeys([*METHOD_NAMES, *asked]) if n in there | set(methods)]
     results["methods"] = {name: entries[name] for name in methods if name in entries}
     # Of nets that could not be trained there is no number but the one that was asked for.
     nets = max([nets, *(nets_done(results, name) for name in methods)]) or results["config"]["nets"]
@@ -129,7 +131,7 @@ def network_path(folder, method, net):
     """
     if method == "teacher" or (method == TEACHERS and net == 0):
         return folder / "teacher" / "model.keras"  # The teacher is the first of the teachers.
-    return folder / method / (net if net == SHARED else f"net{net}") / "student.keras"
+    return folder / folder_name(method) / (net if net == SHARED else f"net{net}") / "student.keras"
 
 
 def _has_form(value, form):

@@ -236,7 +236,7 @@ class Distillation:
         config, used = self.config, {"student_precision": self.student.dtype_policy.name}
         if needs_teacher(self.plan):
             used["teacher_precision"] = precision_of_teacher(config.teacher_precision)
-        used["learning_rates"] = {s.name: config.rate(s.objective) for s in self.plan}
+        used["learning_rates"] = {s.name: config.rate(s.kind) for s in self.plan}
         return used
 
     def _write(self):

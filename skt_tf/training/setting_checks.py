@@ -5,7 +5,7 @@ import json
 import re
 from fractions import Fraction
 
-from skt_tf.methods.catalogue import stage_steps, transfers
+from skt_tf.methods.catalogue import METHOD_NAMES, stage_steps, transfers
 from skt_tf.models.points import flow_name
 from skt_tf.utils.errors import UserError, close_to, option
 from skt_tf.utils.fields import check_fields
@@ -71,7 +71,9 @@ def _check_points(settings):
 
 
 def _check_methods(settings):
-    methods = f"{option('methods')}={','.join(settings.methods)}"
+    methods = f"{option('methods')}={','.join(map(str, settings.methods))}"
+    if not settings.methods or not all(isinstance(name, str) for name in settings.methods):
+        raise UserError(f"{methods}: expected one method or more, such as skt")
     if len(set(settings.methods)) < len(settings.methods):
         raise UserError(f"{methods} names a method twice")
     for method in settings.methods:
@@ -111,7 +113,9 @@ def _check_split(settings, methods):
         return
     if not settings.transfer_split or not all(0 < part < 1e9 for part in settings.transfer_split):
         raise UserError(f"{_split(settings)}: expected numbers above 0 and below 10⁹, such as 1,3")
-    plans = [settings.stages(method, even=True) for method in settings.methods]
+    # A sequence has shares of its own.
+    named = [method for method in settings.methods if method in METHOD_NAMES]
+    plans = [settings.stages(method, even=True) for method in named]
     if all(len(transfers(plan)) < 2 for plan in plans):
         raise UserError(
             f"{_split(settings)} has nothing to split: none of {methods} has several transfer "

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from fractions import Fraction
 
-from skt_tf.methods.catalogue import METHOD_NAMES, stages, transfers
+from skt_tf.methods.catalogue import spelled, stages, transfers
 from skt_tf.models.points import SECTION_FLOWS, layout
 from skt_tf.training.setting_checks import OPTIMIZERS, check, shares
 from skt_tf.utils.fields import COUNT, DECAY, NATURAL, POSITIVE, TEMPERATURE, setting
@@ -17,17 +17,22 @@ SCHEDULES = ("steps", "onecycle")
 TASK_BOUNDARIES = (Fraction(32, 64), Fraction(48, 64))
 BOUNDARIES = {"transfer": (Fraction(11, 21), Fraction(16, 21)), "hint": (Fraction(25, 35),)}
 
-# Settings that are of use in stages of these objectives alone.
+# Settings that are of use where a loss is of these objectives alone; `"objective"` stands for any
+# of the field's.
 _NEEDED_BY = {
-    ("hint",): ("hint_learning_rate", "hint_reduction"),
+    ("hint",): ("hint_reduction",),
     ("soft_task",): ("temperature",),
-    ("transfer",): (
-        "transfer_learning_rate", "transfer_split", "transfer_boundaries", "section_flows",
-        "dense_flows", "flow_weights", "project",
+    ("transfer",): ("section_flows", "dense_flows", "flow_weights", "project"),
+    ("hint", "transfer", "objective"): (
+        "transfer_batch_norm", "teacher_points", "student_points", "sections",
     ),
-    ("hint", "transfer"): ("transfer_batch_norm", "teacher_points", "student_points", "sections"),
-    ("hint", "transfer", "soft_task"): ("teacher_precision",),
+    ("hint", "transfer", "soft_task", "objective"): ("teacher_precision",),
 }  # fmt: skip
+# And in stages that have the rate and the schedule of one.
+_RATED = {
+    "hint": ("hint_learning_rate",),
+    "transfer": ("transfer_learning_rate", "transfer_split", "transfer_boundaries"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Settings:
         ValueError: a value that is not possible, in one sentence.
     """
 
-    methods: tuple[str, ...] = setting(("skt",), "Methods to train by", METHOD_NAMES)
+    methods: tuple[str, ...] = setting(("skt",), "Methods, or sequences of losses, to train by")
     seed: int = setting(
         0, "Integer that fixes initial weights, data order and augmentation", limits=NATURAL
     )
@@ -153,6 +158,7 @@ class Settings:
     FREE = ("checkpoint_every",)
 
     def __post_init__(self):
+        object.__setattr__(self, "methods", tuple(map(spelled, self.methods)))
         if self.transfer_boundaries is not None:
             object.__setattr__(self, "transfer_boundaries", shares(self.transfer_boundaries))
         check(self)
@@ -198,7 +204,13 @@ class Settings:
         With `even` the transfer stages have equal ones.
         """
         split = None if even else self.transfer_split
-        return stages(method, self.dense_flows, split, self.layout, self.section_flows)
+        options = self.dense_flows, split, self.layout, self.section_flows
+        return stages(method, *options, own=self.knows_own)
+
+    @property
+    def knows_own(self):
+        """Whether a sequence may name objectives that are not known yet."""
+        return False
 
     def transfers(self, methods):
         """Whether any of `methods` has a transfer stage."""
@@ -209,15 +221,16 @@ class Settings:
         plan = [stage for method in self.methods for stage in self.stages(method)]
         spent = {kind for stage in plan for kind in stage.iterations}
         found = {f"{kind}_steps" for kind in self.iterations if kind not in spent}
-        objectives = {stage.objective for stage in plan}
-        for needing, names in _NEEDED_BY.items():
-            if not objectives & set(needing):
-                found |= set(names)
-        return found
+        used = {objective for stage in plan for objective in stage.uses}
+        rated = {stage.kind for stage in plan}
+        found |= {
+            n for needing, names in _NEEDED_BY.items() if not used & {*needing} for n in names
+        }
+        return found | {n for kind, names in _RATED.items() if kind not in rated for n in names}
 
     def boundaries(self, stage):
         """Shares of `stage` at which its rate falls; None stands for its objective's own."""
-        if stage.flows and self.transfer_boundaries:
+        if stage.kind == "transfer" and self.transfer_boundaries:
             return tuple(map(Fraction, self.transfer_boundaries))
         return None
 
