@@ -159,7 +159,7 @@ class _Experiment:
         else:
             teacher = self._some_teacher()
         for method in new:
-            student = new_student(config, self.dataset, method, 0)
+            student = new_student(config, self.dataset, method, 0, teacher)
             try:
                 only = dataclasses.replace(config, methods=(method,))
                 check_pair(
