@@ -8,13 +8,13 @@ import dataclasses
 import math
 
 from skt_tf.configuration_checks import check, check_values
-from skt_tf.data.images import BITS, CROPS, MIRRORED, image_size
+from skt_tf.data.images import BITS, CROPS, image_size, mirrored_by_default
 from skt_tf.exporting.formats import FORMATS, INPUT_DTYPES
 from skt_tf.methods.catalogue import DENSE, METHOD_NAMES, TEACHERS
 from skt_tf.training.settings import BOUNDARIES, Settings
 from skt_tf.tuning.search_space import TUNABLE, searchable
 from skt_tf.utils.errors import UserError, named_as_flags
-from skt_tf.utils.fields import COUNT, NATURAL, POSITIVE, Limits, as_path, setting
+from skt_tf.utils.fields import COUNT, NATURAL, POSITIVE, Limits, as_path, as_words, setting
 
 # {job: room}; each is `run(config)` of the room's module of its name.
 JOBS = {
@@ -67,12 +67,20 @@ class Config(Settings):
         limits=BITS,
     )
     mirror: bool | None = setting(
-        None, "Mirror training images at random; for CIFAR alone if not given"
+        None,
+        "Mirror training images at random; those of CIFAR and of --crop=resized if not given",
     )
     crop: str = setting(
         "pad",
-        "Training images padded by an eighth of their size and cropped at random, or as they are",
+        "Training images padded by an eighth of their size and cropped at random, or as they are; "
+        "or, for photographs of any sizes, random parts of them brought to --image_size, tested on "
+        "the middle",
         CROPS,
+    )
+    stream: bool | None = setting(
+        None,
+        "Read images from the disk as they are drawn, not into memory; where they need more than a "
+        "third of the memory that is free if not given",
     )
     methods: tuple[str, ...] | None = setting(
         None,
@@ -196,7 +204,7 @@ class Config(Settings):
     FREE = (
         *Settings.FREE, "job", "import_modules", "data_dir", "output_dir", "export", "tuner",
         "trials", "tune", "compare", "runs", "tensorboard", "distribution", "fresh", "input_dtype",
-        "labels", "license",
+        "labels", "license", "stream",
     )  # fmt: skip
 
     def __post_init__(self):
@@ -262,6 +270,7 @@ class Config(Settings):
         """What `load_dataset` is to load."""
         return (
             self.dataset, self.data_dir, self.size, self.mirror, self.crop, self.image_bits,
+            self.stream,
         )  # fmt: skip
 
     def depth(self, method):
@@ -277,7 +286,7 @@ class Config(Settings):
     def settled(cls, values):
         values = super().settled(values)
         if values["mirror"] is None:
-            values["mirror"] = values["dataset"] in MIRRORED
+            values["mirror"] = mirrored_by_default(values["dataset"], values["crop"])
         for name in ("teacher", "student"):  # Known by their content, which is compared elsewhere.
             values[name] = "given" if values[name] else None
         return values
@@ -285,14 +294,5 @@ class Config(Settings):
     @classmethod
     def as_flags(cls, values):
         """A list of `--name=value` of a record as `as_dict` gives it, but for the defaults."""
-        words, left_open = [], cls.left_open(values.get("optimizer", "sgd"))
-        for field in dataclasses.fields(cls):
-            value = values.get(field.name)
-            if value in (None, field.default, left_open.get(field.name)):
-                continue
-            if isinstance(value, bool):
-                words.append(f"--{'' if value else 'no'}{field.name}")
-            else:
-                text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-                words.append(f"--{field.name}={text}")
-        return words
+        left_open = cls.left_open(values.get("optimizer", "sgd"))
+        return as_words(dataclasses.fields(cls), values, left_open)

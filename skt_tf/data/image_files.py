@@ -232,9 +232,12 @@ def _opened(path):
     """(the file, Pillow's image of it), which is not decoded yet."""
     from PIL import Image
 
-    with warnings.catch_warnings(action="ignore"), open(path, "rb") as file:
-        with Image.open(file) as image:
-            yield file, image
+    with (
+        warnings.catch_warnings(action="ignore"),
+        open(path, "rb") as file,
+        Image.open(file) as image,
+    ):
+        yield file, image
 
 
 def _is_deep(image):

@@ -53,10 +53,10 @@ class ImageFolder:
                 f"{folder / test / unknown[0]} is a class that {folder / 'train'} lacks: expected "
                 f"some of {', '.join(names[:8])}" + ", …" * (len(names) > 8)
             )
-        passed_over = collections.Counter()
+        passed_over, self.where = collections.Counter(), str(folder)
         parts = [_files(folder / part, names, passed_over) for part in ("train", test)]
         self._labels = [labels for _, labels in parts]
-        self._files = ImageFiles([path for paths, _ in parts for path in paths], bits, str(folder))
+        self._files = ImageFiles([path for paths, _ in parts for path in paths], bits, self.where)
         self._notes = [*self._files.notes]
         if test != "test":
             self._notes.append(f"{test}/ takes the place of test/, which is not there")
@@ -86,7 +86,7 @@ class ImageFolder:
         """
         train, tested = self._labels
         found = self._files.each(range(len(self)))
-        images = gather(found, len(self), size, self._files.where)
+        images = gather(found, len(self), size, self.where)
         self._say()
         # A copy, so that the training images need not stay where some of them are held out.
         return (images[: len(train)], train), (images[len(train) :].copy(), tested)
@@ -101,7 +101,7 @@ class ImageFolder:
 
     def _say(self):
         while self._notes:
-            print(f"{self._files.where}: {self._notes.pop(0)}")
+            print(f"{self.where}: {self._notes.pop(0)}")
 
 
 def _classes(folder):

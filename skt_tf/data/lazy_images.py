@@ -76,9 +76,10 @@ class LazyImages:
         return self[:] if dtype is None else self[:].astype(dtype)
 
     def cropped(self, chosen, draws, mirrored):
-        """Random resized crops of the images at `chosen`, integers [n]: [n, height, width, channels].
+        """Random resized crops, [n, height, width, channels], of the images at `chosen`.
 
         Args:
+            chosen: integers [n].
             draws: [n, `crops.DRAWS`], uint32, random bits.
             mirrored: whether half of them are mirrored.
         """
@@ -99,7 +100,7 @@ class LazyImages:
 
     def in_memory(self):
         """The same, with all images of the source held in memory as they are, of any sizes."""
-        held = Held(_pool().map(self.source.__getitem__, self._rows), self.source)
+        held = Held(self.source.each(self._rows), self.source)
         return LazyImages(held, None, self._size, self._middle)
 
     def _whole(self, row):
@@ -163,7 +164,7 @@ def part(images, rows):
 
 
 def slices(images, size):
-    """Yields `images[:size]`, `images[size : 2 * size]`, …; the next is read ahead if it must be."""
+    """Yields `images[:size]`, `images[size : 2 * size]`, …; of `LazyImages` one is read ahead."""
     starts = range(0, len(images), size)
     if not isinstance(images, LazyImages):
         yield from (images[start : start + size] for start in starts)
@@ -180,7 +181,8 @@ def gathered(images, chosen):
     """In a graph: the images at `chosen`, an integer tensor [n], of a tensor or `LazyImages`."""
     if not isinstance(images, LazyImages):
         return tf.gather(images, chosen)
-    return _shaped(tf.numpy_function(images.__getitem__, [chosen], tf.uint8, stateful=False), images)
+    found = tf.numpy_function(images.__getitem__, [chosen], tf.uint8, stateful=False)
+    return tf.ensure_shape(found, [*chosen.shape, *images.shape[1:]])
 
 
 def cropped(images, chosen, draws, mirrored):
@@ -189,11 +191,8 @@ def cropped(images, chosen, draws, mirrored):
     def crop(chosen, draws):
         return images.cropped(chosen, draws, mirrored)
 
-    return _shaped(tf.numpy_function(crop, [chosen, draws], tf.uint8, stateful=False), images)
-
-
-def _shaped(found, images):
-    return tf.ensure_shape(found, [None, *images.shape[1:]])
+    found = tf.numpy_function(crop, [chosen, draws], tf.uint8, stateful=False)
+    return tf.ensure_shape(found, [*chosen.shape, *images.shape[1:]])
 
 
 def ordered(function, items, ahead=64):

@@ -43,7 +43,7 @@ class PreparedSplit:
         self.where = f"dataset '{builder.name}'"
         self.shape, self.two_shapes = tuple(builder.info.features["image"].shape), ()
         self._shapes = {} if look and None in self.shape else None
-        self._decode = _decoder(builder)
+        self._feature = builder.info.features["image"]
         files = _ArrayRecords if has_index(builder) else _TfRecords
         self._records = files(builder, split)
         labels = []
@@ -61,9 +61,11 @@ class PreparedSplit:
             with Image.open(io.BytesIO(encoded)) as image:
                 size = image.size[::-1]
             self._shapes.setdefault((*size, self.shape[2]))
-        if images:
+        if len(images):
             self.two_shapes = tuple(self._shapes)[:2]
-            self.shape = self.two_shapes[0] if len(self._shapes) == 1 else (None, None, self.shape[2])
+            self.shape = (
+                self.two_shapes[0] if len(self._shapes) == 1 else (None, None, self.shape[2])
+            )
 
     def __len__(self):
         return len(self.labels)
@@ -72,7 +74,7 @@ class PreparedSplit:
         """The image [height, width, channels], uint8, of a record."""
         place = self._records.place(row)
         try:
-            return self._decode(self._records.read(row)).numpy()
+            return self._decoded(self._records.read(row))
         # TensorFlow and ArrayRecord pass on what their decoders raise.
         except Exception as error:
             reason = getattr(error, "strerror", None) or one_line(error)
@@ -80,6 +82,16 @@ class PreparedSplit:
                 f"{place} of {self.where} cannot be read as an image ({reason}): prepare the "
                 "dataset anew"
             ) from None
+
+    def _decoded(self, record):
+        """The image in the bytes of a record, as `as_dataset` decodes it."""
+        import tensorflow as tf
+
+        image = tf.train.Example.FromString(record).features.feature["image"]
+        # Not by a `tf.function`: it would wait for a thread of TensorFlow's, of which all may be
+        # waiting for images.
+        with tf.device("CPU"):
+            return self._feature.decode_example(image.bytes_list.value[0]).numpy()
 
     def each(self, rows):
         """Yields the images of some records in turn."""
@@ -116,7 +128,9 @@ class _TfRecords:
             decoders=tfds.decode.PartialDecoding(kept, decoders=decoders),
             read_config=tfds.ReadConfig(add_tfds_id=True),
         )
-        examples = examples.map(lambda example: {**example, "image": example["image"] if with_images else ""})
+        examples = examples.map(
+            lambda example: {**example, "image": example["image"] if with_images else ""}
+        )
         rows = []
         for batch in tfds.as_numpy(examples.batch(_AT_ONCE)):
             for name in batch["tfds_id"]:  # The file and the number in it.
@@ -190,18 +204,3 @@ class _ArrayRecords:
 
     def read(self, row):
         return self._source[int(row)]
-
-
-def _decoder(builder):
-    """A function of the bytes of a record to its image, a tensor, as `as_dataset` decodes it."""
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-
-    features = tfds.decode.PartialDecoding({"image": True}).extract_features(builder.info.features)
-
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
-    def decode(record):
-        with tf.device("CPU"):
-            return features.deserialize_example(record)["image"]
-
-    return decode.get_concrete_function()

@@ -44,7 +44,7 @@ class Prepared:
     def __init__(self, name, data_dir=None):
         import tensorflow_datasets as tfds
 
-        self._name, self._other = name, ""
+        self._name, self._other, self.where = name, "", f"dataset '{name}'"
         self._place = data_dir or "the default folder of TensorFlow Datasets"
         with self._reading():
             try:

@@ -126,7 +126,7 @@ class _Experiment:
             copy, weights = run.path("teacher", 0), known_teacher.get("weights")
             check_teacher(config.teacher, known_teacher["source"], copy, weights)
         check_networks(run.results, run.folder, needed(run))
-        run.results["data"] = self.dataset.digest
+        run.results["data"] = run.results.get("data") or self.dataset.digest
         if config.validation:
             self.dataset = self.dataset.hold_out(config.validation)
         check_memory(config, self.dataset.image_shape)

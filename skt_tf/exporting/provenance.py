@@ -160,7 +160,7 @@ def _of_experiment(path):
         accuracies={part: entry[name][net] for part, name in parts.items() if entry.get(name)},
         dataset=results["dataset"],
         data=results.get("data"),
-        loading={name: config.get(name) for name in ("image_size", "image_bits")},
+        loading={name: config.get(name) for name in ("image_size", "image_bits", "crop")},
         grey_levels=True,
         versions=_versions(results["environment"]),
     )

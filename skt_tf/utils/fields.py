@@ -96,6 +96,27 @@ def _check_limits(field, value):
         raise UserError(f"{option(field.name)}={shown} is out of range: expected {said}")
 
 
+def as_words(fields, values, defaults):
+    """A list of `--name=value` of what is no default.
+
+    Args:
+        fields: of settings.
+        values: {name: value}, as JSON has them.
+        defaults: {name: value} of those that are others than the fields'.
+    """
+    words = []
+    for field in fields:
+        value = values.get(field.name)
+        if value in (None, field.default, defaults.get(field.name)):
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{'' if value else 'no'}{field.name}")
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            words.append(f"--{field.name}={text}")
+    return words
+
+
 def as_path(name, path):
     """The value of a flag that is a path, checked, with its tilde resolved."""
     if not path.strip() or "\0" in path:

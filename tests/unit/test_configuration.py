@@ -70,6 +70,8 @@ ALLOWED = {
     "image_size": st.none() | st.sampled_from(["32", "20x28"]),
     "image_bits": st.none() | st.integers(8, 16),
     "mirror": st.none() | st.booleans(),
+    "crop": st.sampled_from(["pad", "none"]),  # Another test looks at what `resized` needs.
+    "stream": st.none() | st.booleans(),
     "project": st.booleans(),
     "student_weights": st.just("drawn"),
     **dict.fromkeys(("export", "labels", "license", "tune"), st.none()),
