@@ -1,6 +1,5 @@
 """Runs whose images stream end with the same bytes, killed or not, and as those in memory."""
 
-import random
 import signal
 import time
 
@@ -17,6 +16,10 @@ KINDS = {
     "padded": ("--image_size=16", "--validation=6"),
     "resized crops": ("--image_size=16", "--crop=resized", "--target_views=2"),
 }
+
+
+def saved(cwd):
+    return set(cwd.glob("run/**/checkpoints/[0-9]*"))
 
 
 def networks(cwd):
@@ -37,21 +40,18 @@ def reference(request, tmp_path_factory):
 def test_a_killed_run_goes_on_exactly_streaming_or_not(reference, tmp_path):
     flags, there = reference
     write(tmp_path / "images")
-    seed = random.randrange(2**32)
-    draw, kills = random.Random(seed), 0
-    while kills < 3:
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
         process = copied((*flags, "--stream"), tmp_path)
-        # After it has saved something, at some moment.
-        while not list(tmp_path.glob("run/**/checkpoints/[0-9]*")) and process.poll() is None:
+        # Once it has gone on, and has saved something more.
+        before = saved(tmp_path)
+        while not saved(tmp_path) - before and process.poll() is None:
             time.sleep(0.02)
-        time.sleep(draw.uniform(0, 2))
-        process.send_signal(signal.SIGTERM if kills == 1 else signal.SIGKILL)
-        if process.wait(300) == 0:
-            break
-        kills += 1
+        if process.poll() is None:
+            process.send_signal(number)
+        process.wait(300)
     # Whether images stream is not what a run is.
     ran(*flags, "--nostream", cwd=tmp_path)
-    assert without_times(tmp_path / "run") == without_times(there / "run"), seed
+    assert without_times(tmp_path / "run") == without_times(there / "run")
 
 
 def test_networks_are_those_of_images_in_memory(reference, tmp_path):
