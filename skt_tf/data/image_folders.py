@@ -70,10 +70,11 @@ class ImageFolder:
     def __len__(self):
         return len(self._files)
 
-    def bytes(self, size):
-        """Bytes of all pixels: brought to `size`, or as they are."""
-        channels = self._files.shape[2]
-        return self._files.bytes if size is None else len(self) * math.prod(size) * channels
+    def bytes(self, size, resized):
+        """Bytes of all pixels that would be held: brought to `size`, or for crops as they are."""
+        if size is None or resized:
+            return self._files.bytes
+        return len(self) * math.prod(size) * self._files.shape[2]
 
     def in_memory(self, size):
         """((images, labels), (images, labels)) of training and test.

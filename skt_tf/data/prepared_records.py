@@ -52,6 +52,8 @@ class PreparedSplit:
             self._look(images)
         self.labels = np.concatenate(labels).astype(np.int32)
         self.digest = self._records.digest
+        if self.shape[2] is None:  # Nor does the dataset say how many channels there are.
+            self.shape = (*self.shape[:2], self[0].shape[2])
 
     def _look(self, images):
         """Notes the shapes of encoded images; none where nothing is to be looked at."""

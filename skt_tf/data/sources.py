@@ -57,7 +57,7 @@ def find(name, data_dir, size, bits, crop, stream):
 
 def _read(source, size, resized, stream):
     """((images, labels), (images, labels)) of a source, in memory or not."""
-    stream, why = _decided(source.bytes(None if resized else size), stream)
+    stream, why = _decided(source.bytes(size, resized), stream)
     if stream:
         print(f"{source.where}: {len(source):,} images stream from the disk, {why}")
     if not stream and not resized:

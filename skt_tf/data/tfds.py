@@ -64,9 +64,16 @@ class Prepared:
     def __len__(self):
         return sum(self._builder.info.splits[split].num_examples for split in self._splits)
 
-    def bytes(self, size):
-        """Bytes of all pixels: brought to `size`, or as they are; None where nothing tells."""
-        shape = self._shape if size is None else (*size, self._shape[2])
+    def bytes(self, size, resized):
+        """Bytes of all pixels that would be held: brought to `size`, or for crops as they are.
+
+        Where nothing tells the images' size, those of crops are None; of others the first tells.
+        """
+        shape = self._shape if size is None or resized else (*size, self._shape[2])
+        if None in shape and not resized and not has_index(self._builder):
+            with self._reading():
+                found = next(iter(self._builder.as_dataset(split="train").take(1)))["image"].shape
+            shape = [known or one for known, one in zip(shape, found)]
         return None if None in shape else len(self) * math.prod(shape)
 
     def in_memory(self, size):
