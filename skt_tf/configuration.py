@@ -8,7 +8,8 @@ import dataclasses
 import math
 
 from skt_tf.configuration_checks import FOLDERS, check, check_values
-from skt_tf.data.images import BITS, CROPS, MIRRORED, image_size
+from skt_tf.data.image_settings import ImageSettings
+from skt_tf.data.images import mirrored_by_default
 from skt_tf.exporting.formats import FORMATS, INPUT_DTYPES
 from skt_tf.methods.catalogue import DENSE, METHOD_NAMES, TEACHERS
 from skt_tf.training.settings import BOUNDARIES, Settings
@@ -36,7 +37,7 @@ DEPTH = Limits(8, 1202)
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Settings):
+class Config(Settings, ImageSettings):
     """What one command does; each field is the flag of the same name.
 
     Raises:
@@ -46,33 +47,6 @@ class Config(Settings):
     job: str = setting("experiment", "What to do", JOBS)
     experiment: str = setting(
         "minimization", "Which experiment of the paper to run", tuple(EXPERIMENTS)
-    )
-    dataset: str = setting(
-        "cifar10",
-        "Images to train and test on: digits (built in); folder, for train/<class>/*.png|jpg and "
-        "test/<class>/… in --data_dir; or a name of TensorFlow Datasets, such as cifar10",
-    )
-    data_dir: str | None = setting(
-        None, "Folder of the images, or of TensorFlow Datasets; its own default if not given"
-    )
-    image_size: str | None = setting(
-        None,
-        "Size that all images are brought to, such as 32, or 32x48 for height and width; theirs, "
-        "which must be one, if not given",
-    )
-    image_bits: int | None = setting(
-        None,
-        "Bits that images of 16 bits in a folder use, such as 12; the fewest of 8, 10, 12, 14 and "
-        "16 that hold all of them if not given",
-        limits=BITS,
-    )
-    mirror: bool | None = setting(
-        None, "Mirror training images at random; for CIFAR alone if not given"
-    )
-    crop: str = setting(
-        "pad",
-        "Training images padded by an eighth of their size and cropped at random, or as they are",
-        CROPS,
     )
     methods: tuple[str, ...] | None = setting(
         None,
@@ -111,12 +85,6 @@ class Config(Settings):
     )
     deterministic: bool = setting(
         True, "The same command gives the same bytes on one machine; may cost speed on GPUs"
-    )
-    validation: int = setting(
-        0,
-        "Training images, of each class its share, that are held out for choosing by: curves show "
-        "them instead of the test images",
-        limits=NATURAL,
     )
     import_modules: tuple[str, ...] | None = setting(
         None,
@@ -205,7 +173,7 @@ class Config(Settings):
     FREE = (
         *Settings.FREE, "job", "import_modules", "data_dir", "output_dir", "export", "tuner",
         "trials", "tune", "compare", "peers", "runs", "tensorboard", "distribution", "fresh",
-        "input_dtype", "labels", "license",
+        "input_dtype", "labels", "license", "stream",
     )  # fmt: skip
 
     def __post_init__(self):
@@ -260,18 +228,6 @@ class Config(Settings):
         }
 
     @property
-    def size(self):
-        """(height, width) of --image_size, or None."""
-        return image_size(self.image_size)
-
-    @property
-    def images(self):
-        """What `load_dataset` is to load."""
-        return (
-            self.dataset, self.data_dir, self.size, self.mirror, self.crop, self.image_bits,
-        )  # fmt: skip
-
-    @property
     def knows_own(self):
         return bool(self.import_modules)
 
@@ -288,7 +244,7 @@ class Config(Settings):
     def settled(cls, values):
         values = super().settled(values)
         if values["mirror"] is None:
-            values["mirror"] = values["dataset"] in MIRRORED
+            values["mirror"] = mirrored_by_default(values["dataset"], values["crop"])
         for name in ("teacher", "student"):  # Known by their content, which is compared elsewhere.
             values[name] = "given" if values[name] else None
         return values
@@ -296,6 +252,5 @@ class Config(Settings):
     @classmethod
     def as_flags(cls, values):
         """A list of `--name=value` of a record as `as_dict` gives it, but for the defaults."""
-        return as_words(
-            dataclasses.fields(cls), values, cls.left_open(values.get("optimizer", "sgd"))
-        )
+        left_open = cls.left_open(values.get("optimizer", "sgd"))
+        return as_words(dataclasses.fields(cls), values, left_open)

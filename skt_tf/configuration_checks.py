@@ -16,7 +16,7 @@ from skt_tf.utils.errors import UserError
 from skt_tf.utils.fields import check_fields
 from skt_tf.utils.user_modules import check_names
 
-_IMAGES = {"dataset", "data_dir", "image_size", "image_bits"}
+_IMAGES = {"dataset", "data_dir", "image_size", "image_bits", "crop", "stream"}
 # What a job reads; of those that train, what they do not.
 _READ = {
     "export": {
@@ -24,11 +24,11 @@ _READ = {
         "import_modules",
     },
     "benchmark": {
-        *_IMAGES, "mirror", "crop", "seed", "batch_size", "teacher_depth", "student_depth", "width",
+        *_IMAGES, "mirror", "seed", "batch_size", "teacher_depth", "student_depth", "width",
         "precision", "teacher_precision", "weight_decay", "jit_compile", "target_views",
         "dense_flows", "section_flows", "sections", "compare", "peers", "deterministic",
     },
-    "verify": {"data_dir", "deterministic", "import_modules"},
+    "verify": {"data_dir", "stream", "deterministic", "import_modules"},
     "report": {"runs"},
 }  # fmt: skip
 _UNREAD = {
@@ -107,6 +107,10 @@ def _check_images(config):
             f"--image_size={config.image_size} is not understood: expected pixels from 4 to 8192, "
             "such as 32, or 32x48 for height and width"
         )
+    if config.crop == "resized" and config.image_size is None:
+        raise UserError("--crop=resized needs --image_size, the pixels of a crop, such as 224")
+    if config.stream and config.dataset == "digits":
+        raise UserError("--stream: digits are built in and lie in memory, so leave it out")
 
 
 def _check_networks(config):

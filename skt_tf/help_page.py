@@ -14,7 +14,7 @@ _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 GROUPS = {
     "What to do": ("job", "experiment", "methods", "budget", "nets"),
     "Data": (
-        "dataset", "data_dir", "image_size", "validation", "mirror", "crop", "image_bits",
+        "dataset", "data_dir", "image_size", "validation", "mirror", "crop", "stream", "image_bits",
     ),
     "Networks": (
         "teacher", "student", "teacher_depth", "student_depth", "width", "teacher_points",

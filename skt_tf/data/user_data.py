@@ -75,7 +75,7 @@ class Stream:
             raise UserError(f"{name} has pixels that are NaN or infinite: expected numbers")
         labels = self._class_numbers(labels, name).astype(np.int32)
         parts = images, labels, *weights
-        return parts, tuple(spread(part, self._batch_size) for part in parts)
+        return parts, tuple(part[spread(len(part), self._batch_size)] for part in parts)
 
     def _checked_dataset(self, data, name):
         spec = data.element_spec
@@ -223,7 +223,8 @@ class Stream:
         if isinstance(self._train, tf.data.Dataset):
             first = self._train.rebatch(self._batch_size).take(-(-number // self._batch_size))
             return (images for images, *_ in first)
-        images = spread(self._train[0], number)
+        images = self._train[0]
+        images = images[spread(len(images), number)]
         starts = range(0, len(images), self._batch_size)
         return (images[start : start + self._batch_size] for start in starts)
 

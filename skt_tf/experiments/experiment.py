@@ -127,7 +127,8 @@ class _Experiment:
             copy, weights = run.path("teacher", 0), known_teacher.get("weights")
             check_teacher(config.teacher, known_teacher["source"], copy, weights)
         check_networks(run.results, run.folder, needed(run))
-        run.results |= {"data": self.dataset.digest, "test_name": self.dataset.test_name}
+        known = run.results.get("data") or self.dataset.digest
+        run.results |= {"data": known, "test_name": self.dataset.test_name}
         if config.validation:
             self.dataset = self.dataset.hold_out(config.validation)
         check_memory(config, self.dataset.image_shape)

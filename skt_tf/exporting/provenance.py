@@ -176,7 +176,7 @@ def _of_experiment(path):
         dataset=results["dataset"],
         test_name=test_name,
         data=results.get("data"),
-        loading={name: config.get(name) for name in ("image_size", "image_bits")},
+        loading={name: config.get(name) for name in ("image_size", "image_bits", "crop")},
         grey_levels=True,
         versions=_versions(results["environment"]),
     )

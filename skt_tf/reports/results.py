@@ -23,7 +23,7 @@ _NETWORK = {"parameters": _NUMBER, "flops_per_image": _NUMBER, "images_per_secon
 
 def check_data(results, dataset):
     """Raises a ValueError where a run was begun with other images or labels than `dataset` has."""
-    if results.get("data") not in (None, dataset.digest):
+    if not dataset.identity.is_of(results.get("data")):
         raise UserError(
             f"the images or labels of '{dataset.name}' are others than this run was begun with: "
             "give those"

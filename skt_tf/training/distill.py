@@ -142,6 +142,8 @@ def distill(
                 stack.enter_context(FolderLock(output_dir))
             return Distillation(config, teacher, student, data, output_dir).run(callbacks, verbose)
     except tf.errors.OpError as error:
+        if failure := getattr(train_data, "failure", None):
+            raise failure from error
         raise UserError(
             f"training stopped at what train_data or validation_data holds, or a network does with "
             f"it: {one_line(error)}"

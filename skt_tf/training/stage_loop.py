@@ -205,6 +205,9 @@ def _fit(distiller, guard, training, dataset, config, seed, verbose, **views):
             if not re.search("learning rate is not settable|has no attribute 'assign'", str(error)):
                 raise
             raise UserError(f"a callback {SETS_THE_RATE}") from error
+        except tf.errors.OpError as error:
+            # An image that could not be read, in the words of whoever reads.
+            raise getattr(dataset, "failure", None) or error from error
         except KeyError as error:
             if "Failed to format this callback filepath" not in str(error):
                 raise

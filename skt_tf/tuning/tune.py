@@ -77,7 +77,7 @@ class _Search:
         self.config, self.folder = config, pathlib.Path(config.output_dir)
         keras.config.set_dtype_policy(config.precision)
         dataset = load_dataset(*config.images)
-        digest = dataset.digest
+        self.identity = dataset.identity
         dataset = dataset.hold_out(config.validation or len(dataset.train_labels) // _HELD_OUT)
         # Whatever would read the test images reads these.
         self.dataset = dataclasses.replace(
@@ -91,7 +91,7 @@ class _Search:
                 "trials": config.trials,
                 "tune": list(config.tune),
             },
-            "data": digest,
+            "data": self.identity.digest,
             "test_name": dataset.test_name,
             "validation": len(dataset.validation_labels),
             "environment": environment(),
@@ -185,7 +185,7 @@ class _Search:
 
     def _compare(self, known):
         found = self.config.differing(known["settings"], self.record["settings"], aside=_FREE)
-        if known["data"] != self.record["data"]:
+        if not self.identity.is_of(known["data"]):
             found["the images"] = known["data"], self.record["data"]
         refuse_other(self.folder, "search", found)
         if known["ready"] and needs_teacher(self.plan):

@@ -70,6 +70,8 @@ ALLOWED = {
     "image_size": st.none() | st.sampled_from(["32", "20x28"]),
     "image_bits": st.none() | st.integers(8, 16),
     "mirror": st.none() | st.booleans(),
+    "crop": st.sampled_from(["pad", "none"]),  # Another test looks at what `resized` needs.
+    "stream": st.none() | st.booleans(),
     "project": st.booleans(),
     "student_weights": st.just("drawn"),
     **dict.fromkeys(("export", "labels", "license", "tune"), st.none()),
@@ -664,3 +666,23 @@ def test_the_transfer_iterations_are_split_as_asked(split, methods, steps):
 def test_a_split_that_cannot_be_is_refused(split, methods, said):
     with refused(rf"--transfer_split={split}.*{said}"):
         parse(f"--transfer_split={split}", f"--methods={methods}")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--crop=resized"], "^--crop=resized needs --image_size"),
+        (["--dataset=digits", "--stream"], "^--stream: digits are built in"),
+    ],
+)
+def test_what_crops_and_streams_is_checked_before_anything_is_loaded(given, says):
+    with refused(says):
+        parse(*given)
+
+
+def test_streaming_is_no_part_of_a_record_and_photographs_are_mirrored_by_default():
+    records = [parse(*flag).as_dict() for flag in ([], ["--stream"], ["--nostream"])]
+    assert records[0] == records[1] == records[2]
+    crops = ["--dataset=folder", "--data_dir=d", "--image_size=224", "--crop=resized"]
+    assert not parse(*crops).differing(parse(*crops, "--mirror").as_dict())
+    assert "mirror" in parse(*crops).differing(parse(*crops, "--nomirror").as_dict())
