@@ -33,9 +33,10 @@ from skt_tf.experiments.teacher import (
 )
 from skt_tf.experiments.time_left import Remaining
 from skt_tf.models.batch_norm import fold_batch_norm
+from skt_tf.models.architectures import architecture
+from skt_tf.models.building import build
 from skt_tf.models.checks import JUDGED_BY
 from skt_tf.models.cost import check_memory
-from skt_tf.models.resnet import resnet_for
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import RESULTS, check_data, has_failed
 from skt_tf.training.pair_checks import check_pair
@@ -135,21 +136,23 @@ class _Experiment:
         self.given = None
         if config.teacher and not run.results["teacher"]:
             self.given = load_teacher(config, self.dataset)
-        if config.teacher or config.student:
+        built = [architecture(config, side) for side in ("teacher", "student")]
+        # Networks that are built here fit to each other, but for their channels.
+        if None in built or built[0].channels != built[1].channels:
             self._check_networks()
         # By all workers: a network of the strategy is made by all or by none.
         check_room_for_targets(run, self._some_teacher, self.dataset)
 
     def _some_teacher(self):
         """A network of the teacher's layers."""
-        config = self.config
-        return self.given or resnet_for(self.dataset, config.teacher_depth, config.width, seed=0)
+        return self.given or build(self.config, "teacher", self.dataset, seed=0)
 
     def _check_networks(self):
-        """Whether the networks that are given fit together, before hours of training."""
+        """Whether the networks fit together, before hours of training."""
         config, run = self.config, self.run
-        given = {"teacher": config.teacher, "student": config.student}
-        names = " and ".join(f"--{name}={path}" for name, path in given.items() if path)
+        flags = "teacher", "teacher_network", "student", "student_network"
+        given = {name: getattr(config, name) for name in flags}
+        names = " and ".join(f"--{name}={value}" for name, value in given.items() if value)
         new = [method for method in config.methods if method not in run.results["methods"]]
         if not new:
             return

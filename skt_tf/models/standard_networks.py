@@ -17,9 +17,7 @@ from skt_tf.models.resnet import check_shapes
 from skt_tf.utils.errors import UserError, close_to
 
 
-def standard_network(
-    name, num_classes, input_shape=(32, 32, 3), *, normalization=None, seed=None
-):
+def standard_network(name, num_classes, input_shape=(32, 32, 3), *, normalization=None, seed=None):
     """Builds a network of the field's standard protocol, with named flow points.
 
     `resnet56` and `resnet20` have 16, 32 and 64 channels behind a stem of 16, `resnet32x4` and

@@ -60,6 +60,11 @@ class Settings:
         "Where transfer stages divide their rate by ten, as rising shares of the stage between 0 "
         "and 1, comma-separated, such as 1/2,3/4; 11/21,16/21 if not given",
     )
+    task_boundaries: tuple[str, ...] | None = setting(
+        None,
+        "Likewise the stages that train the task, and the teacher, in steps; 1/2,3/4 if not given, "
+        "and for students of fast_optimization 11/21,16/21",
+    )
     section_flows: str = setting(
         "ends",
         "Where the flow of a section begins: at the section's input, or within, at the first "
@@ -86,6 +91,7 @@ class Settings:
         "What moves the student: sgd, with the papers' momentum of 0.9; or adamw, for networks "
         "without batch normalisation",
     )
+    nesterov: bool = setting(False, "Nesterov's momentum with sgd, in place of the papers'")
     learning_rate: float | None = setting(
         None,
         "First (steps) or highest (onecycle) rate of task stages; 0.1, or 0.001 with adamw, if not "
@@ -153,8 +159,9 @@ class Settings:
     FREE = ("checkpoint_every",)
 
     def __post_init__(self):
-        if self.transfer_boundaries is not None:
-            object.__setattr__(self, "transfer_boundaries", shares(self.transfer_boundaries))
+        for name in ("transfer_boundaries", "task_boundaries"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, shares(name, getattr(self, name)))
         check(self)
         for name, value in self.left_open(self.optimizer).items():
             if getattr(self, name) is None:
@@ -217,9 +224,10 @@ class Settings:
 
     def boundaries(self, stage):
         """Shares of `stage` at which its rate falls; None stands for its objective's own."""
-        if stage.flows and self.transfer_boundaries:
-            return tuple(map(Fraction, self.transfer_boundaries))
-        return None
+        given = self.transfer_boundaries if stage.flows else None
+        if not stage.flows and stage.objective not in BOUNDARIES:
+            given = self.task_boundaries
+        return tuple(map(Fraction, given)) if given else None
 
     @staticmethod
     def rate_name(objective):
@@ -265,8 +273,11 @@ class Settings:
         """The values of a record with what they stand for where they are not given or lacking."""
         fields = [field for field in dataclasses.fields(cls) if field.name not in cls.FREE]
         values = {field.name: field.default for field in fields} | values
-        if values["transfer_boundaries"] is None:
-            values["transfer_boundaries"] = [str(share) for share in BOUNDARIES["transfer"]]
+        for name, own in (
+            ("transfer_boundaries", BOUNDARIES["transfer"]), ("task_boundaries", TASK_BOUNDARIES),
+        ):  # fmt: skip
+            if values[name] is None:
+                values[name] = [str(share) for share in own]
         if values["transfer_learning_rate"] is None:
             values["transfer_learning_rate"] = _transfer_rate(values)
         return values
