@@ -32,8 +32,8 @@ from skt_tf.experiments.teacher import (
     teacher_of,
 )
 from skt_tf.experiments.time_left import Remaining
-from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.architectures import architecture
+from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.building import build
 from skt_tf.models.checks import JUDGED_BY
 from skt_tf.models.cost import check_memory
