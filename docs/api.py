@@ -14,6 +14,7 @@ CHAPTERS = {
     "Methods": ("stages", "Stage", "disjoint_flows", "dense_flows", "layout", "Layout"),
     "Networks and flows": (
         "resnet",
+        "standard_network",
         "flow_model",
         "fsp_matrix",
         "FSPMatrix",

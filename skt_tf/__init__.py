@@ -39,6 +39,7 @@ _HOME = {
     "normalized_flow_weights": "methods.flow_weights",
     "presets": "models.presets",
     "resnet": "models.resnet",
+    "standard_network": "models.standard_networks",
     "stages": "methods.catalogue",
     "training_batches": "data.batches",
     "with_classifier_of": "methods.objectives.simkd",

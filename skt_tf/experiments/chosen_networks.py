@@ -29,10 +29,8 @@ def implied_networks(config):
 
 def implied_depths(values):
     """{flag: value} of the depths that a record's names of networks say already."""
-    names = {side: values.get(f"{side}_network") for side in _SIDES}
-    return {
-        f"{side}_depth": STANDARD[name].depth for side, name in names.items() if name in STANDARD
-    }
+    found = {side: STANDARD.get(values.get(f"{side}_network")) for side in _SIDES}
+    return {f"{side}_depth": network.depth for side, network in found.items() if network}
 
 
 def check_networks(config):
