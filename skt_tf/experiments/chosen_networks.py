@@ -33,6 +33,12 @@ def implied_depths(values):
     return {f"{side}_depth": network.depth for side, network in found.items() if network}
 
 
+def named_networks(config):
+    """`--teacher_network=…` and `--student_network=…` as far as they are given, in words."""
+    names = {side: getattr(config, f"{side}_network") for side in _SIDES}
+    return " and ".join(f"--{side}_network={name}" for side, name in names.items() if name)
+
+
 def check_networks(config):
     """Raises a ValueError where the networks of a `Config` cannot be, or not together."""
     names = {side: getattr(config, f"{side}_network") for side in _SIDES}
@@ -74,16 +80,16 @@ def _check_side(config, side, name):
 
 
 def _check_named(config, names):
-    given = [f"--{side}_network={name}" for side, name in names.items() if name]
+    given = named_networks(config)
     if config.width != WIDTH and all(names[side] or getattr(config, side) for side in _SIDES):
         raise UserError(
-            f"--width={config.width} is of no use to {' and '.join(given)}, whose channels are "
-            "their own: leave it out"
+            f"--width={config.width} is of no use to {given}, whose channels are their "
+            "own: leave it out"
         )
     if config.peers:
         raise UserError(
-            f"--peers measures PyTorch's networks of a depth beside {' and '.join(given)}, which "
-            "are others: leave out one of them"
+            f"--peers measures PyTorch's networks of a depth beside {given}, which are "
+            "others: leave out one of them"
         )
 
 

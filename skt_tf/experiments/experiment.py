@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from skt_tf.data.datasets import load_dataset
+from skt_tf.experiments.chosen_networks import named_networks
 from skt_tf.experiments.ending import complete, needed
 from skt_tf.experiments.nets import Nets, copy_weights, new_student, stages_of
 from skt_tf.experiments.run_folder import (
@@ -98,9 +99,10 @@ def run(config):
             for number in (errno.ENOSPC, errno.EDQUOT):
                 if os.strerror(number) in str(error):
                     raise OSError(number, os.strerror(number), config.output_dir) from None
+            networks = named_networks(config) or f"--width={config.width}"
             raise UserError(
                 f"a device has not enough memory for --batch_size={config.batch_size} and "
-                f"--width={config.width}: give less"
+                f"{networks}: give less"
             ) from None
     return experiment.run.results
 
