@@ -7,8 +7,9 @@ import contextlib
 import dataclasses
 import math
 
-from skt_tf.configuration_checks import check, check_values
-from skt_tf.data.images import BITS, CROPS, MIRRORED, image_size
+from skt_tf.configuration_checks import FOLDERS, check, check_values
+from skt_tf.data.image_settings import ImageSettings
+from skt_tf.data.images import mirrored_by_default
 from skt_tf.experiments.chosen_networks import TEACHER_DEPTH, implied_depths, implied_networks
 from skt_tf.exporting.formats import FORMATS, INPUT_DTYPES
 from skt_tf.methods.catalogue import DENSE, METHOD_NAMES, TEACHERS
@@ -37,7 +38,7 @@ DEPTH = Limits(8, 1202)  # The deepest that has been published.
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Settings):
+class Config(Settings, ImageSettings):
     """What one command does; each field is the flag of the same name.
 
     Raises:
@@ -48,37 +49,11 @@ class Config(Settings):
     experiment: str = setting(
         "minimization", "Which experiment of the paper to run", tuple(EXPERIMENTS)
     )
-    dataset: str = setting(
-        "cifar10",
-        "Images to train and test on: digits (built in); folder, for train/<class>/*.png|jpg and "
-        "test/<class>/… in --data_dir; or a name of TensorFlow Datasets, such as cifar10",
-    )
-    data_dir: str | None = setting(
-        None, "Folder of the images, or of TensorFlow Datasets; its own default if not given"
-    )
-    image_size: str | None = setting(
-        None,
-        "Size that all images are brought to, such as 32, or 32x48 for height and width; theirs, "
-        "which must be one, if not given",
-    )
-    image_bits: int | None = setting(
-        None,
-        "Bits that images of 16 bits in a folder use, such as 12; the fewest of 8, 10, 12, 14 and "
-        "16 that hold all of them if not given",
-        limits=BITS,
-    )
-    mirror: bool | None = setting(
-        None, "Mirror training images at random; for CIFAR alone if not given"
-    )
-    crop: str = setting(
-        "pad",
-        "Training images padded by an eighth of their size and cropped at random, or as they are",
-        CROPS,
-    )
     methods: tuple[str, ...] | None = setting(
         None,
-        "Methods to compare, comma-separated; those of the experiment's table if not given",
-        METHOD_NAMES,
+        "Methods to compare, comma-separated; those of the experiment's table if not given. Some "
+        f"of {', '.join(METHOD_NAMES)}; or sequences of losses, such as flows>task+soft: > puts "
+        "stages in order, + adds losses, * weighs one, : is a stage's share of the iterations",
     )
     teacher_network: str | None = setting(
         None, "Teacher of the field's standard protocol, in place of a depth", tuple(STANDARD)
@@ -115,12 +90,6 @@ class Config(Settings):
     )
     deterministic: bool = setting(
         True, "The same command gives the same bytes on one machine; may cost speed on GPUs"
-    )
-    validation: int = setting(
-        0,
-        "Training images, of each class its share, that are held out for choosing by: curves show "
-        "them instead of the test images",
-        limits=NATURAL,
     )
     import_modules: tuple[str, ...] | None = setting(
         None,
@@ -201,13 +170,15 @@ class Config(Settings):
         jobs=("report",),
     )
     output_dir: str | None = setting(
-        None, "Folder for everything the job writes; runs/<experiment>_<dataset> if not given"
+        None,
+        "Folder for everything the job writes, or of the run that it reads; runs/<job> if not "
+        "given, of an experiment runs/<experiment>_<dataset>, of a search runs/tune_<dataset>",
     )
 
     FREE = (
         *Settings.FREE, "job", "import_modules", "data_dir", "output_dir", "export", "tuner",
         "trials", "tune", "compare", "peers", "runs", "tensorboard", "distribution", "fresh",
-        "input_dtype", "labels", "license",
+        "input_dtype", "labels", "license", "stream",
     )  # fmt: skip
 
     def __post_init__(self):
@@ -231,10 +202,8 @@ class Config(Settings):
                 resolved[name] = as_path(name, getattr(self, name))
         if self.runs is not None:
             resolved["runs"] = tuple(as_path("runs", path) for path in self.runs or ("",))
-        if self.output_dir is None and (self.runs or self.job not in ("verify", "report")):
-            defaults = {"tune": f"tune_{self.dataset}"}
-            defaults["experiment"] = f"{self.experiment}_{self.dataset}"
-            resolved["output_dir"] = f"runs/{defaults.get(self.job, self.job)}"
+        if self.output_dir is None and (self.runs or self.job in FOLDERS):
+            resolved["output_dir"] = FOLDERS.get(self.job, "runs/report").format(**vars(self))
         for name, value in resolved.items():
             object.__setattr__(self, name, value)
 
@@ -260,14 +229,8 @@ class Config(Settings):
         }
 
     @property
-    def size(self):
-        """(height, width) of --image_size, or None."""
-        return image_size(self.image_size)
-
-    @property
-    def images(self):
-        """What `load_dataset` is to load."""
-        return self.dataset, self.data_dir, self.size, self.mirror, self.crop, self.image_bits
+    def knows_own(self):
+        return bool(self.import_modules)
 
     def depth(self, method):
         """The layers of the networks that `method` trains."""
@@ -286,7 +249,7 @@ class Config(Settings):
         if values["experiment"] == "fast_optimization" and own is None:
             values["task_boundaries"] = None  # Those of the teacher and of students differ.
         if values["mirror"] is None:
-            values["mirror"] = values["dataset"] in MIRRORED
+            values["mirror"] = mirrored_by_default(values["dataset"], values["crop"])
         for name in ("teacher", "student"):  # Known by their content, which is compared elsewhere.
             values[name] = "given" if values[name] else None
         return values

@@ -10,13 +10,13 @@ import re
 from skt_tf.experiments.chosen_networks import check_networks
 from skt_tf.exporting.formats import FORMATS, check_formats, check_license
 from skt_tf.methods.catalogue import ONE_START, TEACHERS
-from skt_tf.training.setting_checks import OPTIMIZERS
+from skt_tf.training.setting_checks import check_optimizer
 from skt_tf.tuning.search_space import searchable
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.fields import check_fields
 from skt_tf.utils.user_modules import check_names
 
-_IMAGES = {"dataset", "data_dir", "image_size", "image_bits"}
+_IMAGES = {"dataset", "data_dir", "image_size", "image_bits", "crop", "stream"}
 # What a job reads; of those that train, what they do not.
 _READ = {
     "export": {
@@ -24,18 +24,23 @@ _READ = {
         "import_modules",
     },
     "benchmark": {
-        *_IMAGES, "mirror", "crop", "seed", "batch_size", "teacher_network", "student_network",
+        *_IMAGES, "mirror", "seed", "batch_size", "teacher_network", "student_network",
         "teacher_depth", "student_depth", "width", "precision", "teacher_precision",
         "weight_decay", "jit_compile", "target_views", "dense_flows", "section_flows", "sections",
         "compare", "peers", "deterministic",
     },
-    "verify": {"data_dir", "deterministic", "import_modules"},
+    "verify": {"data_dir", "stream", "deterministic", "import_modules"},
     "report": {"runs"},
 }  # fmt: skip
 _UNREAD = {
     "experiment": {"tuner", "trials", "input_dtype"},
     "tune": {"nets", "tensorboard", "distribution", "experiment", "input_dtype"},
 }
+# Where a job writes if nothing is given; the others read the folder of a finished run.
+FOLDERS = {
+    "experiment": "runs/{experiment}_{dataset}", "tune": "runs/tune_{dataset}",
+    "export": "runs/export", "benchmark": "runs/benchmark",
+}  # fmt: skip
 
 
 def reads(job, fields):
@@ -103,6 +108,10 @@ def _check_images(config):
             f"--image_size={config.image_size} is not understood: expected pixels from 4 to 8192, "
             "such as 32, or 32x48 for height and width"
         )
+    if config.crop == "resized" and config.image_size is None:
+        raise UserError("--crop=resized needs --image_size, the pixels of a crop, such as 224")
+    if config.stream and config.dataset == "digits":
+        raise UserError("--stream: digits are built in and lie in memory, so leave it out")
 
 
 def _check_methods(config):
@@ -126,14 +135,11 @@ def _check_methods(config):
 
 
 def _check_job(config):
-    if config.optimizer not in OPTIMIZERS:
-        raise UserError(
-            f"--optimizer={config.optimizer} is unknown: expected {' or '.join(OPTIMIZERS)}"
-        )
+    check_optimizer(config.optimizer)
     if config.import_modules is not None:
         check_names(config.import_modules)
     if config.job == "export" and not config.student:
-        raise UserError("--job=export needs --student, the path of a saved student (.keras)")
+        raise UserError("--job=export needs --student, the path of a saved student (.keras or .h5)")
     if config.export and len(set(config.export)) < len(config.export):
         raise UserError(f"--export={','.join(config.export)} names a format twice")
     if config.job in ("verify", "report") and not (config.output_dir or config.runs):

@@ -6,7 +6,7 @@ import textwrap
 from absl import flags
 
 from skt_tf.configuration import JOBS, Config
-from skt_tf.configuration_checks import reads
+from skt_tf.configuration_checks import FOLDERS, reads
 from skt_tf.flags import explanation
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
@@ -14,7 +14,7 @@ _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 GROUPS = {
     "What to do": ("job", "experiment", "methods", "budget", "nets"),
     "Data": (
-        "dataset", "data_dir", "image_size", "validation", "mirror", "crop", "image_bits",
+        "dataset", "data_dir", "image_size", "validation", "mirror", "crop", "stream", "image_bits",
     ),
     "Networks": (
         "teacher", "student", "teacher_network", "student_network", "teacher_depth",
@@ -41,6 +41,11 @@ GROUPS = {
     "Export": ("export", "labels", "license", "input_dtype"),
     "Search": ("trials", "tune", "tuner"),
 }  # fmt: skip
+# What a job that writes no folder of its own takes for one.
+_READ = {
+    "verify": "Folder of the finished run.",
+    "report": "Folder of the finished run, or for the report of --runs, runs/report if not given.",
+}
 _UNBROKEN = "\xa0"
 # Those of absl's own that are of use here, in this project's words.
 _ABSL = {
@@ -73,7 +78,7 @@ def page(job=None, width=None):
         if names := [name for name in names if name in shown]:
             lines += ["", f"{title}:"]
             for name in names:
-                lines += _entry(name, width)
+                lines += _entry(name, width, job)
     lines += ["", "Of absl, which reads the flags:"]
     for name, text in _ABSL.items():
         lines += _wrapped(f"--{name}: {text}", width)
@@ -94,8 +99,10 @@ def _head(job, width):
     return lines + [f"  {name:<11} {JOB_MEANINGS[name]}" for name in JOBS]
 
 
-def _entry(name, width):
+def _entry(name, width, job):
     """The lines of one flag."""
+    if name == "output_dir" and job:
+        return _wrapped(f"--{name}: {_folder(job)}", width)
     field = _FIELDS[name]
     switch = "[no]" if field.type in (bool, bool | None) else ""
     text = f"--{switch}{name}: {explanation(field)}"
@@ -103,6 +110,14 @@ def _entry(name, width):
         default = str(field.default).lower() if switch else field.default
         text += f" (default:{_UNBROKEN}{default})"
     return _wrapped(text, width)
+
+
+def _folder(job):
+    """What --output_dir is for one job."""
+    if job in _READ:
+        return _READ[job]
+    default = FOLDERS[job].replace("{", "<").replace("}", ">")
+    return f"Folder for everything the job writes; {default} if not given."
 
 
 def _wrapped(text, width):

@@ -6,7 +6,7 @@ from skt_tf.data.images import resized
 
 
 def read(image_size=None):
-    """((images, labels), (images, labels), class names) of the training and the test part.
+    """((images, labels), (images, labels), class names, "test"): the training and the test part.
 
     1,797 digits of 8×8 grey pixels in a fixed, stratified split.
     """
@@ -20,4 +20,4 @@ def read(image_size=None):
         images, bunch.target, test_size=360, random_state=0, stratify=bunch.target
     )
     names = [str(digit) for digit in range(10)]
-    return (train_images, train_labels), (test_images, test_labels), names
+    return (train_images, train_labels), (test_images, test_labels), names, "test"

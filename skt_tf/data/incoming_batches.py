@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from skt_tf.utils.errors import UserError, one_line
+from skt_tf.utils.records import digest
 
 
 def as_dataset(data, name):
@@ -78,6 +79,15 @@ def check_end(data, name):
                 )
     elif data.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise UserError(expected)
+
+
+def content_digest(data, name):
+    """A number that batches of other examples would hardly have, whatever their order."""
+    total = 0
+    for batch in safely(data, name):
+        for example in zip(*(part.numpy() for part in batch)):
+            total += int(digest(example), 16)
+    return f"{total % 2**32:08x}"
 
 
 def safely(dataset, name):

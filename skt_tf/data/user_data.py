@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from skt_tf.data.batches import draw_images, over_steps
 from skt_tf.data.images import check_labels, spread
-from skt_tf.data.incoming_batches import as_dataset, check_end, safely
+from skt_tf.data.incoming_batches import as_dataset, check_end, content_digest, safely
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.records import digest
 
@@ -35,7 +35,7 @@ class Stream:
         ValueError: what is neither, is empty, or does not fit to the networks.
     """
 
-    name, part = "train_data", "validation"
+    name, part, watched_name = "train_data", "validation", "validation"
 
     def __init__(self, train_data, validation_data, batch_size, image_shape, classes):
         self._batch_size, self._shape, self._classes = batch_size, image_shape, classes
@@ -75,7 +75,7 @@ class Stream:
             raise UserError(f"{name} has pixels that are NaN or infinite: expected numbers")
         labels = self._class_numbers(labels, name).astype(np.int32)
         parts = images, labels, *weights
-        return parts, tuple(spread(part, self._batch_size) for part in parts)
+        return parts, tuple(part[spread(len(part), self._batch_size)] for part in parts)
 
     def _checked_dataset(self, data, name):
         spec = data.element_spec
@@ -105,7 +105,9 @@ class Stream:
         images, labels, *weights = (part.numpy() for part in first)
         numbers = self._class_numbers(labels, name)
         weights = [_checked_weights(w, len(images), name) for w in weights]
-        shape, one_hot = [None, *images.shape[1:]], labels.size != len(images)
+        # How many numbers each image has as its label, and as its weight.
+        sizes = [part.size // len(images) for part in (labels, *weights)]
+        shape, one_hot = [None, *images.shape[1:]], sizes[0] > 1
         limits = f"{name} has labels that are not 0 to {self._classes - 1}"
 
         def checked(images, labels, *weights):
@@ -115,9 +117,11 @@ class Stream:
                 )
             number = tf.shape(images)[0]
             tf.debugging.assert_positive(number, f"{name} has a batch of no images")
-            for part in (labels, *weights):
+            for part, size in zip((labels, *weights), sizes):
                 unlike = f"{name} has a batch of another number of labels or weights than images"
                 tf.debugging.assert_equal(tf.shape(part)[0], number, unlike)
+                unlike = f"{name} has labels or weights of another shape than in its first batch"
+                tf.debugging.assert_equal(tf.size(part), number * size, unlike)
             if labels.dtype == tf.bool:
                 labels = tf.cast(labels, tf.int32)
             if one_hot:
@@ -174,12 +178,24 @@ class Stream:
         with tf.device("CPU"):
             return tuple(tf.constant(part) for part in self._train)
 
-    def training_batches(self, batch_size, seed, steps, *, stream=0, start=0):
+    def training_batches(
+        self, batch_size, seed, steps, *, stream=0, start=0, indices=False, second=False
+    ):
         """Batches of (images, labels) for the iterations `start` … `steps` − 1 of a stage.
 
         A batch of arrays depends on (seed, stream, iteration) alone. A `tf.data.Dataset` begins
         anew in each stage.
+
+        Args:
+            batch_size, seed, steps, stream, start, indices: of `skt_tf.training_batches`.
+            second: refused where it is True.
         """
+        if second or (indices and isinstance(self._train, tf.data.Dataset)):
+            lacking = "a second view of each image" if second else "the number of each image"
+            raise UserError(
+                f"a loss of this stage needs {lacking}, which images that are taken as they come "
+                f"do not have: give a skt_tf.Dataset{'' if second else ', or arrays'}"
+            )
         if isinstance(self._train, tf.data.Dataset):
             # Joined over the epochs' ends, for every batch to have one size.
             batches = self._train.repeat().rebatch(batch_size, drop_remainder=True)
@@ -188,7 +204,8 @@ class Stream:
 
         def batch(step):
             chosen, _ = draw_images(step, batch_size, len(parts[1]), order)
-            return tuple(tf.gather(part, chosen) for part in parts)
+            data = tuple(tf.gather(part, chosen) for part in parts)
+            return (*data, {"indices": chosen}) if indices else data
 
         return over_steps(batch, start, steps)
 
@@ -206,9 +223,15 @@ class Stream:
         if isinstance(self._train, tf.data.Dataset):
             first = self._train.rebatch(self._batch_size).take(-(-number // self._batch_size))
             return (images for images, *_ in first)
-        images = spread(self._train[0], number)
+        images = self._train[0]
+        images = images[spread(len(images), number)]
         starts = range(0, len(images), self._batch_size)
         return (images[start : start + self._batch_size] for start in starts)
+
+    @property
+    def number(self):
+        """How many training images there are; None where they come in batches."""
+        return None if isinstance(self._train, tf.data.Dataset) else len(self._train[1])
 
     @property
     def digest(self):
@@ -219,6 +242,15 @@ class Stream:
     def watched_digest(self):
         """Likewise of the validation data; None without."""
         return None if self._watched is None else _digest(self._watched)
+
+    def watched_content(self):
+        """A number that validation data of other content would hardly have, whatever their order.
+
+        Of batches that come, which are gone through for it; None of others, whose digest it is.
+        """
+        if not isinstance(self._watched, tf.data.Dataset):
+            return None
+        return content_digest(self._watched, "validation_data")
 
 
 def _digest(data):

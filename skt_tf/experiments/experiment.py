@@ -33,6 +33,7 @@ from skt_tf.experiments.teacher import (
     teacher_of,
 )
 from skt_tf.experiments.time_left import Remaining
+from skt_tf.methods.catalogue import is_sequence
 from skt_tf.models.architectures import architecture
 from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.building import build
@@ -129,7 +130,8 @@ class _Experiment:
             copy, weights = run.path("teacher", 0), known_teacher.get("weights")
             check_teacher(config.teacher, known_teacher["source"], copy, weights)
         check_networks(run.results, run.folder, needed(run))
-        run.results["data"] = self.dataset.digest
+        known = run.results.get("data") or self.dataset.digest
+        run.results |= {"data": known, "test_name": self.dataset.test_name}
         if config.validation:
             self.dataset = self.dataset.hold_out(config.validation)
         check_memory(config, self.dataset.image_shape)
@@ -139,8 +141,9 @@ class _Experiment:
         if config.teacher and not run.results["teacher"]:
             self.given = load_teacher(config, self.dataset)
         built = [architecture(config, side) for side in ("teacher", "student")]
-        # Networks that are built here fit to each other, but for their channels.
-        if None in built or built[0].channels != built[1].channels:
+        # Networks that are built here fit to each other, but for their channels, in every method.
+        fit = None not in built and built[0].channels == built[1].channels
+        if not fit or any(map(is_sequence, config.methods)):
             self._check_networks()
         # By all workers: a network of the strategy is made by all or by none.
         check_room_for_targets(run, self._some_teacher, self.dataset)
@@ -163,10 +166,16 @@ class _Experiment:
         else:
             teacher = self._some_teacher()
         for method in new:
-            student = new_student(config, self.dataset, method, 0)
+            student = new_student(config, self.dataset, method, 0, teacher)
             try:
                 only = dataclasses.replace(config, methods=(method,))
-                check_pair(teacher, student, only, self.dataset.train_images[:JUDGED_BY])
+                check_pair(
+                    teacher,
+                    student,
+                    only,
+                    self.dataset.train_images[:JUDGED_BY],
+                    self.dataset.number,
+                )
                 if config.stages(method)[0].start == "teacher":
                     copy_weights(teacher, student)
             except UserError as error:

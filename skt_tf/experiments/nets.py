@@ -1,9 +1,11 @@
 """The nets of an experiment: what each begins with, and how one is trained."""
 
 import dataclasses
+import pathlib
 
 from skt_tf.methods.catalogue import TEACHERS, needs_teacher, stage_steps
 from skt_tf.methods.fsp import SHOWN
+from skt_tf.methods.objectives.simkd import with_classifier_of
 from skt_tf.models.building import build
 from skt_tf.models.checks import check_classes, check_images
 from skt_tf.models.evaluation import accuracies
@@ -24,15 +26,28 @@ def net_seed(config, method, net):
     return 2**30 + config.seed + net if method == TEACHERS else config.seed + 1 + net
 
 
-def new_student(config, dataset, method, seed):
+def new_student(config, dataset, method, seed, teacher=None):
     """The network that a net of `method` begins as.
 
     Built for the images of `dataset`, or that of --student: with its saved weights, or with
     new ones drawn by its own initialisers.
 
+    Args:
+        config, dataset, method, seed: of the net.
+        teacher: the teacher, or the path of its file, whose classifier a student of `simkd` has.
+
     Raises:
         ValueError: --student does not fit to the images.
     """
+    student = _own_student(config, dataset, method, seed)
+    if not any(loss.name == "simkd" for stage in config.stages(method) for loss in stage.losses):
+        return student
+    if isinstance(teacher, pathlib.Path):
+        teacher = load_network(teacher) if teacher.exists() else None
+    return with_classifier_of(teacher, student) if teacher else student
+
+
+def _own_student(config, dataset, method, seed):
     if not config.student or method == TEACHERS:
         return build(config, "teacher" if method == TEACHERS else "student", dataset, seed)
     student = load_network(config.student)
@@ -85,7 +100,7 @@ class Nets:
         run, config, dataset = self.run, self.config, self.dataset
         plan, path = config.stages(method), run.path(method, net)
         seed = net_seed(config, method, net)
-        student = new_student(config, dataset, method, seed)
+        student = new_student(config, dataset, method, seed, run.path("teacher", 0))
         title = f"{method}, net {net + 1} of {config.nets}"
         entry = run.results["methods"].setdefault(
             method, method_entry(plan, config.iterations, student.count_params())
@@ -109,7 +124,7 @@ class Nets:
         add_net(entry, accuracies(student, dataset), records, weights, len(shared))
         run.record()
         run.checkpoints(path).clear()
-        print(f"{title}: {entry['accuracies'][-1]:.2%} of the test images")
+        print(f"{title}: {entry['accuracies'][-1]:.2%} of the {dataset.test_name} images")
 
     def _run(self, plan, student, seed, path, title, shown, **options):
         return run_stages(

@@ -36,6 +36,7 @@ def resume(folder, config, machine):
         "experiment": config.experiment,
         "dataset": config.dataset,
         "data": None,
+        "test_name": "test",
         "config": config.as_dict(),
         "environment": machine,
         "teacher": None,
@@ -68,7 +69,7 @@ def check_teacher(path, source, copy, weights=None):
     if path is None or (path == source and not pathlib.Path(path).exists()):
         return
     if not pathlib.Path(path).is_file():
-        raise UserError(f"{path} does not exist: expected a network saved by Keras (.keras)")
+        raise UserError(f"{path} does not exist: expected a network saved by Keras (.keras or .h5)")
     _check_same("teacher", path, weights_digest(path), weights or weights_digest(copy))
 
 

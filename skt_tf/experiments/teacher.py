@@ -66,7 +66,8 @@ def train_teacher(config, dataset, checkpoints, **options):
 
 def say_accuracy(accuracy, dataset, given):
     """Says how many of the images that are watched a teacher, `given` or trained, has right."""
-    say_teacher(accuracy, dataset.watched[1], dataset.num_classes, dataset.part, given=given)
+    where = dataset.watched_name
+    say_teacher(accuracy, dataset.watched[1], dataset.num_classes, where, given=given)
 
 
 def teacher_of(run, dataset, given, remaining):

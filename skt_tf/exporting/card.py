@@ -33,7 +33,8 @@ class Facts:
         labels: the names of the classes, in the order of the outputs.
         license: as model hubs abbreviate it.
         provenance: the `Provenance` of the student.
-        measured: (name of a dataset, number of test images, {format or "keras": accuracy}).
+        measured: (name of a dataset, what its test images are called, their number, {format or
+            "keras": accuracy}).
         files: {format: path from the card's folder}.
     """
 
@@ -97,9 +98,9 @@ def _head(facts):
 def _results(facts):
     """What was measured, or else what the record says, as a hub's leaderboards have it."""
     if facts.measured:
-        name, _, accuracies = facts.measured
+        name, part, _, accuracies = facts.measured
         found = [
-            ("test", name, kind, share)
+            (part, name, kind, share)
             for kind, share in accuracies.items()
             if kind == "keras" or share != accuracies["keras"]
         ]
@@ -150,7 +151,10 @@ def _training(provenance):
         yield f"trained without a teacher, by the method `{method}` of skt_tf"
     elif provenance.stages:
         yield "trained without a teacher, by skt_tf"
-    learned = {stage.name: _LEARNS[stage.objective] for stage in provenance.plan}
+    learned = {
+        stage.name: _LEARNS.get(stage.objective) or f"`{'+'.join(map(str, stage.losses))}`"
+        for stage in provenance.plan
+    }
     for name, steps in provenance.stages:
         text = f"stage `{name}`: {steps:,} iterations"
         yield text + (f", from {learned[name]}" if name in learned else "")
@@ -160,7 +164,7 @@ def _training(provenance):
         said += [f"{teacher['layers']} layers"] if "layers" in teacher else []
         said += [f"{teacher['parameters']:,} parameters"] if "parameters" in teacher else []
         if teacher.get("accuracy") is not None:
-            said.append(f"{percent(teacher['accuracy'])} % of the test images")
+            said.append(f"{percent(teacher['accuracy'])} % of the {provenance.test_name} images")
         said += [f"digest of its weights {teacher['weights']}"] if teacher.get("weights") else []
         yield f"teacher: {', '.join(said)}"
     if provenance.dataset:
@@ -178,11 +182,11 @@ def _accuracies(facts):
     """Rows of a table: those measured at the export, then those of the record."""
     measured = None
     if facts.measured:
-        name, number, accuracies = facts.measured
+        name, part, number, accuracies = facts.measured
         measured = accuracies["keras"]
         for kind, share in accuracies.items():
             what = "the Keras network" if kind == "keras" else f"`{facts.files[kind]}`"
-            yield what, f"{number:,} test images, {_said(name)}", percent(share)
+            yield what, f"{number:,} {part} images, {_said(name)}", percent(share)
     provenance = facts.provenance
     for part, share in provenance.accuracies.items() if provenance else ():
         # Not the same once more.

@@ -4,6 +4,8 @@ import dataclasses
 import os
 import pathlib
 
+import numpy as np
+
 from skt_tf.data.datasets import load_dataset
 from skt_tf.exporting import labels as label_names
 from skt_tf.exporting import runtimes
@@ -67,8 +69,9 @@ def export(
             uint8 or float32, for `litert_int8`. With them, `litert` stands for both of its files.
         input_dtype: `"float32"` or `"uint8"`, the images that the SavedModel's signature
             `serving_default` takes; `serving_uint8`, or `serving_float32`, takes the other.
-        labels: names of the classes, in the order of the outputs. None: those of the dataset
-            that `trained_in` names, where it is digits, or prepared in its default folder.
+        labels: names of the classes, in the order of the outputs. None: those that the record in
+            `trained_in` has; or those of the dataset that it names, where that is digits, or
+            prepared in its default folder.
         license: for the card, as hubs abbreviate it, such as `"apache-2.0"`; none if not given.
         trained_in: the folder that `distill` wrote, or the path of the student's .keras file in
             that of an experiment, for the card.
@@ -94,14 +97,17 @@ def export(
     input_dtype = getattr(input_dtype, "name", input_dtype)
     kinds = _kinds(formats, calibration_images is not None, input_dtype)
     check_student(student)
-    labels = label_names.checked(labels, student.output_shape[-1])
+    classes = student.output_shape[-1]
+    labels = label_names.checked(labels, classes)
     check_license(license)
     _check_folder(folder)
     if calibration_images is not None:
         check_calibration(student, calibration_images)
     runtimes.check_installed(kinds, running=False)
     source = None if trained_in is None else provenance_of(student, trained_in)
-    facts = _facts(student, input_dtype, labels or label_names.known(source), license, source)
+    facts = _facts(
+        student, input_dtype, labels or label_names.known(classes, source), license, source
+    )
     with whole_folder(folder) as draft, plain_names(student):
         written = _write(student, draft, kinds, calibration_images, input_dtype)
         write_card(draft, written, facts)
@@ -138,14 +144,15 @@ def run(config):
     kinds = _kinds(config.export, True, config.input_dtype)
     alone = kinds == FORMATS[:1]
     labels = None if config.labels is None else label_names.read(config.labels)
-    labels = label_names.checked(labels, student.output_shape[-1])
+    classes = student.output_shape[-1]
+    labels = label_names.checked(labels, classes)
     _check_folder(folder)
     runtimes.check_installed(kinds)
     source = provenance(config.student)
     dataset = None if alone else _dataset(config, student)
-    labels = labels or label_names.known(source, config.data_dir, dataset)
+    labels = labels or label_names.known(classes, source, config.data_dir, dataset)
     facts = _facts(student, config.input_dtype, labels, config.license, source)
-    images = None if alone else dataset.sample(_CALIBRATION)
+    images = None if alone else np.asarray(dataset.sample(_CALIBRATION))
     with whole_folder(folder) as draft:
         written = _write(student, draft, kinds, images, config.input_dtype)
         if alone:
@@ -153,7 +160,7 @@ def run(config):
         else:
             rows, said = _compare(config, student, written, dataset, images, draft)
             measured = {kind: row["accuracy"] for kind, row in rows.items()}
-            measured = dataset.name, len(dataset.test_images), measured
+            measured = dataset.name, dataset.test_name, len(dataset.test_images), measured
             write_card(draft, written, dataclasses.replace(facts, measured=measured))
     if not alone:
         show(f"Export, {dataset.name}", table(rows))
@@ -183,6 +190,7 @@ def _compare(config, student, written, dataset, images, folder):
     results = {
         "student": config.student,
         "dataset": dataset.name,
+        "test_name": dataset.test_name,
         "test_images": len(dataset.test_images),
         "calibration_images": len(images) if "litert_int8" in written else 0,
         "formats": rows,
@@ -244,8 +252,8 @@ def _write(student, folder, kinds, calibration_images, input_dtype):
 
 def _notes(results):
     tested = (
-        f"accuracy, and agreement with the Keras student, on {results['test_images']:,} test "
-        f"images of {results['dataset']}"
+        f"accuracy, and agreement with the Keras student, on {results['test_images']:,} "
+        f"{results['test_name']} images of {results['dataset']}"
     )
     threads = results["environment"]["cores"]
     timed = f"ms/image: median of calls with one image, {threads} thread{'s' * (threads > 1)}"

@@ -2,7 +2,7 @@
 
 import re
 
-from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.errors import UserError, option, unknown
 
 FILES = {
     "saved_model": "saved_model",
@@ -58,13 +58,11 @@ def check_formats(formats, input_dtype):
             f"{name}=torch is written by Keras on PyTorch alone, and skt_tf runs Keras on "
             "TensorFlow: take onnx"
         )
-    if unknown := sorted(set(formats) - set(FORMATS)):
-        raise UserError(f"{name}={unknown[0]} is unknown: expected some of {', '.join(FORMATS)}")
+    if others := sorted(set(formats) - set(FORMATS)):
+        raise UserError(unknown(f"{name}={others[0]}", others[0], FORMATS, some=True))
     if input_dtype not in INPUT_DTYPES:
-        raise UserError(
-            f"{option('input_dtype')}={input_dtype} is unknown: expected one of "
-            f"{', '.join(INPUT_DTYPES)}"
-        )
+        given = f"{option('input_dtype')}={input_dtype}"
+        raise UserError(unknown(given, input_dtype, INPUT_DTYPES))
     if input_dtype != INPUT_DTYPES[0] and "saved_model" not in formats:
         asked = ",".join(sorted(formats))
         raise UserError(

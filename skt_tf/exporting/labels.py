@@ -47,10 +47,11 @@ def read(path):
     return tuple(text.splitlines())
 
 
-def known(provenance, data_dir=None, dataset=None):
+def known(classes, provenance, data_dir=None, dataset=None):
     """The names of the classes that a network was trained on, or None where they are not known.
 
     Args:
+        classes: the number of its outputs.
         provenance: its `Provenance`, or None.
         data_dir: where its images lie, as for `load_dataset`.
         dataset: the `Dataset` that was given for it, or None.
@@ -58,14 +59,18 @@ def known(provenance, data_dir=None, dataset=None):
     names = None
     if dataset is not None and _may_be(dataset, provenance):
         names = dataset.class_names
-    elif provenance is not None and provenance.dataset:
-        names = _of_its_data(provenance, data_dir)
-    return names if names and all(map(_is_line, names)) else None
+    elif provenance is not None:
+        names = provenance.class_names
+        if names is None and provenance.dataset and provenance.loading:
+            names = _of_its_data(provenance, data_dir)
+    # Images may be of fewer classes than a network tells apart.
+    sound = names and len(names) == classes and all(map(_is_line, names))
+    return names if sound else None
 
 
 def _may_be(dataset, provenance):
     """Whether a network that is so trained can be of the images of `dataset`."""
-    return provenance is None or provenance.data in (None, dataset.digest)
+    return provenance is None or dataset.identity.is_of(provenance.data)
 
 
 def _of_its_data(provenance, data_dir):
@@ -73,10 +78,12 @@ def _of_its_data(provenance, data_dir):
     if provenance.dataset not in ("digits", "folder"):
         return _of_prepared(provenance.dataset, data_dir)
     loading = {**provenance.loading, "image_size": image_size(provenance.loading["image_size"])}
+    loading["crop"] = loading["crop"] or "pad"  # Older records do not say.
     with contextlib.suppress(UserError), contextlib.redirect_stdout(io.StringIO()):
         dataset = load_dataset(provenance.dataset, data_dir, **loading)
         # Folders of classes may have come and gone since.
-        return dataset.class_names if dataset.digest == provenance.data else None
+        known = provenance.data
+        return dataset.class_names if known and dataset.identity.is_of(known) else None
     return None
 
 

@@ -31,22 +31,22 @@ def check_installed(kinds, running=True):
 
 
 def _check_import(name, kind, packages):
+    _, trouble = _imported(name)
+    if trouble:
+        raise UserError(
+            f"the format {kind} needs {name}, which cannot be imported ({trouble}): "
+            f"python -m pip install {packages}"
+        )
+
+
+def _imported(name):
+    """A module and None, or None and why it cannot be imported."""
     with silence():
         try:
-            importlib.import_module(name)
+            return importlib.import_module(name), None
         # An installation of other versions may raise anything.
         except Exception as error:
-            raise UserError(
-                f"the format {kind} needs {name}, which cannot be imported ({one_line(error)}): "
-                f"python -m pip install {packages}"
-            ) from None
-
-
-def _installed(name):
-    try:
-        return bool(importlib.import_module(name))
-    except Exception:  # As above.
-        return False
+            return None, one_line(error)
 
 
 def check_answers(kind, path, shape, expected):
@@ -99,7 +99,7 @@ def _runs(kind):
     """Whether the runtime of a format is installed."""
     if kind.startswith("litert"):
         return bool(_interpreter())
-    return kind != "onnx" or _installed("onnxruntime")
+    return kind != "onnx" or bool(_imported("onnxruntime")[0])
 
 
 def load(kind, path):
@@ -145,10 +145,8 @@ def _litert(path):
 
 def _interpreter():
     """LiteRT's interpreter; TensorFlow's own, the same code of older days, where it is missing."""
-    try:
-        return importlib.import_module("ai_edge_litert.interpreter").Interpreter
-    except Exception:  # As above.
-        return getattr(tf.lite, "Interpreter", None)
+    litert, _ = _imported("ai_edge_litert.interpreter")
+    return getattr(litert or tf.lite, "Interpreter", None)
 
 
 def _onnx(path):

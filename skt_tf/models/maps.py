@@ -1,13 +1,12 @@
 """The maps that a network puts out at its flow points."""
 
-import difflib
 import itertools
 
 import keras
 
 from skt_tf.models.names import plain
 from skt_tf.models.nested import inner_graph, layers_by_path, unnested
-from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.errors import UserError, close_to, meant, option
 
 _MOST_NAMED = 20
 
@@ -25,11 +24,7 @@ def point_output(model, point, points=None):
     Raises:
         ValueError: no layer of that name, or one that does not put out maps, once.
     """
-    if not inner_graph(model):
-        raise UserError(
-            f"the model '{model.name}' has a call of its own, of which nothing within can be seen: "
-            "expected a functional or Sequential model, for its layers to be points"
-        )
+    _check_graph(model)
     layers = layers_by_path(model)
     name = (points or {}).get(point) or _own_name(layers, point)
     here = f"'{name}'" if name == point else f"'{name}' (point {point})"
@@ -62,15 +57,46 @@ def point_output(model, point, points=None):
     return output
 
 
+def embedding_output(model):
+    """The symbolic [batch, features] that the classifier of `model`, its last dense layer, takes.
+
+    Args:
+        model: a functional `keras.Model` from images to logits.
+
+    Raises:
+        ValueError: a model that does not end so.
+    """
+    _check_graph(model)
+    tensor = unnested(model).model.outputs[0]
+    while True:
+        layer, index, _ = tensor._keras_history
+        inputs = layer._inbound_nodes[index].input_tensors
+        if len(inputs) != 1:
+            break
+        tensor = inputs[0]
+        if isinstance(layer, keras.layers.Dense) and len(tensor.shape) == 2:
+            return tensor
+    raise UserError(
+        f"the model '{model.name}' does not end with a dense layer of [batch, features]: expected "
+        "a classifier, whose inputs are what is compared"
+    )
+
+
+def _check_graph(model):
+    if not inner_graph(model):
+        raise UserError(
+            f"the model '{model.name}' has a call of its own, of which nothing within can be seen: "
+            "expected a functional or Sequential model, for its layers to be points"
+        )
+
+
 def _hint(name, point, layers, points, outputs):
     """What may have been meant by the name of a layer that is not there."""
     if point[0] == "f" and name == point:
         within = f"{option('section_flows')}=within"
         return f", where {within} begins the flow of section {point[1:]}"
     inside = [path for path in layers if path.endswith(f"/{name}")]
-    close = inside[:3] or (difflib.get_close_matches(name, layers) if points else [])
-    if close:
-        return f": did you mean {' or '.join(map(repr, close))}?"
+    close = meant(inside[:3]) or (close_to(name, layers, most=3) if points else "")
     maps = [
         path
         for path, layer in layers.items()
@@ -79,8 +105,8 @@ def _hint(name, point, layers, points, outputs):
     shown = ", ".join(maps[:_MOST_NAMED]) + ", …" * (len(maps) > _MOST_NAMED)
     if name == point:  # Nobody named it.
         names = " or ".join(map(option, ("teacher_points", "student_points")))
-        return f": name the layers at its points by {names}, of {shown}"
-    return f": expected one of {shown}"
+        return f"{close}: name the layers at its points by {names}, of {shown}"
+    return f"{close}: expected one of {shown}"
 
 
 def first_layers(model, points):

@@ -7,7 +7,7 @@ A network has a stem, which ends at `p0`, and sections k = 1, 2, 3, …, each wi
 
 import dataclasses
 
-from skt_tf.utils.errors import UserError
+from skt_tf.utils.errors import UserError, unknown
 
 SECTIONS = 3
 SECTION_FLOWS = ("ends", "within")
@@ -142,7 +142,7 @@ def disjoint_flows(sections=SECTIONS, section_flows="ends"):
         ((('p0', 'p1'), ('p1', 'p2'), ('p2', 'p3')), (('f1', 'p1'),))
     """
     if section_flows not in SECTION_FLOWS:
-        raise UserError(f"section_flows '{section_flows}' is unknown: expected 'ends' or 'within'")
+        raise UserError(unknown(f"section_flows={section_flows}", section_flows, SECTION_FLOWS))
     numbers = range(1, sections + 1)
     return tuple((f"p{k - 1}" if section_flows == "ends" else f"f{k}", f"p{k}") for k in numbers)
 
@@ -169,7 +169,7 @@ def dense_flows(overlap="span", sections=SECTIONS, section_flows="ends"):
     elif overlap == "half":
         overlapping = tuple((f"m{k}", f"m{k + 1}") for k in range(1, sections))
     else:
-        raise UserError(f"overlap '{overlap}' is unknown: expected 'span' or 'half'")
+        raise UserError(unknown(f"overlap={overlap}", overlap, ("span", "half")))
     return disjoint_flows(sections, section_flows) + overlapping
 
 

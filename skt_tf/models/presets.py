@@ -7,7 +7,7 @@ brings the same files along (pyproject.toml). What is said of them is read from 
 import dataclasses
 import pathlib
 
-from skt_tf.utils.errors import UserError, close_to
+from skt_tf.utils.errors import UserError, unknown
 from skt_tf.utils.files import read_json
 
 # {run: the command that trains its teacher and, with --methods, each of its students again}.
@@ -85,10 +85,7 @@ def load_preset(name):
     """
     found = _found()
     if not isinstance(name, str) or name not in found:
-        raise UserError(
-            f"the preset '{name}' is unknown{close_to(name, found)}: expected one of "
-            f"{', '.join(found)}"
-        )
+        raise UserError(unknown(f"the preset '{name}'", name, found))
     from skt_tf.models.saving import load_network, weights_digest  # Loads TensorFlow.
 
     file = found[name]

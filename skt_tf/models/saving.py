@@ -1,4 +1,4 @@
-"""Networks to and from .keras files."""
+"""Networks to .keras files, and from those and .h5."""
 
 import io
 import json
@@ -52,7 +52,7 @@ def load_network(path):
     except Exception as error:
         raise UserError(
             f"{path} cannot be loaded as a Keras model ({_why(error)}): expected a network "
-            "saved by Keras (.keras), of its own layers or of those that "
+            "saved by Keras (.keras or .h5), of its own layers or of those that "
             f"{option('import_modules', 'an imported module')} registers"
         ) from error
     check_weights(network, path)
@@ -111,8 +111,8 @@ def weights_digest(path):
     # zipfile and h5py raise one or another kind, by what was cut or changed.
     except Exception as error:
         raise UserError(
-            f"{path} cannot be read as a saved network ({one_line(error)}): expected a .keras file "
-            "that is whole"
+            f"{path} cannot be read as a saved network ({one_line(error)}): expected a .keras or "
+            ".h5 file that is whole"
         ) from error
     for name in sorted(weights):
         total = zlib.crc32(f"{name} {weights[name].shape}".encode(), total)

@@ -2,6 +2,7 @@
 
 import shlex
 
+from skt_tf.data.images import held_out_name
 from skt_tf.methods.catalogue import TEACHERS
 from skt_tf.reports import figures, tables
 from skt_tf.reports.published import explained, unpublished
@@ -11,14 +12,14 @@ from skt_tf.utils.document import NONE, Code, Heading, Table, Text, bullets, per
 
 def accuracies(pool):
     """The answer, the table of methods, what it means, and the nets of each method."""
-    results = pool.results
+    results, tested = pool.results, _tested(pool.results)
     blocks = [
         Text(tables.answer(results)),
         tables.summary(results),
         Text(
-            "Accuracy on the test images at the last iteration; the test images chose nothing. "
-            "`baseline_long` is the student alone with the transfer's iterations added to its "
-            "own. Iterations and seconds are summed over a method's nets."
+            f"Accuracy on the {tested} images at the last iteration; the {tested} images chose "
+            "nothing. `baseline_long` is the student alone with the transfer's iterations added to "
+            "its own. Iterations and seconds are summed over a method's nets."
         ),
     ]
     if len(pool.each) > 1:
@@ -60,14 +61,21 @@ def accuracies(pool):
     return blocks
 
 
+def _tested(results):
+    """What the test images are called."""
+    return results.get("test_name", "test")
+
+
 def _part(results):
-    """The part of the images that the curves show."""
-    return "validation" if results["config"].get("validation") else "test"
+    """The part of the images that the curves show: in the columns of files, and in words."""
+    if results["config"].get("validation"):
+        return "validation", held_out_name(_tested(results))
+    return "test", _tested(results)
 
 
 def curves(results, rows, folder):
     """Accuracy against iterations, and when each method reaches the student alone."""
-    part = _part(results)
+    part, said = _part(results)
     measured = {
         method: [
             (int(row["iteration"]), row[f"{part}_accuracy"])
@@ -77,8 +85,8 @@ def curves(results, rows, folder):
         for method, logged in rows.items()
     }
     prefix = "validation_" if part == "validation" else ""
-    canvas = figures.accuracy_curves(measured, part, results["teacher"].get(f"{prefix}accuracy"))
-    title = f"{part.capitalize()} accuracy against iterations"
+    canvas = figures.accuracy_curves(measured, said, results["teacher"].get(f"{prefix}accuracy"))
+    title = f"{said.capitalize()} accuracy against iterations"
     blocks = [Heading(title), figures.save(canvas, folder / "accuracy.png", title)]
     if not measured.get(tables.BASELINE):
         return blocks
@@ -130,9 +138,9 @@ def transfer(results, rows, folder):
             Heading(title),
             figures.save(canvas, folder / "matrices.png", title),
             Text(
-                f"Of test image {shown['test_image']}, in the upper left corner, for the first "
-                "net of each method with transfer, before its task begins. The colours of a row "
-                "run from zero to the teacher's largest entry."
+                f"Of {_tested(results)} image {shown['test_image']}, in the upper left corner, for "
+                "the first net of each method with transfer, before its task begins. The colours "
+                "of a row run from zero to the teacher's largest entry."
             ),
         ]
     return blocks
@@ -186,18 +194,20 @@ def stages_and_weights(pool):
 
 def use_of_images(results):
     """Sentences on which images were used for what."""
-    held = results["config"].get("validation")
-    curves = "the test images after each interval, for the curves alone, which chose nothing"
+    held, tested = results["config"].get("validation"), _tested(results)
+    curves = f"the {tested} images after each interval, for the curves alone, which chose nothing"
     if held:
         curves = (
             f"{held:,} of the training images, held out, stratified, the same ones for every seed: "
             "after each interval, for the curves, and for whatever is chosen between runs"
         )
+    instead = "" if tested == "test" else ", which take the place of test images"
     return [
         "trained on, with the statistics that images are standardised by, and the weights of "
         "the flows: the training images" + (", without those held out" if held else ""),
         f"evaluated during training: {curves}",
-        "accuracies of the table: the test images, read once for each net after its last iteration",
+        f"accuracies of the table: the {tested} images{instead}, read once for each net after its "
+        "last iteration",
     ]
 
 

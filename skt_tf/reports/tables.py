@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from skt_tf.methods.catalogue import ONE_START, TEACHERS, stages
+from skt_tf.methods.catalogue import ONE_START, TEACHERS, is_sequence, stages
 from skt_tf.reports.confidence import mean, paired_difference
 from skt_tf.reports.published import published
 from skt_tf.reports.published_standard import REPDISTILLER
@@ -208,7 +208,8 @@ def _is_control(results, base, name):
     """Whether `base` is what the method `name` is held against."""
     if not _is_compared(results, name) or (name == KD_CONTROL and base != CONTROL):
         return False
-    return base not in _CONTROLLED or name in _CONTROLLED[base]
+    # Any sequence may soften outputs, and is to be better than doing so alone.
+    return base not in _CONTROLLED or name in _CONTROLLED[base] or is_sequence(name)
 
 
 def _is_even(results):
@@ -219,7 +220,13 @@ def _is_even(results):
 def _surplus(results):
     """{method: iterations of a net beyond those of every method with transfer}."""
     numbers = {name: _iterations(results, name) for name in results["methods"] if name != TEACHERS}
-    equal = [name for name in numbers if name == CONTROL or any(s.flows for s in stages(name))]
+    # What spends the iterations of transfer, as the control does.
+    equal = [
+        name
+        for name in numbers
+        if name == CONTROL
+        or any("transfer" in stage.iterations for stage in stages(name, own=True))
+    ]
     most = max((numbers[name] for name in equal), default=0)
     return {
         name: number - most

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import inspect
 import os
 import pathlib
@@ -14,15 +13,16 @@ import tensorflow as tf
 from skt_tf.data.datasets import Dataset
 from skt_tf.data.user_data import Stream
 from skt_tf.methods.catalogue import ONE_START, needs_teacher, stages
+from skt_tf.methods.sequences import Sequence
 from skt_tf.models.checks import check_classifier, check_images, check_network, check_weights
 from skt_tf.models.saving import check_saving
 from skt_tf.training.distillation import Distillation
 from skt_tf.training.optimizers import as_setting
 from skt_tf.training.pair_checks import check_pair
-from skt_tf.training.setting_checks import OPTIMIZERS
+from skt_tf.training.setting_checks import check_optimizer
 from skt_tf.training.settings import Settings
 from skt_tf.training.user_callbacks import checked
-from skt_tf.utils.errors import UserError, one_line
+from skt_tf.utils.errors import UserError, close_to, one_line
 from skt_tf.utils.locks import FolderLock
 
 
@@ -62,7 +62,8 @@ def distill(
             `skt_tf.Dataset`, whose images are cropped and mirrored as in the papers.
         validation_data: as `train_data`; watched and never trained on. Where `train_data` is a
             `skt_tf.Dataset`, its own held-out or test images if not given.
-        method: a name of `skt_tf.methods.catalogue.METHOD_NAMES`.
+        method: a name of `skt_tf.methods.catalogue.METHOD_NAMES`, or a sequence of losses, such
+            as `"flows>task+soft"`, or as `skt_tf.sequence` makes it.
         transfer_steps: iterations of transfer, shared among the method's transfer stages.
         task_steps: iterations of the task.
         teacher_points: names of the teacher's layers in order of depth, 2n+1 for the ends and
@@ -75,8 +76,9 @@ def distill(
         batch_size: images an iteration.
         seed: integer that fixes the order of images from arrays.
         output_dir: a folder for `student.keras`, `metrics.csv`, and checkpoints. The same call
-            goes on from the last one, and a finished one is not run again. None: nothing is
-            written.
+            goes on from the last one, and a finished one is not run again; other networks or
+            images are refused, for which batches of `validation_data` are gone through once more
+            (those of `train_data` are known by their type alone). None: nothing is written.
         optimizer: `"sgd"` or `"adamw"`, or any of `keras.optimizers`, which is made anew for each
             stage, with its rate as the first of the schedule of every stage that is given none by
             `learning_rate`, `transfer_learning_rate` or `hint_learning_rate`.
@@ -131,7 +133,7 @@ def distill(
         if needs_teacher(config.stages(method)):
             check_images(teacher, data, f"the teacher '{teacher.name}'")
         images = data.train_images if isinstance(data, Dataset) else data.first[0]
-        check_pair(teacher, student, config, images)
+        check_pair(teacher, student, config, images, data.number)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_traced_without_notes())
             stack.enter_context(scope)
@@ -140,6 +142,8 @@ def distill(
                 stack.enter_context(FolderLock(output_dir))
             return Distillation(config, teacher, student, data, output_dir).run(callbacks, verbose)
     except tf.errors.OpError as error:
+        if failure := getattr(train_data, "failure", None):
+            raise failure from error
         raise UserError(
             f"training stopped at what train_data or validation_data holds, or a network does with "
             f"it: {one_line(error)}"
@@ -195,22 +199,22 @@ def _scope_of(teacher, student, batch_size):
 def _config(method, teacher, options, settings):
     for name in settings:
         if name not in SETTINGS:
-            close = difflib.get_close_matches(name, [*SETTINGS, *options], n=1)
-            hint = f"did you mean {close[0]}?" if close else f"expected {', '.join(SETTINGS)}"
-            raise UserError(f"distill has no setting '{name}': {hint}")
+            close = close_to(name, [*SETTINGS, *sorted(_NAMED - {"methods", "settings"})])
+            raise UserError(
+                f"distill has no setting '{name}'{close}: expected some of {', '.join(SETTINGS)}"
+            )
+    if isinstance(method, Sequence):
+        method = str(method)
     if not isinstance(method, str):
         raise UserError(f"method={method!r} is no name: expected one, such as 'skt'")
-    if teacher is None and needs_teacher(stages(method)):
+    if needs_teacher(stages(method)) and teacher is None:
         raise UserError(f"the method '{method}' needs a teacher and none was given")
     for name in ("teacher_points", "student_points"):
         options[name] = _names(name, options[name])
     if isinstance(options["optimizer"], keras.optimizers.Optimizer):
         options["optimizer"] = as_setting(options["optimizer"])
-    elif options["optimizer"] not in OPTIMIZERS:
-        raise UserError(
-            f"optimizer={options['optimizer']!r}: expected 'sgd', 'adamw', or one that is made, "
-            "such as keras.optimizers.Adam(0.001)"
-        )
+    else:
+        check_optimizer(options["optimizer"])
     # NumPy's numbers cannot be written into JSON.
     options, settings = ({k: _plain(v) for k, v in given.items()} for given in (options, settings))
     if method in ONE_START:

@@ -30,8 +30,10 @@ from skt_tf.utils.records import digest, read_record, refuse_other, refuse_stran
 RECORD = "distill.json"
 # Weights that the student began with.
 _BEGUN = ".begun.weights.h5"  # Hidden: a kill may come before there is a record.
+# What is said of the images; in records of older versions it is filled in.
+_SAID = ("dataset", "class_names", "watched", "validation_content")
 # What records of older versions lack.
-_LATER = {"augmentation", "used", "student_layers", "trained", "validation"}
+_LATER = {"augmentation", "used", "student_layers", "trained", "validation", *_SAID}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +76,8 @@ class Distillation:
             "data": data.digest,
             "validation": data.watched_digest,
             "augmentation": _augmentation(data),
+            **_said(data),
+            "validation_content": None,
             "environment": environment(),
             "flow_weights": None,
             "history": None,
@@ -137,7 +141,7 @@ class Distillation:
 
     def _say_teacher(self, verbose):
         teacher, data = self.teacher, self.data
-        batches, where = data.watched_batches(), data.part
+        batches, where = data.watched_batches(), data.watched_name
         if teacher.output_shape != self.student.output_shape:
             if verbose:
                 print(f"teacher: other classes than the student's {self.student.output_shape[-1]}")
@@ -173,6 +177,7 @@ class Distillation:
         if not self.folder:
             return None
         refuse_strangers(self.folder, RECORD)
+        self.record["validation_content"] = _content(self.data)
         path = self.folder / RECORD
         if path.exists():
             keys = self.record.keys() - _LATER
@@ -189,15 +194,27 @@ class Distillation:
         found = self.config.differing(
             known["settings"], self.record["settings"], self.config.unused(), strangers=False
         )
-        for name in ("teacher", "data", "validation", "augmentation", "student_layers"):
+        for name in (
+            "teacher", "data", "validation", "validation_content", "augmentation", "student_layers",
+        ):  # fmt: skip
             pair = known.get(name, self.record[name]), self.record[name]
-            if pair[0] != pair[1]:
+            if pair[0] != pair[1] and not (name == "data" and self._is_of(pair[0])):
                 found[name.replace("_", "'s ")] = pair
+        # Of data that come otherwise each time, such as shuffled and cut, content tells nothing.
+        if (
+            "validation's content" in found
+            and _content(self.data) != found["validation's content"][1]
+        ):
+            del found["validation's content"]
         refuse_other(self.folder, "distillation", found)
         # Once it is trained, a student is another one.
         if known["history"] is None and known["student"] != self.record["student"]:
             self._take_begun(known)
-        self.record = known
+        self.record = {**{name: self.record[name] for name in _SAID}, **known}
+
+    def _is_of(self, known):
+        """Whether a digest of another kind than that of the images is that of the same ones."""
+        return isinstance(self.data, Dataset) and self.data.identity.is_of(known)
 
     def _take_begun(self, known):
         """Of a student that was built without a seed, the weights that it began with are taken."""
@@ -223,7 +240,7 @@ class Distillation:
         config, used = self.config, {"student_precision": self.student.dtype_policy.name}
         if needs_teacher(self.plan):
             used["teacher_precision"] = precision_of_teacher(config.teacher_precision)
-        used["learning_rates"] = {s.name: config.rate(s.objective) for s in self.plan}
+        used["learning_rates"] = {s.name: config.rate(s.kind) for s in self.plan}
         return used
 
     def _write(self):
@@ -238,6 +255,19 @@ class Distillation:
 def _augmentation(data):
     """How the training images are augmented here; None where they are taken as they are."""
     return {"crop": data.crop, "mirror": data.mirrored} if isinstance(data, Dataset) else None
+
+
+def _said(data):
+    """What a model card says of the images; arrays, and batches that come, have no names."""
+    if isinstance(data, Dataset):
+        names = data.class_names and list(map(str, data.class_names))
+        return {"dataset": str(data.name), "class_names": names, "watched": data.watched_name}
+    watched = None if data.watched_digest is None else data.watched_name
+    return {"dataset": None, "class_names": None, "watched": watched}
+
+
+def _content(data):
+    return None if isinstance(data, Dataset) else data.watched_content()
 
 
 def _columns(rows):

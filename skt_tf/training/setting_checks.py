@@ -5,9 +5,9 @@ import json
 import re
 from fractions import Fraction
 
-from skt_tf.methods.catalogue import stage_steps, transfers
+from skt_tf.methods.catalogue import METHOD_NAMES, stage_steps, transfers
 from skt_tf.models.points import flow_name
-from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.errors import UserError, close_to, option
 from skt_tf.utils.fields import check_fields
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -24,11 +24,8 @@ def check(settings):
             "a number of iterations, such as 500, or of seconds, such as 60s"
         )
     # Of an optimizer of a user's own, `distill` writes down how to make it.
-    if settings.optimizer not in OPTIMIZERS and not _is_written_down(settings.optimizer):
-        raise UserError(
-            f"{option('optimizer')}={settings.optimizer} is unknown: expected sgd or adamw, or in "
-            "Python one of keras.optimizers"
-        )
+    if not _is_written_down(settings.optimizer):
+        check_optimizer(settings.optimizer)
     if settings.nesterov and settings.optimizer != "sgd":
         raise UserError(
             f"{option('nesterov')} is of sgd: leave it out beside {option('optimizer')}="
@@ -37,6 +34,15 @@ def check(settings):
     _check_points(settings)
     _check_methods(settings)
     _check_flow_weights(settings)
+
+
+def check_optimizer(given):
+    """Raises a ValueError where what a user gave is the name of no optimizer."""
+    if given not in OPTIMIZERS:
+        raise UserError(
+            f"{option('optimizer')}={given} is unknown{close_to(given, OPTIMIZERS)}: expected sgd "
+            "or adamw, or in Python one that is made, such as keras.optimizers.Adam(0.001)"
+        )
 
 
 def _is_written_down(optimizer):
@@ -70,7 +76,9 @@ def _check_points(settings):
 
 
 def _check_methods(settings):
-    methods = f"{option('methods')}={','.join(settings.methods)}"
+    methods = f"{option('methods')}={','.join(map(str, settings.methods))}"
+    if not settings.methods or not all(isinstance(name, str) for name in settings.methods):
+        raise UserError(f"{methods}: expected one method or more, such as skt")
     if len(set(settings.methods)) < len(settings.methods):
         raise UserError(f"{methods} names a method twice")
     for method in settings.methods:
@@ -111,7 +119,9 @@ def _check_split(settings, methods):
         return
     if not settings.transfer_split or not all(0 < part < 1e9 for part in settings.transfer_split):
         raise UserError(f"{_split(settings)}: expected numbers above 0 and below 10⁹, such as 1,3")
-    plans = [settings.stages(method, even=True) for method in settings.methods]
+    # A sequence has shares of its own.
+    named = [method for method in settings.methods if method in METHOD_NAMES]
+    plans = [settings.stages(method, even=True) for method in named]
     if all(len(transfers(plan)) < 2 for plan in plans):
         raise UserError(
             f"{_split(settings)} has nothing to split: none of {methods} has several transfer "
@@ -143,9 +153,11 @@ def _check_flow_weights(settings):
     names = [flow_name(flow) for flow in settings.flows]
     flag = option("flow_weights")
     if isinstance(settings.flow_weights, str):
-        if settings.flow_weights not in ("normalized", "equal"):
+        words = ("normalized", "equal")
+        if settings.flow_weights not in words:
             raise UserError(
-                f"{flag}={settings.flow_weights} is not understood: expected normalized, equal, or "
+                f"{flag}={settings.flow_weights} is not understood"
+                f"{close_to(settings.flow_weights, words)}: expected normalized, equal, or "
                 f"{len(names)} numbers for {', '.join(names)}"
             )
         return

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from fractions import Fraction
 
-from skt_tf.methods.catalogue import METHOD_NAMES, stages, transfers
+from skt_tf.methods.catalogue import spelled, stages, transfers
 from skt_tf.models.points import SECTION_FLOWS, layout
 from skt_tf.training.setting_checks import OPTIMIZERS, check, shares
 from skt_tf.utils.fields import COUNT, DECAY, NATURAL, POSITIVE, TEMPERATURE, setting
@@ -17,17 +17,22 @@ SCHEDULES = ("steps", "onecycle")
 TASK_BOUNDARIES = (Fraction(32, 64), Fraction(48, 64))
 BOUNDARIES = {"transfer": (Fraction(11, 21), Fraction(16, 21)), "hint": (Fraction(25, 35),)}
 
-# Settings that are of use in stages of these objectives alone.
+# Settings that are of use where a loss is of these objectives alone; `"objective"` stands for any
+# of the field's.
 _NEEDED_BY = {
-    ("hint",): ("hint_learning_rate", "hint_reduction"),
+    ("hint",): ("hint_reduction",),
     ("soft_task",): ("temperature",),
-    ("transfer",): (
-        "transfer_learning_rate", "transfer_split", "transfer_boundaries", "section_flows",
-        "dense_flows", "flow_weights", "project",
+    ("transfer",): ("section_flows", "dense_flows", "flow_weights", "project"),
+    ("hint", "transfer", "objective"): (
+        "transfer_batch_norm", "teacher_points", "student_points", "sections",
     ),
-    ("hint", "transfer"): ("transfer_batch_norm", "teacher_points", "student_points", "sections"),
-    ("hint", "transfer", "soft_task"): ("teacher_precision",),
+    ("hint", "transfer", "soft_task", "objective"): ("teacher_precision",),
 }  # fmt: skip
+# And in stages that have the rate and the schedule of one.
+_RATED = {
+    "hint": ("hint_learning_rate",),
+    "transfer": ("transfer_learning_rate", "transfer_split", "transfer_boundaries"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Settings:
         ValueError: a value that is not possible, in one sentence.
     """
 
-    methods: tuple[str, ...] = setting(("skt",), "Methods to train by", METHOD_NAMES)
+    methods: tuple[str, ...] = setting(("skt",), "Methods, or sequences of losses, to train by")
     seed: int = setting(
         0, "Integer that fixes initial weights, data order and augmentation", limits=NATURAL
     )
@@ -142,9 +147,7 @@ class Settings:
         "2n+1, the ends and middles of n sections, or n+1, their ends; those of the networks that "
         "are built here, p0,m1,p1,m2,p2,m3,p3, if not given",
     )
-    student_points: tuple[str, ...] | None = setting(
-        None, "Likewise of the student's layers, as many"
-    )
+    student_points: tuple[str, ...] | None = setting(None, "Likewise of the student, as many")
     sections: int | None = setting(
         None, "n, the number of sections, where a number of points could mean both"
     )
@@ -159,6 +162,7 @@ class Settings:
     FREE = ("checkpoint_every",)
 
     def __post_init__(self):
+        object.__setattr__(self, "methods", tuple(map(spelled, self.methods)))
         for name in ("transfer_boundaries", "task_boundaries"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, shares(name, getattr(self, name)))
@@ -205,7 +209,13 @@ class Settings:
         With `even` the transfer stages have equal ones.
         """
         split = None if even else self.transfer_split
-        return stages(method, self.dense_flows, split, self.layout, self.section_flows)
+        options = self.dense_flows, split, self.layout, self.section_flows
+        return stages(method, *options, own=self.knows_own)
+
+    @property
+    def knows_own(self):
+        """Whether a sequence may name objectives that are not known yet."""
+        return False
 
     def transfers(self, methods):
         """Whether any of `methods` has a transfer stage."""
@@ -216,17 +226,17 @@ class Settings:
         plan = [stage for method in self.methods for stage in self.stages(method)]
         spent = {kind for stage in plan for kind in stage.iterations}
         found = {f"{kind}_steps" for kind in self.iterations if kind not in spent}
-        objectives = {stage.objective for stage in plan}
-        for needing, names in _NEEDED_BY.items():
-            if not objectives & set(needing):
-                found |= set(names)
-        return found
+        used = {objective for stage in plan for objective in stage.uses}
+        rated = {stage.kind for stage in plan}
+        found |= {
+            n for needing, names in _NEEDED_BY.items() if not used & {*needing} for n in names
+        }
+        return found | {n for kind, names in _RATED.items() if kind not in rated for n in names}
 
     def boundaries(self, stage):
         """Shares of `stage` at which its rate falls; None stands for its objective's own."""
-        given = self.transfer_boundaries if stage.flows else None
-        if not stage.flows and stage.objective not in BOUNDARIES:
-            given = self.task_boundaries
+        name = "transfer_boundaries" if stage.kind == "transfer" else "task_boundaries"
+        given = getattr(self, name) if stage.kind != "hint" else None
         return tuple(map(Fraction, given)) if given else None
 
     @staticmethod
@@ -273,11 +283,10 @@ class Settings:
         """The values of a record with what they stand for where they are not given or lacking."""
         fields = [field for field in dataclasses.fields(cls) if field.name not in cls.FREE]
         values = {field.name: field.default for field in fields} | values
-        for name, own in (
-            ("transfer_boundaries", BOUNDARIES["transfer"]), ("task_boundaries", TASK_BOUNDARIES),
-        ):  # fmt: skip
+        own = {"transfer_boundaries": BOUNDARIES["transfer"], "task_boundaries": TASK_BOUNDARIES}
+        for name, boundaries in own.items():
             if values[name] is None:
-                values[name] = [str(share) for share in own]
+                values[name] = [str(share) for share in boundaries]
         if values["transfer_learning_rate"] is None:
             values["transfer_learning_rate"] = _transfer_rate(values)
         return values

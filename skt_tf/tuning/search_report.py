@@ -112,13 +112,19 @@ def _blocks(folder, record, trials, best):
                 "trained on: the training images without those held out",
                 f"accuracies above: {record['validation']:,} of the training images, held out, "
                 "stratified; the best of many is better than it will be on other images",
-                "the test images: not read",
+                f"{_kept_back(record)}: not read",
             )
         ),
         Heading("Environment"),
         bullets(record["environment"]),
     ]
     return blocks
+
+
+def _kept_back(record):
+    if record.get("test_name", "test") == "test":
+        return "the test images"
+    return f"the dataset's own {record['test_name']} images, which take the place of test images"
 
 
 def _answer(done):

@@ -24,10 +24,30 @@ def option(name, argument=None):
     return f"--{name}" if _flags else argument or name
 
 
-def close_to(word, names, prefix=""):
+def close_to(word, names, prefix="", most=1):
     """` (did you mean …?)`, for a word that is none of `names` but nearly one; else nothing."""
-    close = difflib.get_close_matches(str(word).lower(), names, n=1)
-    return f" (did you mean {prefix}{close[0]}?)" if close else ""
+    by_lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(str(word).lower(), by_lower, n=most)
+    return meant(prefix + by_lower[name] for name in close)
+
+
+def meant(names):
+    """` (did you mean … or …?)` of names that may have been meant; nothing of none."""
+    said = " or ".join(names)
+    return f" (did you mean {said}?)" if said else ""
+
+
+def unknown(what, word, names, some=False):
+    """The sentence on a `word` that is none of `names`.
+
+    Args:
+        what: what it calls the word.
+        word: the word, with which close ones are looked for.
+        names: all that it could be.
+        some: whether several may be given.
+    """
+    number = "some" if some else "one"
+    return f"{what} is unknown{close_to(word, names)}: expected {number} of {', '.join(names)}"
 
 
 def start_over():

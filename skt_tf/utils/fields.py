@@ -6,7 +6,7 @@ import os
 import types
 import typing
 
-from skt_tf.utils.errors import UserError, close_to, option
+from skt_tf.utils.errors import UserError, option, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +81,8 @@ def check_choice(field, value):
         raise UserError(f"{option(field.name)} is empty: expected some of {', '.join(choices)}")
     for one in value if isinstance(value, tuple) else (value,):
         if choices and one is not None and one not in choices:
-            raise UserError(
-                f"{option(field.name)}={one} is unknown{close_to(one, choices)}: expected "
-                f"{'some' if isinstance(value, tuple) else 'one'} of {', '.join(choices)}"
-            )
+            some = isinstance(value, tuple)
+            raise UserError(unknown(f"{option(field.name)}={one}", one, choices, some))
 
 
 def _check_limits(field, value):
@@ -126,6 +124,10 @@ def as_words(fields, values, left_open):
         if isinstance(value, bool):
             words.append(f"--{'' if value else 'no'}{field.name}")
         else:
-            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            parts = value if isinstance(value, list) else [value]
+            # Within quotes, a comma is a part's own.
+            text = ",".join(
+                f'"{p}"' if isinstance(value, list) and "," in str(p) else str(p) for p in parts
+            )
             words.append(f"--{field.name}={text}")
     return words

@@ -72,6 +72,8 @@ ALLOWED = {
     "image_size": st.none() | st.sampled_from(["32", "20x28"]),
     "image_bits": st.none() | st.integers(8, 16),
     "mirror": st.none() | st.booleans(),
+    "crop": st.sampled_from(["pad", "none"]),  # Another test looks at what `resized` needs.
+    "stream": st.none() | st.booleans(),
     "project": st.booleans(),
     "student_weights": st.just("drawn"),
     **dict.fromkeys(("teacher_network", "student_network"), st.none()),
@@ -462,7 +464,7 @@ OWN = "--teacher=t.keras --student=s.keras --teacher_points={0} --student_points
             "--student_depth=20 differs from --teacher_network=resnet20",
         ),
         ("--nesterov --optimizer=adamw", "--nesterov is of sgd"),
-        ("--optimizer=adam", "--optimizer=adam is unknown: expected sgd or adamw"),
+        ("--optimizer=adam", "--optimizer=adam is unknown (did you mean adamw?): expected sgd or"),
         ('--optimizer={"config":{"learning_rate":1}}', '--optimizer={"config"'),
         ("--teacher=t.keras --teacher_points=a,,c", "--teacher_points=a,,c has an empty name"),
         (OWN.format("a,b") + " --methods=skt", "--methods=skt: 'skt' transfers dense flows"),
@@ -788,3 +790,23 @@ def test_the_transfer_iterations_are_split_as_asked(split, methods, steps):
 def test_a_split_that_cannot_be_is_refused(split, methods, said):
     with refused(rf"--transfer_split={split}.*{said}"):
         parse(f"--transfer_split={split}", f"--methods={methods}")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--crop=resized"], "^--crop=resized needs --image_size"),
+        (["--dataset=digits", "--stream"], "^--stream: digits are built in"),
+    ],
+)
+def test_what_crops_and_streams_is_checked_before_anything_is_loaded(given, says):
+    with refused(says):
+        parse(*given)
+
+
+def test_streaming_is_no_part_of_a_record_and_photographs_are_mirrored_by_default():
+    records = [parse(*flag).as_dict() for flag in ([], ["--stream"], ["--nostream"])]
+    assert records[0] == records[1] == records[2]
+    crops = ["--dataset=folder", "--data_dir=d", "--image_size=224", "--crop=resized"]
+    assert not parse(*crops).differing(parse(*crops, "--mirror").as_dict())
+    assert "mirror" in parse(*crops).differing(parse(*crops, "--nomirror").as_dict())

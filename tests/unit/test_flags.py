@@ -49,12 +49,12 @@ def test_a_flagfile_may_be_written_as_editors_and_people_do(tmp_path, monkeypatc
     ("given", "meant"),
     [("--methods=baseline,stk", "skt"), ("--methods=kd_lnog", "kd_long"),
      ("--experiment=Minimization", "minimization"), ("--schedule=one_cycle", "onecycle"),
-     ("--crop=zebra", None)],
+     ("--job=export --export=lite_rt --student=a.keras", "litert"), ("--crop=zebra", None)],
 )  # fmt: skip
 def test_a_mistyped_choice_is_told_what_it_may_have_been(given, meant):
     hint = rf" \(did you mean {meant}\?\)" if meant else ""
     with refused(rf"=\w+ is unknown{hint}: expected (one|some) of \w+, "):
-        parse(given)
+        parse(*given.split())
 
 
 @pytest.mark.parametrize("name", ["batch_size", "temperature", "jit_compile", "seed"])

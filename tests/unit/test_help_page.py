@@ -6,6 +6,7 @@ import re
 
 import pytest
 from absl import flags
+from parsing import parse
 from sentences import is_one_sentence
 
 from skt_tf import help_page, main
@@ -59,6 +60,20 @@ def test_of_a_job_its_own_flags_are_shown_alone(job, read, unread):
     assert read <= shown
     assert not unread & shown
     assert "job" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [((), "runs/<experiment>_<dataset>"), (("--job=tune",), "runs/tune_<dataset>"),
+     (("--job=export", "--student=s"), "runs/export"), (("--job=benchmark",), "runs/benchmark"),
+     (("--job=report", "--runs=a,b"), "runs/report")],
+)  # fmt: skip
+def test_the_folder_of_a_job_is_the_one_that_its_page_names(arguments, said):
+    config = parse(*arguments)
+    (line,) = re.findall("^  --output_dir: .*$", help_page.page(config.job, 200), re.MULTILINE)
+    assert f" {said} if not given." in line
+    meant = said.replace("<experiment>", "minimization").replace("<dataset>", "cifar10")
+    assert config.output_dir == meant
 
 
 @pytest.fixture

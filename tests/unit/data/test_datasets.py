@@ -215,7 +215,7 @@ def test_batches_are_padded_with_the_mean_colour_and_mirrored_where_allowed(mirr
 
 
 def test_an_unknown_dataset_is_refused_with_close_ones():
-    with refused(r"'cifar' is neither .* did you mean cifar10 or"):
+    with refused(r"'cifar' is neither .* \(did you mean cifar10 or"):
         load_dataset("cifar")
 
 

@@ -77,10 +77,14 @@ def test_a_pipe_among_the_images_is_passed_over(folder, capsys):
 def test_val_takes_the_place_of_a_test_that_is_missing(name, folder, capsys):
     tested = load_dataset("folder", folder).test_images
     (folder / "test").rename(folder / name)
-    assert np.array_equal(load_dataset("folder", folder).test_images, tested)
+    found = load_dataset("folder", folder)
+    assert np.array_equal(found.test_images, tested)
+    assert (found.part, found.watched_name) == ("test", "validation")
     assert f"{name}/ takes the place of test/, which is not there" in capsys.readouterr().out
+    held = found.hold_out(4)
+    assert (held.part, held.watched_name) == ("validation", "held-out")
     shutil.copytree(folder / name, folder / "test")
-    load_dataset("folder", folder)
+    assert load_dataset("folder", folder).watched_name == "test"
     assert f"{name}/ is not read" in capsys.readouterr().out
 
 

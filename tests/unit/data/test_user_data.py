@@ -96,6 +96,23 @@ def test_digests_tell_data_apart():
     assert watched[0] != watched[1]
 
 
+def test_content_tells_batches_apart_whatever_their_order():
+    held = slices(IMAGES, LABELS)
+    given = {
+        "same": held.batch(5),
+        "shuffled": held.shuffle(12).batch(3),
+        "PyDataset": Batches(IMAGES, LABELS),
+        "an image more": held.concatenate(held.take(1)),
+        "another image": slices(np.where(IMAGES == 7, 8, IMAGES), LABELS),
+        "another label": slices(IMAGES, np.where(LABELS == 2, 1, LABELS)),
+    }
+    found = {name: stream(held, data).watched_content() for name, data in given.items()}
+    assert found["same"] == found["shuffled"] == found["PyDataset"]
+    assert len(set(found.values())) == 4
+    assert stream(held, (IMAGES, LABELS)).watched_content() is None
+    assert stream(held).watched_content() is None
+
+
 def broken(*_):
     raise AssertionError("it was read")
 
@@ -164,3 +181,23 @@ def test_nothing_is_read_where_the_other_part_is_unfit():
 def test_what_shows_in_a_later_batch_stops_there(form, parts, says):
     with pytest.raises(tf.errors.InvalidArgumentError, match=says):
         drawn(stream(form(*parts)))
+
+
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        ([[[1]]], [[[1, 2]]]),
+        ([[[0, 1, 0]]], [[[0, 1]]]),
+        ([[1], [[0.5]]], [[1], [[0.5, 0.5]]]),
+        ([[1], [[0.5]]], [[1], [[0.5], [0.5]]]),
+    ],
+    ids=["labels", "one-hot labels", "weights of classes", "weights of more"],
+)
+def test_labels_and_weights_of_a_later_batch_are_of_the_shape_of_the_first_s(first, later):
+    batches = [(IMAGES[:1], *map(np.array, parts)) for parts in (first, later)]
+    kinds = tuple(tf.TensorSpec([None] * part.ndim, part.dtype) for part in batches[0])
+    kinds = tf.TensorSpec([None, 1, 1, 1], tf.uint8), *kinds[1:]
+    data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=kinds)
+    says = "train_data has (labels or weights of another shape|a batch of another number)"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=says):
+        drawn(stream(data))

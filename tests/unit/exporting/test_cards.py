@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -91,7 +92,10 @@ def distilled(network, tmp_path_factory):
     folder = tmp_path_factory.mktemp("distilled") / "out"
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (16, 8, 8, 1), dtype=np.uint8)
-    data = skt_tf.Dataset("mine", images, np.arange(16) % 4, images, np.arange(16) % 4, 4, False)
+    labels = np.arange(16) % 4
+    data = skt_tf.Dataset(
+        "mine", images, labels, images, labels, 4, False, class_names=NAMES, test_name="validation"
+    )
     teacher, student = network(1), network(2)
     steps = {"transfer_steps": 4, "task_steps": 3, "evaluations": 1, "batch_size": 4}
     result = skt_tf.distill(
@@ -106,7 +110,7 @@ def said(folder):
 
 def test_the_head_is_what_model_hubs_read(student, tmp_path):
     source = provenance(run_of(student, tmp_path))
-    measured = "digits", 360, {"keras": 0.5, "litert": 0.5, "litert_int8": 0.25}
+    measured = "digits", "test", 360, {"keras": 0.5, "litert": 0.5, "litert_int8": 0.25}
     text = card(
         dataclasses.replace(FACTS, provenance=source, measured=measured, license="apache-2.0")
     )
@@ -150,18 +154,32 @@ def test_it_tells_teaching_from_what_is_none(method, taught, opening, student, t
 
 def test_of_a_distillation_it_says_what_its_record_does(distilled, tmp_path):
     result, folder, _ = distilled
-    skt_tf.export(result.student, tmp_path / "out", labels=NAMES, trained_in=folder)
+    skt_tf.export(result.student, tmp_path / "out", trained_in=folder)
     text, record = said(tmp_path / "out"), json.loads((folder / "distill.json").read_text())
     assert "by the method `fsp` of skt_tf" in text
     assert "stage `transfer`: 4 iterations" in text
     assert "stage `task`: 3 iterations" in text
     assert f"teacher: digest of its weights {record['teacher']}" in text
-    assert f"test images | {100 * result.accuracy:.2f} |" in text
+    assert f"validation images, mine | {100 * result.accuracy:.2f} |" in text
     assert f"value: {result.accuracy}" in text
-    # Where the images came from, the record does not say.
+    assert "datasets:\n- mine\n" in text
+    assert "    dataset:\n      name: mine\n      type: mine\n      split: validation\n" in text
+    assert (tmp_path / "out/labels.txt").read_text() == "a\nb\nc\nd\n"
+
+
+def test_of_an_older_distillation_it_says_less(distilled, tmp_path):
+    result, folder, _ = distilled
+    older = shutil.copytree(folder, tmp_path / "older")
+    record = json.loads((older / "distill.json").read_text())
+    for name in ("dataset", "class_names", "watched", "validation_content"):
+        del record[name]
+    (older / "distill.json").write_text(json.dumps(record))
+    skt_tf.export(result.student, tmp_path / "out", trained_in=older)
+    text = said(tmp_path / "out")
+    assert "| the Keras network, after its training | test images | " in text
     assert "datasets:" not in text
     assert "type: unknown" in text
-    assert (tmp_path / "out/labels.txt").read_text() == "a\nb\nc\nd\n"
+    assert not (tmp_path / "out/labels.txt").exists()
 
 
 def test_a_teacher_that_was_given_and_not_asked_is_not_said(network, tmp_path):
@@ -241,15 +259,36 @@ def test_a_record_that_says_nothing_of_the_file_is_passed_over(student, tmp_path
 
 def test_names_of_classes_are_those_of_the_images_it_was_trained_on(student, digits, tmp_path):
     mine, others = (provenance(run_of(student, tmp_path, data=d)) for d in (digits.digest, "0"))
-    assert labels.known(mine) == labels.known(None, dataset=digits) == tuple("0123456789")
-    assert labels.known(mine, dataset=digits) == tuple("0123456789")
+    names = tuple("0123456789")
+    assert labels.known(10, mine) == labels.known(10, None, dataset=digits) == names
+    assert labels.known(10, mine, dataset=digits) == names
+    # A network may tell more classes apart than its images were of.
+    assert labels.known(11, mine) is None
     # Those that bear the name now are others.
     assert (
-        labels.known(others) is labels.known(others, dataset=digits) is labels.known(None) is None
+        labels.known(10, others)
+        is labels.known(10, others, dataset=digits)
+        is labels.known(10, None)
+        is None
     )
     for name, place in (("folder", tmp_path), ("cifar10", tmp_path)):
         there = dataclasses.replace(mine, dataset=name)
-        assert labels.known(there, str(place)) is None
+        assert labels.known(10, there, str(place)) is None
+
+
+def test_images_that_stand_for_a_test_are_called_by_their_name(student, tmp_path):
+    path = run_of(student, tmp_path)
+    results = json.loads((tmp_path / "results.json").read_text()) | {"test_name": "validation"}
+    results["methods"]["skt"]["validation_accuracies"] = [0.25]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    source = provenance(path)
+    assert source.accuracies == {"validation": 0.5, "held-out": 0.25}
+    measured = "digits", "validation", 360, {"keras": 0.5}
+    text = card(dataclasses.replace(FACTS, provenance=source, measured=measured))
+    assert "75.00 % of the validation images" in text
+    assert "| 360 validation images, digits | 50.00 |" in text
+    assert "| held-out images, digits | 25.00 |" in text
+    assert "test" not in text
 
 
 IMPOSSIBLE = {

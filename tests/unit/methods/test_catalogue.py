@@ -93,7 +93,7 @@ def test_flows_within_sections_change_the_disjoint_flows_alone(overlap, overlapp
     assert stages("fsp", section_flows="within")[0].flows == WITHIN
     first, *_ = stages("skt_bottom_up", overlap, section_flows="within")
     assert first.flows == WITHIN[:1]
-    with refused("section_flows 'inside' is unknown"):
+    with refused("section_flows=inside is unknown"):
         stages("skt", section_flows="inside")
 
 
@@ -162,7 +162,7 @@ def test_shares_are_exact():
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():
-    with refused(r"'skd' is unknown: expected one of teachers, .*_up$"):
+    with refused(r"'skd' is unknown \(did you mean kd\?\): expected one of teachers, .*_up$"):
         stages("skd")
 
 

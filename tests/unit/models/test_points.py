@@ -39,7 +39,7 @@ def test_n_sections_have_n_disjoint_and_2n_minus_1_dense_flows(overlap, sections
 
 
 def test_an_unknown_overlap_is_refused_with_the_known_ones():
-    with refused("'third' is unknown: expected 'span' or 'half'"):
+    with refused("=third is unknown: expected one of span, half"):
         dense_flows("third")
 
 

@@ -528,3 +528,16 @@ def test_one_net_among_several_is_no_ensemble():
         cells = {row[0]: row[column] for row in table.rows}
         assert cells["skt"] == "-"
         assert cells["hint"] != "-"
+
+
+@pytest.mark.parametrize(
+    ("held", "curves"), [(0, "Validation accuracy against"), (50, "Held-out accuracy against")]
+)
+def test_images_that_stand_for_a_test_are_called_by_their_name(held, curves, tmp_path):
+    results = paper_results(validation=held) | {"test_name": "validation"}
+    report.write(write_run(tmp_path, results), Config())
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert curves in text
+    assert "Accuracy on the validation images at the last iteration; the validation images" in text
+    assert "the validation images, which take the place of test images, read once" in text
+    assert "the test images" not in text

@@ -276,7 +276,7 @@ def test_the_students_own_regularisers_count(data):
 
 
 REFUSED = {
-    "a wrong setting": ({"temprature": 2.0}, "no setting 'temprature': did you mean temperature?"),
+    "a wrong setting": ({"temprature": 2.0}, "no setting 'temprature' (did you mean temperature?)"),
     "no such layer": ({"student_points": (*NAMES[:6], "c9")}, "no layer named 'c9' (point p3)"),
     "out of order": (
         {"student_points": (*NAMES[:5], "c6", "c5")},
@@ -309,6 +309,7 @@ REFUSED = {
     "a teacher that is missing": ({"teacher": None}, "needs a teacher"),
     "no seed": ({"seed": None}, "seed=None is no integer"),
     "a word for a switch": ({"project": "no"}, "project='no' is neither True nor False"),
+    "a mistyped method": ({"method": "kd_lnog"}, "'kd_lnog' is unknown (did you mean kd_long?)"),
     "a method that is none": ({"method": None}, "method=None is no name"),
     "a number for names": ({"teacher_points": 5}, "teacher_points=5: expected a list of names"),
     "words for numbers": ({"flow_weights": ["1"] * 5}, "weights=1,1,1,1,1 is no list of numbers"),
@@ -422,6 +423,30 @@ def test_a_finished_folder_is_that_of_its_student_and_held_out_images(data, fini
     ):
         with refused(f"student.keras {says}"):
             again(data, finished, tmp_path / str(number), damage=damage)
+
+
+def test_other_held_out_batches_are_noticed(data, tmp_path):
+    images, labels = map(np.asarray, data)
+    folder, held = tmp_path / "run", tf.data.Dataset.from_tensor_slices((images, labels))
+
+    def call(held):
+        options = {"method": "baseline", "task_steps": 2, "batch_size": 8, "verbose": 0}
+        return skt_tf.distill(None, chain(), data, held, output_dir=folder, **options)
+
+    call(held)
+    call(held.shuffle(96))
+    with refused("differs in validation's content"):
+        call(tf.data.Dataset.from_tensor_slices((images, labels[::-1])))
+    # Of what is drawn anew each time nothing can be said.
+    call(held.shuffle(96).take(48))
+    record = json.loads((folder / "distill.json").read_text())
+    for name in ("dataset", "class_names", "watched", "validation_content"):
+        del record[name]  # As of older versions.
+    (folder / "distill.json").write_text(json.dumps(record))
+    call(held)
+    record = json.loads((folder / "distill.json").read_text())
+    assert (record["dataset"], record["watched"]) == (None, "validation")
+    assert len(record["validation_content"]) == 8
 
 
 def test_a_record_holds_what_was_used(data, finished, tmp_path):

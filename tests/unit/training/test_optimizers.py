@@ -114,14 +114,14 @@ def test_the_same_optimizer_made_again_is_the_same_setting():
         (OPTIMIZERS.SGD(0.1, use_ema=True), "averages weights over one fit"),
         (OPTIMIZERS.LossScaleOptimizer(OPTIMIZERS.SGD(0.1)), "give the one within"),
         (Own(0.1), "Own cannot be made anew .*write it a get_config"),
-        ("adam", "optimizer='adam': expected 'sgd', 'adamw', or one that is made"),
+        ("adam", r"optimizer=adam is unknown \(did you mean adamw\?\): expected sgd or adamw, or"),
         (excluding(), "AdamW excludes variables from its weight decay"),
-        (3, "optimizer=3: expected 'sgd', 'adamw', or one that is made"),
-        (OPTIMIZERS.SGD, "optimizer=.* expected 'sgd', 'adamw', or one that is made"),
+        (3, "optimizer=3 is unknown: expected sgd or adamw, or in Python one that is made"),
+        (OPTIMIZERS.SGD, "optimizer=<class.* is unknown: expected"),
         (OPTIMIZERS.SGD(0.0), "the optimizer SGD has learning_rate=0"),
         (Unregistered(0.1), "Unregistered cannot be made anew .* register its class"),
         (OPTIMIZERS.SGD(0.1, gradient_accumulation_steps=10**6), "gradient_accumulation_steps=10"),
-        ('{"config": {"learning_rate": 1}}', "expected 'sgd', 'adamw', or one that is made"),
+        ('{"config": {"learning_rate": 1}}', "is unknown: expected sgd or adamw"),
     ],
 )
 def test_an_optimizer_that_no_stage_can_use_is_refused(given, says):
