@@ -24,6 +24,7 @@ CHAPTERS = {
     ),
     "Networks and flows": (
         "resnet",
+        "standard_network",
         "flow_model",
         "fsp_matrix",
         "FSPMatrix",

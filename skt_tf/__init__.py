@@ -42,6 +42,7 @@ _HOME = {
     "presets": "models.presets",
     "resnet": "models.resnet",
     "sequence": "methods.sequences",
+    "standard_network": "models.standard_networks",
     "stages": "methods.catalogue",
     "training_batches": "data.batches",
     "with_classifier_of": "methods.objectives.simkd",

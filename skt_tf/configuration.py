@@ -10,8 +10,10 @@ import math
 from skt_tf.configuration_checks import FOLDERS, check, check_values
 from skt_tf.data.image_settings import ImageSettings
 from skt_tf.data.images import mirrored_by_default
+from skt_tf.experiments.chosen_networks import TEACHER_DEPTH, implied_depths, implied_networks
 from skt_tf.exporting.formats import FORMATS, INPUT_DTYPES
 from skt_tf.methods.catalogue import DENSE, METHOD_NAMES, TEACHERS
+from skt_tf.models.architectures import STANDARD, WIDTH
 from skt_tf.training.settings import BOUNDARIES, Settings
 from skt_tf.tuning.search_space import TUNABLE, searchable
 from skt_tf.utils.errors import UserError, named_as_flags
@@ -32,8 +34,7 @@ EXPERIMENTS = {
     "fast_optimization": (TEACHERS, "baseline", "baseline_long", "hint", "fsp", "skt"),
 }
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-# The deepest that has been published.
-DEPTH = Limits(8, 1202)
+DEPTH = Limits(8, 1202)  # The deepest that has been published.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,14 +55,18 @@ class Config(Settings, ImageSettings):
         f"of {', '.join(METHOD_NAMES)}; or sequences of losses, such as flows>task+soft: > puts "
         "stages in order, + adds losses, * weighs one, : is a stage's share of the iterations",
     )
-    teacher_depth: int = setting(26, "Layers of the teacher, 6n+2", limits=DEPTH)
+    teacher_network: str | None = setting(
+        None, "Teacher of the field's standard protocol, in place of a depth", tuple(STANDARD)
+    )
+    student_network: str | None = setting(None, "Likewise the student", tuple(STANDARD))
+    teacher_depth: int = setting(TEACHER_DEPTH, "Layers of the teacher, 6n+2", limits=DEPTH)
     student_depth: int | None = setting(
         None,
         "Layers of the student, 6n+2; if not given, 8, and in fast_optimization the teacher's",
         limits=DEPTH,
     )
     width: int = setting(
-        16, "Channels of the first section, in both networks", limits=Limits(1, 4096)
+        WIDTH, "Channels of the first section, in networks of a depth", limits=Limits(1, 4096)
     )
     nets: int = setting(
         1, "Students trained per method, each with its own seed", limits=Limits(1, 10_000)
@@ -187,10 +192,7 @@ class Config(Settings, ImageSettings):
 
     def _resolve(self):
         """Gives what was not given the value that it stands for."""
-        resolved = {}
-        if self.student_depth is None:
-            same = self.experiment == "fast_optimization"
-            resolved["student_depth"] = self.teacher_depth if same else 8
+        resolved = implied_networks(self)
         if self.methods is None:
             resolved["methods"] = self._rows()
         if self.export is None and self.job == "export":
@@ -220,11 +222,10 @@ class Config(Settings, ImageSettings):
     @property
     def iterations(self):
         """{kind: iterations} after the budget's factor."""
-        kinds = ("teacher", "transfer", "hint", "task")
         # Half up, and never none: a tiny budget still runs every stage it can.
         return {
             kind: max(1, math.floor(getattr(self, f"{kind}_steps") * self.budget + 0.5))
-            for kind in kinds
+            for kind in ("teacher", "transfer", "hint", "task")
         }
 
     @property
@@ -236,13 +237,17 @@ class Config(Settings, ImageSettings):
         return self.teacher_depth if method == TEACHERS else self.student_depth
 
     def boundaries(self, stage):
-        if self.experiment == "fast_optimization" and "task" in stage.iterations:
+        found = super().boundaries(stage)
+        if not found and self.experiment == "fast_optimization" and "task" in stage.iterations:
             return BOUNDARIES["transfer"]  # As in all that has 21k iterations.
-        return super().boundaries(stage)
+        return found
 
     @classmethod
     def settled(cls, values):
+        own = values.get("task_boundaries")
         values = super().settled(values)
+        if values["experiment"] == "fast_optimization" and own is None:
+            values["task_boundaries"] = None  # Those of the teacher and of students differ.
         if values["mirror"] is None:
             values["mirror"] = mirrored_by_default(values["dataset"], values["crop"])
         for name in ("teacher", "student"):  # Known by their content, which is compared elsewhere.
@@ -252,5 +257,5 @@ class Config(Settings, ImageSettings):
     @classmethod
     def as_flags(cls, values):
         """A list of `--name=value` of a record as `as_dict` gives it, but for the defaults."""
-        left_open = cls.left_open(values.get("optimizer", "sgd"))
-        return as_words(dataclasses.fields(cls), values, left_open)
+        implied = cls.left_open(values.get("optimizer", "sgd")) | implied_depths(values)
+        return as_words(dataclasses.fields(cls), values, implied)

@@ -6,10 +6,10 @@ import pathlib
 from skt_tf.methods.catalogue import TEACHERS, needs_teacher, stage_steps
 from skt_tf.methods.fsp import SHOWN
 from skt_tf.methods.objectives.simkd import with_classifier_of
+from skt_tf.models.building import build
 from skt_tf.models.checks import check_classes, check_images
 from skt_tf.models.evaluation import accuracies
 from skt_tf.models.initialization import draw_weights
-from skt_tf.models.resnet import resnet_for
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import SHARED, add_net, add_work, method_entry
 from skt_tf.training.history import StageRecord
@@ -49,7 +49,7 @@ def new_student(config, dataset, method, seed, teacher=None):
 
 def _own_student(config, dataset, method, seed):
     if not config.student or method == TEACHERS:
-        return resnet_for(dataset, config.depth(method), config.width, seed)
+        return build(config, "teacher" if method == TEACHERS else "student", dataset, seed)
     student = load_network(config.student)
     check_images(student, dataset, f"--student={config.student}")
     check_classes(student, dataset, f"--student={config.student}")

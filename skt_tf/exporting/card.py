@@ -160,7 +160,8 @@ def _training(provenance):
         yield text + (f", from {learned[name]}" if name in learned else "")
     teacher = provenance.teacher
     if teacher:
-        said = [f"{teacher['layers']} layers"] if "layers" in teacher else []
+        said = [teacher["network"]] if "network" in teacher else []
+        said += [f"{teacher['layers']} layers"] if "layers" in teacher else []
         said += [f"{teacher['parameters']:,} parameters"] if "parameters" in teacher else []
         if teacher.get("accuracy") is not None:
             said.append(f"{percent(teacher['accuracy'])} % of the {provenance.test_name} images")

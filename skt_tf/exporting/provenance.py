@@ -171,7 +171,7 @@ def _of_experiment(path):
     return Provenance(
         method=method,
         stages=tuple((stage["name"], stage["steps"]) for stage in entry["stages"]),
-        teacher=_teacher(teacher) if taught else {},
+        teacher=_teacher(teacher, config.get("teacher_network")) if taught else {},
         accuracies={part: entry[name][net] for part, name in parts.items() if entry.get(name)},
         dataset=results["dataset"],
         test_name=test_name,
@@ -182,9 +182,11 @@ def _of_experiment(path):
     )
 
 
-def _teacher(entry):
+def _teacher(entry, name):
     facts = {"accuracy": entry["accuracy"], "weights": entry.get("weights")}
-    if entry["source"] is None:  # Of one that was given, the depth is that of another network.
+    if name:
+        facts["network"] = name
+    elif entry["source"] is None:  # Of one that was given, the depth is that of another network.
         facts["layers"] = entry["depth"]
     return facts | {"parameters": entry["parameters"]}
 

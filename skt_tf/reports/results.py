@@ -1,5 +1,6 @@
 """results.json: what it says of each network, read and checked."""
 
+import pathlib
 import statistics
 
 from skt_tf.methods.catalogue import METHOD_NAMES, TEACHERS, stage_steps
@@ -151,6 +152,24 @@ def _packed(results):
     if shown := results.get("shown"):
         arrays += [shown["teacher"], shown["before"], {"image": shown["image"]}]
     return [packed for each in arrays for packed in each.values()]
+
+
+def named_networks(results):
+    """(teacher, student) of the field's standard protocol by name, or None where none is named."""
+    names = [results["config"].get(f"{side}_network") for side in ("teacher", "student")]
+    return tuple(names) if any(names) else None
+
+
+def pair(results):
+    """Who teaches whom, in words."""
+    config = results["config"]
+    teacher, student = named_networks(results) or (None, None)
+    student = student or f"{config['student_depth']}{' layers' if teacher else ''}"
+    if config.get("student"):
+        student = pathlib.Path(config["student"]).stem
+    if teacher:
+        return f"{teacher} teaches {student}"
+    return f"{results['teacher']['depth']} layers teach {student}"
 
 
 def nets_done(results, method):

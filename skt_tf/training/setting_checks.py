@@ -26,6 +26,11 @@ def check(settings):
     # Of an optimizer of a user's own, `distill` writes down how to make it.
     if not _is_written_down(settings.optimizer):
         check_optimizer(settings.optimizer)
+    if settings.nesterov and settings.optimizer != "sgd":
+        raise UserError(
+            f"{option('nesterov')} is of sgd: leave it out beside {option('optimizer')}="
+            f"{settings.optimizer}"
+        )
     _check_points(settings)
     _check_methods(settings)
     _check_flow_weights(settings)
@@ -83,7 +88,8 @@ def _check_methods(settings):
         except UserError as error:
             raise UserError(f"{methods}: {error}") from None
     _check_split(settings, methods)
-    _check_boundaries(settings)
+    for name in ("transfer_boundaries", "task_boundaries"):
+        _check_boundaries(settings, name)
     for method in settings.methods:
         plan = settings.stages(method)
         for stage, steps in zip(plan, stage_steps(plan, settings.iterations)):
@@ -131,16 +137,16 @@ def _check_split(settings, methods):
             ) from None
 
 
-def _check_boundaries(settings):
-    given = settings.transfer_boundaries
+def _check_boundaries(settings, name):
+    given = getattr(settings, name)
     if given is None:
         return
     shares = [Fraction(0), *map(Fraction, given), Fraction(1)]
     falls = all(first < second for first, second in itertools.pairwise(shares))
     if not 1 <= len(given) <= _MOST_BOUNDARIES or not falls:
         raise UserError(
-            f"{option('transfer_boundaries')}={','.join(given)}: expected rising shares of a "
-            "stage, above 0 and below 1, such as 1/2,3/4"
+            f"{option(name)}={','.join(given)}: expected rising shares of a stage, above 0 and "
+            "below 1, such as 1/2,3/4"
         )
 
 
@@ -179,17 +185,22 @@ def _check_flow_weights(settings):
                 )
 
 
-def shares(given):
-    """Shares of a stage as fractions in lowest terms, which are equal however they are written."""
+def shares(name, given):
+    """Shares of a stage as fractions in lowest terms, which are equal however they are written.
+
+    Args:
+        name: of the setting.
+        given: its value.
+    """
     if not isinstance(given, str | tuple | list):
-        raise UserError(f"{option('transfer_boundaries')}={given!r} is no list of shares")
+        raise UserError(f"{option(name)}={given!r} is no list of shares")
     texts = given.split(",") if isinstance(given, str) else given
     texts = [str(share).strip() for share in texts]
     # No exponents: a fraction of 1e999999999 would be written out.
     number = re.compile(r"\d{1,9}(/0*[1-9]\d{0,8})?|\d{0,9}\.\d{1,20}", re.ASCII)
     if not all(map(number.fullmatch, texts)):
         raise UserError(
-            f"{option('transfer_boundaries')}={','.join(texts)} is not understood: expected shares "
+            f"{option(name)}={','.join(texts)} is not understood: expected shares "
             "of a stage, such as 1/2,3/4"
         )
     return tuple(str(Fraction(text)) for text in texts)

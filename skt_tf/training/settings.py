@@ -65,6 +65,11 @@ class Settings:
         "Where transfer stages divide their rate by ten, as rising shares of the stage between 0 "
         "and 1, comma-separated, such as 1/2,3/4; 11/21,16/21 if not given",
     )
+    task_boundaries: tuple[str, ...] | None = setting(
+        None,
+        "Likewise the stages that train the task, and the teacher, in steps; 1/2,3/4 if not given, "
+        "and for students of fast_optimization 11/21,16/21",
+    )
     section_flows: str = setting(
         "ends",
         "Where the flow of a section begins: at the section's input, or within, at the first "
@@ -91,6 +96,7 @@ class Settings:
         "What moves the student: sgd, with the papers' momentum of 0.9; or adamw, for networks "
         "without batch normalisation",
     )
+    nesterov: bool = setting(False, "Nesterov's momentum with sgd, in place of the papers'")
     learning_rate: float | None = setting(
         None,
         "First (steps) or highest (onecycle) rate of task stages; 0.1, or 0.001 with adamw, if not "
@@ -141,9 +147,7 @@ class Settings:
         "2n+1, the ends and middles of n sections, or n+1, their ends; those of the networks that "
         "are built here, p0,m1,p1,m2,p2,m3,p3, if not given",
     )
-    student_points: tuple[str, ...] | None = setting(
-        None, "Likewise of the student's layers, as many"
-    )
+    student_points: tuple[str, ...] | None = setting(None, "Likewise of the student, as many")
     sections: int | None = setting(
         None, "n, the number of sections, where a number of points could mean both"
     )
@@ -159,8 +163,9 @@ class Settings:
 
     def __post_init__(self):
         object.__setattr__(self, "methods", tuple(map(spelled, self.methods)))
-        if self.transfer_boundaries is not None:
-            object.__setattr__(self, "transfer_boundaries", shares(self.transfer_boundaries))
+        for name in ("transfer_boundaries", "task_boundaries"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, shares(name, getattr(self, name)))
         check(self)
         for name, value in self.left_open(self.optimizer).items():
             if getattr(self, name) is None:
@@ -230,9 +235,9 @@ class Settings:
 
     def boundaries(self, stage):
         """Shares of `stage` at which its rate falls; None stands for its objective's own."""
-        if stage.kind == "transfer" and self.transfer_boundaries:
-            return tuple(map(Fraction, self.transfer_boundaries))
-        return None
+        name = "transfer_boundaries" if stage.kind == "transfer" else "task_boundaries"
+        given = getattr(self, name) if stage.kind != "hint" else None
+        return tuple(map(Fraction, given)) if given else None
 
     @staticmethod
     def rate_name(objective):
@@ -278,8 +283,10 @@ class Settings:
         """The values of a record with what they stand for where they are not given or lacking."""
         fields = [field for field in dataclasses.fields(cls) if field.name not in cls.FREE]
         values = {field.name: field.default for field in fields} | values
-        if values["transfer_boundaries"] is None:
-            values["transfer_boundaries"] = [str(share) for share in BOUNDARIES["transfer"]]
+        own = {"transfer_boundaries": BOUNDARIES["transfer"], "task_boundaries": TASK_BOUNDARIES}
+        for name, boundaries in own.items():
+            if values[name] is None:
+                values[name] = [str(share) for share in boundaries]
         if values["transfer_learning_rate"] is None:
             values["transfer_learning_rate"] = _transfer_rate(values)
         return values
