@@ -102,7 +102,9 @@ def test_one_device_s_own_weights_of_images_weigh_each_loss_or_are_refused(netwo
     targets = plain.teacher_view(images, training=False)
     each = plain.objective.losses(labels, targets, outputs, 0.0, lambda values: values)
     for name, values in each.items():
-        assert float(found[name]) == pytest.approx(float(tf.reduce_mean(weights * values)), rel=1e-4)
+        assert float(found[name]) == pytest.approx(
+            float(tf.reduce_mean(weights * values)), rel=1e-4
+        )
     with refused("compares the images"):
         made(networks, "task+sp").train_on_batch(images, labels, weights)
 
