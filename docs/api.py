@@ -11,7 +11,17 @@ CHAPTERS = {
     "Distilling": ("distill", "Distilled", "UserError", "Diverged", "UnfitTeacher"),
     "Data": ("load_dataset", "Dataset", "training_batches"),
     "Presets": ("load_preset", "presets", "Preset"),
-    "Methods": ("stages", "Stage", "disjoint_flows", "dense_flows", "layout", "Layout"),
+    "Methods": (
+        "stages",
+        "sequence",
+        "Sequence",
+        "Loss",
+        "Stage",
+        "disjoint_flows",
+        "dense_flows",
+        "layout",
+        "Layout",
+    ),
     "Networks and flows": (
         "resnet",
         "standard_network",

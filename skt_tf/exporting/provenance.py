@@ -161,7 +161,7 @@ def _of_experiment(path):
         }
     else:
         # A sequence's folder has another name.
-        method = next(name for name in results["methods"] if folder_name(name) == method)
+        method = {folder_name(name): name for name in results["methods"]}[method]
         entry = results["methods"][method]
     if entry["weights"][net] != weights_digest(path):
         return None

@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 from fractions import Fraction
 
-from skt_tf.methods.sequences import is_sequence, sequence
+from skt_tf.methods.sequences import is_text, sequence
 from skt_tf.methods.stage import Loss, Stage, stage_steps
 from skt_tf.models.points import RESNET, dense_flows, disjoint_flows, flows_up_to
 from skt_tf.utils.errors import UserError, unknown
@@ -49,7 +49,7 @@ def stages(method, overlap="span", split=None, layout=RESNET, section_flows="end
         ValueError: an unknown method, another number of transfer stages, or points without
             middles for a method of dense flows.
     """
-    if method not in METHOD_NAMES and is_sequence(method):
+    if is_sequence(method):
         options = {"overlap": overlap, "layout": layout, "section_flows": section_flows}
         return sequence(method, **options, own=own)
     if method not in METHOD_NAMES:
@@ -78,9 +78,14 @@ def stages(method, overlap="span", split=None, layout=RESNET, section_flows="end
     )
 
 
+def is_sequence(method):
+    """Whether a method is a sequence of losses, or one loss, and none of `METHOD_NAMES`."""
+    return method not in METHOD_NAMES and is_text(method)
+
+
 def spelled(method):
     """A method's name, or the text of a sequence in the one spelling by which it is known."""
-    if not isinstance(method, str) or method in METHOD_NAMES or not is_sequence(method):
+    if not isinstance(method, str) or not is_sequence(method.strip()):
         return method.strip() if isinstance(method, str) else method
     with contextlib.suppress(UserError):  # What is wrong with it is said where it is used.
         return str(sequence(method, own=True))

@@ -83,7 +83,7 @@ def sequence(given, shares=None, *, overlap="span", layout=RESNET, section_flows
     return Sequence(found)
 
 
-def is_sequence(text):
+def is_text(text):
     """Whether a text is written as a sequence, or is the name of a single loss."""
     return bool(re.search(r"[>+*:(]", text)) or text.strip() in _names()
 
@@ -199,7 +199,7 @@ class _Reader:
             raise UserError(f"a stage of {len(names)} losses: expected {_MOST_LOSSES} at most")
         if self._take(":"):
             began = self.place
-            number = self._take(rf"\d{{1,9}}/0*[1-9]\d{{0,8}}|{_NUMBER}")
+            number = self._take(rf"\d{{1,30}}/0*[1-9]\d{{0,29}}|{_NUMBER}")
             share = Fraction(number) if number else None
             if not share or share > 1:
                 raise self._wrong(began, "a share is expected, above 0 and at most 1")

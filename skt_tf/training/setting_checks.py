@@ -78,7 +78,8 @@ def _check_points(settings):
 def _check_methods(settings):
     methods = f"{option('methods')}={','.join(map(str, settings.methods))}"
     if not settings.methods or not all(isinstance(name, str) for name in settings.methods):
-        raise UserError(f"{methods}: expected one method or more, such as skt")
+        empty = "" if any(settings.methods) else " is empty"
+        raise UserError(f"{methods}{empty}: expected one method or more, such as skt")
     if len(set(settings.methods)) < len(settings.methods):
         raise UserError(f"{methods} names a method twice")
     for method in settings.methods:

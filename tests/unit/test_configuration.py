@@ -415,8 +415,11 @@ OWN = "--teacher=t.keras --student=s.keras --teacher_points={0} --student_points
         ("--job=tune --tune=", "--tune is empty"),
         ("--job=tune --methods=fsp --target_views=1", "--target_views keeps a file for one run"),
         ("--experiment=alchemy", "--experiment=alchemy is unknown: expected one of minimization"),
-        ("--methods=skt,magic", "--methods=magic is unknown: expected some of teachers, baseline"),
-        ("--methods=", "--methods is empty: expected some of teachers"),
+        (
+            "--methods=skt,magic",
+            "--methods=skt,magic: method 'magic' is unknown: expected one of teachers, baseline",
+        ),
+        ("--methods=", "--methods= is empty: expected one method"),
         ("--methods=skt,fsp,skt", "--methods=skt,fsp,skt names a method twice"),
         (
             "--student_weights=kept",
