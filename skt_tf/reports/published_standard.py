@@ -6,8 +6,8 @@ DevPranjal/reproduction-review-kd (which quotes ReviewKD's paper), megvii-resear
 hunto/DIST_KD, sunshangquan/logit-standardization-KD and DefangChen/SimKD.
 """
 
+from skt_tf.methods.catalogue import is_sequence, stages
 from skt_tf.methods.objective_names import find, objective_names
-from skt_tf.methods.sequences import is_sequence, sequence
 
 DATASET, EXPERIMENT = "cifar100", "minimization"
 # Iterations: 240 epochs of 50,000 images.
@@ -75,10 +75,10 @@ def _losses(text):
 
     A weight that is written may be that which is not.
     """
-    stages = sequence(text, own=True)
-    if len(stages) > 1 or stages[0].anchor:
+    first, *others = stages(text, own=True)
+    if others or first.anchor:
         return None
-    return frozenset((loss.name, _weight(loss), loss.parameters) for loss in stages[0].losses)
+    return frozenset((loss.name, _weight(loss), loss.parameters) for loss in first.losses)
 
 
 def _weight(loss):
