@@ -90,7 +90,7 @@ def _table(results):
         return _TABLES.get(setting(results))
     if (results["dataset"], results["experiment"]) != (standard.DATASET, standard.EXPERIMENT):
         return None
-    found = standard.table(*named_networks(results))
+    found = standard.table(*named_networks(results), results.get("methods", ()))
     return found and {
         row: Published(accuracy, source=source, best=source in standard.BEST)
         for row, (accuracy, source) in found.items()

@@ -15,6 +15,7 @@ from sentences import is_one_sentence, refused
 from skt_tf.configuration import EXPERIMENTS, JOBS, Config
 from skt_tf.methods.catalogue import METHOD_NAMES, ONE_START, TEACHER, Stage, stage_steps
 from skt_tf.models.architectures import STANDARD
+from skt_tf.reports import published_standard
 from skt_tf.reports.published import published
 from skt_tf.training.schedules import learning_rate
 from skt_tf.utils.errors import UserError
@@ -549,7 +550,11 @@ def test_the_flagfiles_of_the_standard_protocol_hold_it(pair, at_root):
         check_falls(config, stage, steps, 0.05, [math.ceil(fall) for fall in falls])
     assert differing(config, parse("--flagfile=flags/cifar100_standard.flags")) <= {
         "teacher_network", "student_network", "teacher_depth", "student_depth", "output_dir",
+        "methods",
     }  # fmt: skip
+    # Each of its rows but for ours has an accuracy of the field's.
+    said = published_standard.table(*pair, config.methods)
+    assert {*config.methods} - said.keys() <= {"skt", "task+dist"}
 
 
 def test_named_networks_have_their_own_depth():

@@ -183,6 +183,22 @@ def test_the_standard_protocol_has_the_field_s_accuracies(pair, expected):
     assert not {"skt", "skt_kd", "task+dkd*8", "task+fsp"} & said.keys()
 
 
+@pytest.mark.parametrize(
+    ("method", "accuracy"),
+    [
+        ("task+at*1000", 73.44), ("at+task", 73.44), ("task*1+at", 73.44), ("task+at*999", None),
+        ("task+at>task", None), ("at", None), ("task+soft", 73.33), ("soft*14.4+task*0.1", 73.33),
+        ("task+soft*14.4", None), ("task+dkd(beta=8.0)", 76.32), ("task+dkd(beta=3)", None),
+        ("task+at+anchor*0.1", None), ("task+of_my_own", None),
+    ],
+)  # fmt: skip
+def test_the_field_s_rows_are_known_however_they_are_written(method, accuracy):
+    results = standard_results()
+    results["methods"] = {method: entry(0.75, 0.75)}
+    said = published(results).get(method)
+    assert (said and said.accuracy) == accuracy
+
+
 def test_what_the_field_s_accuracies_are_is_said_below_them(tmp_path, monkeypatch):
     results = standard_results(methods=["kd", "fsp"])
     plans = {"kd": ("task",), "fsp": ("transfer", "task")}
