@@ -137,7 +137,8 @@ def _changed(plan, values):
     shares = [stage.iterations["task"] for stage in plan]
     if any(parts):
         parts[-1] = Fraction(1)
-        shares = [spent * part / sum(parts) for part in parts]
+        shares = [Fraction(f"{float(spent * part / sum(parts)):.4f}") for part in parts[:-1]]
+        shares.append(spent - sum(shares))  # Four digits, so that a flagfile can be read.
     return Sequence(
         dataclasses.replace(stage, iterations={"transfer": share, "task": share})
         for stage, share in zip(stages, shares)

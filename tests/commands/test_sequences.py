@@ -4,7 +4,7 @@ import pytest
 from command_line import ran, results_of, skt_tf, tiny
 from sentences import is_one_sentence
 
-SEQUENCES = ("flows>task+soft", "task+at*1000", "hint:0.2>dkd*8+task", "simkd>task")
+SEQUENCES = ("flows>task+soft", "task+at*1000", "hint:0.2>dkd*8+task:0.8", "simkd>task")
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def test_ten_steps_over_two_end_where_one_ends(other, kind, found):
     alone, shared = found["none"], found[other]
     assert (alone["replicas"], shared["replicas"]) == (1, 2)
     assert np.abs(alone[f"{kind}_end"] - alone[f"{kind}_start"]).max() > 1e-2
-    np.testing.assert_allclose(shared[f"{kind}_end"], alone[f"{kind}_end"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(shared[f"{kind}_end"], alone[f"{kind}_end"], rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(shared[f"{kind}_losses"], alone[f"{kind}_losses"], rtol=1e-4)
 
 
