@@ -51,9 +51,10 @@ class Config(Settings, ImageSettings):
     )
     methods: tuple[str, ...] | None = setting(
         None,
-        "Methods to compare, comma-separated; those of the experiment's table if not given. Some "
-        f"of {', '.join(METHOD_NAMES)}; or sequences of losses, such as flows>task+soft: > puts "
-        "stages in order, + adds losses, * weighs one, : is a stage's share of the iterations",
+        "Methods to compare, comma-separated, those of the experiment's table if not given: "
+        f"{', '.join(METHOD_NAMES)}; or sequences of losses, such as flows:0.2>task+at*500, where "
+        "> puts stages in order, + adds losses, * weighs one, : is a stage's share of the "
+        "iterations",
     )
     teacher_network: str | None = setting(
         None, "Teacher of the field's standard protocol, in place of a depth", tuple(STANDARD)
