@@ -57,6 +57,7 @@ def test_sizes_and_paths_are_looked_at_before_images():
         ("test_labels", -np.arange(4), ["test_labels", "-3 to 0", "0 to 2"]),
         ("num_classes", 1, ["1 classes", "two or more"]),
         ("num_classes", "4", ["4 classes", "two or more"]),
+        ("crop", "padded", ["crop='padded' is unknown (did you mean pad?): expected one of pad"]),
     ],
 )
 def test_arrays_that_cannot_be_used_are_refused(name, value, parts):
@@ -89,18 +90,18 @@ def draw(number, *shapes, labels=range(10)):
     ]
 
 
-def prepare(folder, train, test, tested="test"):
+def prepare(folder, train, test, tested="test", name="mnist", **kinds):
     """Writes what TensorFlow Datasets would take for MNIST, without its checks.
 
-    Returns the file of the training images.
+    Of another `name` it takes the features `kinds`. Returns the file of the training images.
     """
     import tensorflow_datasets as tfds
 
-    place = folder / "mnist" / "3.0.1"
+    place = folder / name / "3.0.1"
     place.mkdir(parents=True)
     splits = []
     for split, examples in {tested: test, "train": train}.items():
-        path = place / f"mnist-{split}.tfrecord-00000-of-00001"
+        path = place / f"{name}-{split}.tfrecord-00000-of-00001"
         with tf.io.TFRecordWriter(str(path)) as file:
             for image, label in examples:
                 png = tf.train.BytesList(value=[tf.io.encode_png(image).numpy()])
@@ -112,7 +113,7 @@ def prepare(folder, train, test, tested="test"):
                 example = tf.train.Example(features=tf.train.Features(feature=feature))
                 file.write(example.SerializeToString())
         names = tfds.core.ShardedFileTemplate(
-            dataset_name="mnist",
+            dataset_name=name,
             data_dir=place,
             filetype_suffix="tfrecord",
             template="{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
@@ -125,7 +126,7 @@ def prepare(folder, train, test, tested="test"):
                 filename_template=names,
             )
         )
-    kinds = {
+    kinds = kinds or {
         "image": tfds.features.Image(shape=DIGIT),
         "label": tfds.features.ClassLabel(num_classes=10),
     }
@@ -133,7 +134,6 @@ def prepare(folder, train, test, tested="test"):
         data_dir=str(place),
         features=tfds.features.FeaturesDict(kinds),
         split_infos=splits,
-        supervised_keys=("image", "label"),
         check_data=False,
     )
     return path
@@ -159,6 +159,29 @@ def test_without_a_split_to_test_on_a_dataset_is_refused(tmp_path):
     prepare(tmp_path, draw(40, DIGIT), draw(20, DIGIT), "unlabelled")
     with refused("'mnist' has the splits .*: expected train, and test or validation"):
         load_dataset("mnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "says"),
+    [
+        (lambda f: {"image": f.Image(), "text": f.Text()}, "'mine' has the features image, text:"),
+        (lambda f: {"image": f.Image(), "label": f.Scalar(np.int64)}, "the features image, label:"),
+        (
+            lambda f: {
+                "image": f.Image(shape=DIGIT, dtype=np.uint16, encoding_format="png"),
+                "label": f.ClassLabel(num_classes=10),
+            },
+            "'mine' has images of uint16: expected uint8",
+        ),
+    ],
+    ids=["no label", "a number for a class", "uint16"],
+)
+def test_datasets_of_another_kind_are_refused(kinds, says, tmp_path):
+    import tensorflow_datasets as tfds
+
+    prepare(tmp_path, draw(4, DIGIT), draw(2, DIGIT), name="mine", **kinds(tfds.features))
+    with refused(says):
+        load_dataset("mine", tmp_path)
 
 
 @pytest.mark.parametrize(
