@@ -8,9 +8,12 @@ import dataclasses
 import math
 
 from skt_tf.configuration_checks import FOLDERS, check, check_values
-from skt_tf.data.images import BITS, CROPS, MIRRORED, image_size
+from skt_tf.data.image_settings import ImageSettings
+from skt_tf.data.images import mirrored_by_default
+from skt_tf.experiments.chosen_networks import TEACHER_DEPTH, implied_depths, implied_networks
 from skt_tf.exporting.formats import FORMATS, INPUT_DTYPES
 from skt_tf.methods.catalogue import DENSE, METHOD_NAMES, TEACHERS
+from skt_tf.models.architectures import STANDARD, WIDTH
 from skt_tf.training.settings import BOUNDARIES, Settings
 from skt_tf.tuning.search_space import TUNABLE, searchable
 from skt_tf.utils.errors import UserError, named_as_flags
@@ -31,12 +34,11 @@ EXPERIMENTS = {
     "fast_optimization": (TEACHERS, "baseline", "baseline_long", "hint", "fsp", "skt"),
 }
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-# The deepest that has been published.
-DEPTH = Limits(8, 1202)
+DEPTH = Limits(8, 1202)  # The deepest that has been published.
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Settings):
+class Config(Settings, ImageSettings):
     """What one command does; each field is the flag of the same name.
 
     Raises:
@@ -47,46 +49,24 @@ class Config(Settings):
     experiment: str = setting(
         "minimization", "Which experiment of the paper to run", tuple(EXPERIMENTS)
     )
-    dataset: str = setting(
-        "cifar10",
-        "Images to train and test on: digits (built in); folder, for train/<class>/*.png|jpg and "
-        "test/<class>/… in --data_dir; or a name of TensorFlow Datasets, such as cifar10",
-    )
-    data_dir: str | None = setting(
-        None, "Folder of the images, or of TensorFlow Datasets; its own default if not given"
-    )
-    image_size: str | None = setting(
-        None,
-        "Size that all images are brought to, such as 32, or 32x48 for height and width; theirs, "
-        "which must be one, if not given",
-    )
-    image_bits: int | None = setting(
-        None,
-        "Bits that images of 16 bits in a folder use, such as 12; the fewest of 8, 10, 12, 14 and "
-        "16 that hold all of them if not given",
-        limits=BITS,
-    )
-    mirror: bool | None = setting(
-        None, "Mirror training images at random; for CIFAR alone if not given"
-    )
-    crop: str = setting(
-        "pad",
-        "Training images padded by an eighth of their size and cropped at random, or as they are",
-        CROPS,
-    )
     methods: tuple[str, ...] | None = setting(
         None,
-        "Methods to compare, comma-separated; those of the experiment's table if not given",
-        METHOD_NAMES,
+        "Methods to compare, comma-separated; those of the experiment's table if not given. Some "
+        f"of {', '.join(METHOD_NAMES)}; or sequences of losses, such as flows>task+soft: > puts "
+        "stages in order, + adds losses, * weighs one, : is a stage's share of the iterations",
     )
-    teacher_depth: int = setting(26, "Layers of the teacher, 6n+2", limits=DEPTH)
+    teacher_network: str | None = setting(
+        None, "Teacher of the field's standard protocol, in place of a depth", tuple(STANDARD)
+    )
+    student_network: str | None = setting(None, "Likewise the student", tuple(STANDARD))
+    teacher_depth: int = setting(TEACHER_DEPTH, "Layers of the teacher, 6n+2", limits=DEPTH)
     student_depth: int | None = setting(
         None,
         "Layers of the student, 6n+2; if not given, 8, and in fast_optimization the teacher's",
         limits=DEPTH,
     )
     width: int = setting(
-        16, "Channels of the first section, in both networks", limits=Limits(1, 4096)
+        WIDTH, "Channels of the first section, in networks of a depth", limits=Limits(1, 4096)
     )
     nets: int = setting(
         1, "Students trained per method, each with its own seed", limits=Limits(1, 10_000)
@@ -110,12 +90,6 @@ class Config(Settings):
     )
     deterministic: bool = setting(
         True, "The same command gives the same bytes on one machine; may cost speed on GPUs"
-    )
-    validation: int = setting(
-        0,
-        "Training images, of each class its share, that are held out for choosing by: curves show "
-        "them instead of the test images",
-        limits=NATURAL,
     )
     import_modules: tuple[str, ...] | None = setting(
         None,
@@ -204,7 +178,7 @@ class Config(Settings):
     FREE = (
         *Settings.FREE, "job", "import_modules", "data_dir", "output_dir", "export", "tuner",
         "trials", "tune", "compare", "peers", "runs", "tensorboard", "distribution", "fresh",
-        "input_dtype", "labels", "license",
+        "input_dtype", "labels", "license", "stream",
     )  # fmt: skip
 
     def __post_init__(self):
@@ -218,10 +192,7 @@ class Config(Settings):
 
     def _resolve(self):
         """Gives what was not given the value that it stands for."""
-        resolved = {}
-        if self.student_depth is None:
-            same = self.experiment == "fast_optimization"
-            resolved["student_depth"] = self.teacher_depth if same else 8
+        resolved = implied_networks(self)
         if self.methods is None:
             resolved["methods"] = self._rows()
         if self.export is None and self.job == "export":
@@ -251,39 +222,34 @@ class Config(Settings):
     @property
     def iterations(self):
         """{kind: iterations} after the budget's factor."""
-        kinds = ("teacher", "transfer", "hint", "task")
         # Half up, and never none: a tiny budget still runs every stage it can.
         return {
             kind: max(1, math.floor(getattr(self, f"{kind}_steps") * self.budget + 0.5))
-            for kind in kinds
+            for kind in ("teacher", "transfer", "hint", "task")
         }
 
     @property
-    def size(self):
-        """(height, width) of --image_size, or None."""
-        return image_size(self.image_size)
-
-    @property
-    def images(self):
-        """What `load_dataset` is to load."""
-        return (
-            self.dataset, self.data_dir, self.size, self.mirror, self.crop, self.image_bits,
-        )  # fmt: skip
+    def knows_own(self):
+        return bool(self.import_modules)
 
     def depth(self, method):
         """The layers of the networks that `method` trains."""
         return self.teacher_depth if method == TEACHERS else self.student_depth
 
     def boundaries(self, stage):
-        if self.experiment == "fast_optimization" and "task" in stage.iterations:
+        found = super().boundaries(stage)
+        if not found and self.experiment == "fast_optimization" and "task" in stage.iterations:
             return BOUNDARIES["transfer"]  # As in all that has 21k iterations.
-        return super().boundaries(stage)
+        return found
 
     @classmethod
     def settled(cls, values):
+        own = values.get("task_boundaries")
         values = super().settled(values)
+        if values["experiment"] == "fast_optimization" and own is None:
+            values["task_boundaries"] = None  # Those of the teacher and of students differ.
         if values["mirror"] is None:
-            values["mirror"] = values["dataset"] in MIRRORED
+            values["mirror"] = mirrored_by_default(values["dataset"], values["crop"])
         for name in ("teacher", "student"):  # Known by their content, which is compared elsewhere.
             values[name] = "given" if values[name] else None
         return values
@@ -291,6 +257,5 @@ class Config(Settings):
     @classmethod
     def as_flags(cls, values):
         """A list of `--name=value` of a record as `as_dict` gives it, but for the defaults."""
-        return as_words(
-            dataclasses.fields(cls), values, cls.left_open(values.get("optimizer", "sgd"))
-        )
+        implied = cls.left_open(values.get("optimizer", "sgd")) | implied_depths(values)
+        return as_words(dataclasses.fields(cls), values, implied)

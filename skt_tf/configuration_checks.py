@@ -7,16 +7,16 @@ import dataclasses
 import os
 import re
 
+from skt_tf.experiments.chosen_networks import check_networks
 from skt_tf.exporting.formats import FORMATS, check_formats, check_license
 from skt_tf.methods.catalogue import ONE_START, TEACHERS
-from skt_tf.models.points import SECTIONS, check_depth
 from skt_tf.training.setting_checks import check_optimizer
 from skt_tf.tuning.search_space import searchable
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.fields import check_fields
 from skt_tf.utils.user_modules import check_names
 
-_IMAGES = {"dataset", "data_dir", "image_size", "image_bits"}
+_IMAGES = {"dataset", "data_dir", "image_size", "image_bits", "crop", "stream"}
 # What a job reads; of those that train, what they do not.
 _READ = {
     "export": {
@@ -24,11 +24,12 @@ _READ = {
         "import_modules",
     },
     "benchmark": {
-        *_IMAGES, "mirror", "crop", "seed", "batch_size", "teacher_depth", "student_depth", "width",
-        "precision", "teacher_precision", "weight_decay", "jit_compile", "target_views",
-        "dense_flows", "section_flows", "sections", "compare", "peers", "deterministic",
+        *_IMAGES, "mirror", "seed", "batch_size", "teacher_network", "student_network",
+        "teacher_depth", "student_depth", "width", "precision", "teacher_precision",
+        "weight_decay", "jit_compile", "target_views", "dense_flows", "section_flows", "sections",
+        "compare", "peers", "deterministic",
     },
-    "verify": {"data_dir", "deterministic", "import_modules"},
+    "verify": {"data_dir", "stream", "deterministic", "import_modules"},
     "report": {"runs"},
 }  # fmt: skip
 _UNREAD = {
@@ -85,7 +86,7 @@ def check_values(config):
 def check(config):
     """Raises a ValueError where the flags of a `Config` do not go together."""
     _check_images(config)
-    _check_networks(config)
+    check_networks(config)
     _check_methods(config)
     _check_job(config)
     _check_fresh(config)
@@ -107,30 +108,10 @@ def _check_images(config):
             f"--image_size={config.image_size} is not understood: expected pixels from 4 to 8192, "
             "such as 32, or 32x48 for height and width"
         )
-
-
-def _check_networks(config):
-    for name in ("teacher_depth", "student_depth"):
-        try:
-            check_depth(getattr(config, name))
-        except UserError as error:
-            raise UserError(f"--{name}: {error}") from None
-    same = config.student_depth == config.teacher_depth or config.student
-    if config.experiment == "fast_optimization" and not same:
-        raise UserError(
-            f"--student_depth={config.student_depth} differs from "
-            f"--teacher_depth={config.teacher_depth}: in fast_optimization the student is as "
-            "deep as the teacher, so leave it out"
-        )
-    # Networks that are given are looked at before training, whatever was named.
-    if not config.student and config.job != "report" and config.layout.sections > SECTIONS:
-        raise UserError(
-            f"--teacher_points, --student_points, --sections: {config.layout.sections} sections, "
-            f"and networks that are built here have {SECTIONS}: expected no more, or a --student "
-            "of your own"
-        )
-    if config.student_weights == "saved" and not config.student:
-        raise UserError("--student_weights=saved needs --student, the path of the saved network")
+    if config.crop == "resized" and config.image_size is None:
+        raise UserError("--crop=resized needs --image_size, the pixels of a crop, such as 224")
+    if config.stream and config.dataset == "digits":
+        raise UserError("--stream: digits are built in and lie in memory, so leave it out")
 
 
 def _check_methods(config):

@@ -14,11 +14,12 @@ _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 GROUPS = {
     "What to do": ("job", "experiment", "methods", "budget", "nets"),
     "Data": (
-        "dataset", "data_dir", "image_size", "validation", "mirror", "crop", "image_bits",
+        "dataset", "data_dir", "image_size", "validation", "mirror", "crop", "stream", "image_bits",
     ),
     "Networks": (
-        "teacher", "student", "teacher_depth", "student_depth", "width", "teacher_points",
-        "student_points", "project", "student_weights", "sections", "import_modules",
+        "teacher", "student", "teacher_network", "student_network", "teacher_depth",
+        "student_depth", "width", "teacher_points", "student_points", "project",
+        "student_weights", "sections", "import_modules",
     ),
     "Methods": (
         "temperature", "flow_weights", "transfer_split", "section_flows", "dense_flows",
@@ -27,7 +28,7 @@ GROUPS = {
     "Training": (
         "task_steps", "transfer_steps", "teacher_steps", "hint_steps", "batch_size",
         "learning_rate", "transfer_learning_rate", "hint_learning_rate", "schedule",
-        "transfer_boundaries", "optimizer", "weight_decay", "seed",
+        "task_boundaries", "transfer_boundaries", "optimizer", "nesterov", "weight_decay", "seed",
     ),
     "Machine": (
         "precision", "distribution", "target_views", "teacher_precision", "jit_compile",

@@ -10,8 +10,8 @@ from skt_tf.methods.catalogue import TASK
 from skt_tf.methods.flow_weights import normalized_flow_weights
 from skt_tf.methods.fsp import flow_model
 from skt_tf.models.batch_norm import fold_batch_norm
+from skt_tf.models.building import build
 from skt_tf.models.cost import flops_by_dtype
-from skt_tf.models.resnet import resnet_for
 from skt_tf.training.checkpoints import Checkpoints, stage_variables
 from skt_tf.training.history import Progress
 from skt_tf.training.kept_targets import keep_targets
@@ -66,10 +66,10 @@ class Parts:
         )
 
     def teacher(self):
-        return resnet_for(self.dataset, self.config.teacher_depth, self.config.width, seed=0)
+        return build(self.config, "teacher", self.dataset, seed=0)
 
     def student(self):
-        return resnet_for(self.dataset, self.config.student_depth, self.config.width, seed=1)
+        return build(self.config, "student", self.dataset, seed=1)
 
     def batches(self, dataset=None, **options):
         return training_batches(

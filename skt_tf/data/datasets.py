@@ -3,36 +3,38 @@
 import dataclasses
 import functools
 import numbers
-import os
-import pathlib
 
 import numpy as np
 import tensorflow as tf
 
-from skt_tf.data import digits, image_folders, tfds
+from skt_tf.data import sources, statistics
 from skt_tf.data.batches import evaluation_batches, training_batches
-from skt_tf.data.images import CROPS, MIRRORED, check_labels, held_out_name, spread
+from skt_tf.data.identity import Identity, Origin
+from skt_tf.data.images import CROPS, check_labels, held_out_name, mirrored_by_default, spread
+from skt_tf.data.lazy_images import Array, LazyImages, part
 from skt_tf.utils.errors import UserError, option, unknown
-from skt_tf.utils.records import digest
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A dataset for image classification, whole and in memory.
+    """A dataset for image classification, in memory, or read as its images are asked for.
 
     Attributes:
         name: as given to `load_dataset`.
-        train_images, test_images: [number, height, width, channels], uint8.
+        train_images, test_images: [number, height, width, channels], uint8; where they stream,
+            `LazyImages`, which are sliced and indexed as arrays are.
         train_labels, test_labels: [number], int32, 0 … num_classes − 1.
         num_classes: number of classes.
         mirrored: whether a mirrored image keeps its meaning.
         crop: `"pad"`: training images are padded by an eighth of their size and cropped at random
-            back to it; `"none"`: they are trained on as they are, mirrored or not.
+            back to it; `"none"`: they are trained on as they are, mirrored or not; `"resized"`: 8
+            to 100 % of their area, of a ratio of 3:4 to 4:3, are drawn and brought to their size.
         test_name: what the test images are called: `"validation"` where the source has no test
             part and its validation part takes the place.
         class_names: of all classes in the order of their numbers, or None.
         validation_images, validation_labels: likewise, training images that `hold_out` has set
             aside; None where there are none.
+        origin: where the images were read from, for `identity`, or None.
 
     Raises:
         ValueError: what no network could be trained on, in one sentence.
@@ -50,21 +52,23 @@ class Dataset:
     class_names: tuple[str, ...] | None = None
     crop: str = "pad"
     test_name: str = "test"
+    origin: Origin | None = None
 
     def __post_init__(self):
-        for part in ("train", "test"):
+        for side in ("train", "test"):
             for kind in ("images", "labels"):  # Lists and tensors of them, too.
-                name = f"{part}_{kind}"
-                object.__setattr__(self, name, np.asarray(getattr(self, name)))
+                name = f"{side}_{kind}"
+                if not isinstance(getattr(self, name), LazyImages):
+                    object.__setattr__(self, name, np.asarray(getattr(self, name)))
         if not isinstance(self.num_classes, numbers.Integral) or self.num_classes < 2:
             raise UserError(
                 f"the dataset '{self.name}' has {self.num_classes} classes: expected two or more"
             )
         if self.crop not in CROPS:
             raise UserError(unknown(f"crop={self.crop!r}", self.crop, CROPS))
-        for part in ("train", "test"):
-            self._check_images(part)
-            self._check_labels(part)
+        for side in ("train", "test"):
+            self._check_images(side)
+            self._check_labels(side)
         shapes = self.train_images.shape[1:], self.test_images.shape[1:]
         if shapes[0] != shapes[1]:
             raise UserError(
@@ -72,29 +76,34 @@ class Dataset:
                 "shape of all images"
             )
 
-    def _check_images(self, part):
-        images = getattr(self, f"{part}_images")
+    def _check_images(self, side):
+        images = getattr(self, f"{side}_images")
         if images.ndim != 4 or images.dtype != np.uint8:
             raise UserError(
-                f"{part}_images have shape {images.shape} and dtype {images.dtype}: expected "
+                f"{side}_images have shape {images.shape} and dtype {images.dtype}: expected "
                 "[number, height, width, channels], uint8"
             )
         if not images.size:
-            raise UserError(f"{part}_images have shape {images.shape}: expected one image or more")
+            raise UserError(f"{side}_images have shape {images.shape}: expected one image or more")
 
-    def _check_labels(self, part):
-        images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
+    def _check_labels(self, side):
+        images, labels = getattr(self, f"{side}_images"), getattr(self, f"{side}_labels")
         if labels.shape != (len(images),):
             raise UserError(
-                f"{part}_labels have shape {labels.shape}: expected one integer for each of the "
+                f"{side}_labels have shape {labels.shape}: expected one integer for each of the "
                 f"{len(images)} images"
             )
-        check_labels(labels, f"{part}_labels are", self.num_classes)
+        check_labels(labels, f"{side}_labels are", self.num_classes)
 
     @property
     def image_shape(self):
         """(height, width, channels)."""
         return self.train_images.shape[1:]
+
+    @property
+    def number(self):
+        """How many training images there are."""
+        return len(self.train_labels)
 
     @property
     def watched(self):
@@ -124,21 +133,39 @@ class Dataset:
 
     def sample(self, number):
         """Up to `number` of the training images, evenly spread over all of them."""
-        return spread(self.train_images, number)
+        return part(self.train_images, spread(len(self.train_images), number))
 
     @property
     def watched_digest(self):
         """None: the images that are watched are a part of what `digest` is of."""
 
     @functools.cached_property
+    def identity(self):
+        """The `Identity` by which it is known again."""
+        return Identity(self)
+
+    @property
     def digest(self):
         """A number that other images or labels would hardly have."""
-        return digest((self.train_images, self.train_labels, self.test_images, self.test_labels))
+        return self.identity.digest
+
+    @property
+    def failure(self):
+        """The `UserError` that reading an image has raised last, or None."""
+        images = self.train_images, self.test_images, self.validation_images
+        return next(filter(None, (getattr(each, "failure", None) for each in images)), None)
 
     def first(self, number):
         """The same with the first `number` training images alone."""
-        images, labels = self.train_images[:number], self.train_labels[:number]
-        return dataclasses.replace(self, train_images=images, train_labels=labels)
+        return dataclasses.replace(self, **self._some(slice(number)))
+
+    def _some(self, rows):
+        """What differs where some of the training images are all that there are."""
+        return {
+            "train_images": part(self.train_images, rows),
+            "train_labels": self.train_labels[rows],
+            "origin": self.origin and self.origin.part(np.arange(len(self.train_labels))[rows]),
+        }
 
     def hold_out(self, number):
         """The same with `number` of the training images set aside for validation.
@@ -168,48 +195,46 @@ class Dataset:
         train, held = np.sort(train), np.sort(held)
         return dataclasses.replace(
             self,
-            train_images=self.train_images[train],
-            train_labels=self.train_labels[train],
-            validation_images=self.train_images[held],
+            **self._some(train),
+            validation_images=part(self.train_images, held),
             validation_labels=self.train_labels[held],
         )
 
     @functools.cached_property
     def tensors(self):
-        """(train_images, train_labels) as tensors: one copy for all stages of a run."""
-        with tf.device("CPU"):
-            return tf.constant(self.train_images), tf.constant(self.train_labels)
+        """(train_images, train_labels) as tensors: one copy for all stages of a run.
+
+        Images that are not taken as they are, but read or cropped one by one, are `LazyImages`.
+        """
+        images = self.train_images
+        if self.crop == "resized" and not isinstance(images, LazyImages):
+            images = LazyImages(Array(images, self.name))
+        with tf.init_scope(), tf.device("CPU"):
+            if not isinstance(images, LazyImages):
+                images = tf.constant(images)
+            return images, tf.constant(self.train_labels)
+
+    @functools.cached_property
+    def _levels(self):
+        return statistics.grey_levels(self.train_images)
 
     @functools.cached_property
     def mean(self):
-        """Mean of each channel over the training images, in grey levels of 0…255."""
-        return self.train_images.mean(axis=(0, 1, 2), dtype=np.float64)
+        """Mean of each channel over the training images, in grey levels of 0…255.
+
+        Of more than 2³⁰ pixels (21,399 images of 224×224), over images evenly spread.
+        """
+        return statistics.mean(self._levels)
 
     @functools.cached_property
     def variance(self):
-        """Variance of each channel over the training images, in squared grey levels."""
-        levels = np.arange(256.0)
-        channels = np.moveaxis(self.train_images, 3, 0)
-        counts = np.array([np.bincount(channel.ravel(), minlength=256) for channel in channels])
-        shares = counts / channels[0].size
-        return shares @ levels**2 - (shares @ levels) ** 2
+        """Variance of each channel likewise, in squared grey levels."""
+        return statistics.variance(self._levels)
 
 
-def _checked_size(given):
-    """(height, width) of one number for both, or of two."""
-    size = (given, given) if isinstance(given, numbers.Integral) else given
-    if not (
-        isinstance(size, tuple | list)
-        and len(size) == 2
-        and all(isinstance(s, numbers.Integral) and s >= 1 for s in size)
-    ):
-        raise UserError(
-            f"image_size={given!r}: expected pixels, one number for both sides, or (height, width)"
-        )
-    return tuple(map(int, size))
-
-
-def load_dataset(name, data_dir=None, image_size=None, mirror=None, crop="pad", image_bits=None):
+def load_dataset(
+    name, data_dir=None, image_size=None, mirror=None, crop="pad", image_bits=None, stream=None
+):
     """Loads a dataset: `digits` (built in), a folder of images, or one of TensorFlow Datasets.
 
     `digits` are scikit-learn's 1,797 handwritten digits of 8×8 grey pixels, with a
@@ -222,12 +247,18 @@ def load_dataset(name, data_dir=None, image_size=None, mirror=None, crop="pad", 
             default (the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets).
         image_size: (height, width) that all images are brought to, one number for both, or None
             to keep them.
-        mirror: whether training images may be mirrored; None: those of CIFAR alone.
-        crop: `"pad"` or `"none"`, whether training images are padded and cropped at random; see
-            `Dataset`.
+        mirror: whether training images may be mirrored; None: those of CIFAR, and those of which
+            resized crops are taken.
+        crop: `"pad"` or `"none"`, whether training images are padded and cropped at random; or
+            `"resized"`, for photographs, which may differ in size: training images are cropped
+            as `Dataset` says, of all others the middle is taken, from an image whose shorter side
+            is `image_size`·256/224.
         image_bits: of the images of a folder that have 16 bits a pixel, how many of them are
             used: the upper 8 of those become grey levels. None: the fewest of 8, 10, 12, 14 and
             16 that hold them all, which is printed.
+        stream: whether images are read from the disk when they are drawn, and not held in
+            memory; batches are the same. None: where they need more than a third of the memory
+            that is free, or are known to be of several sizes alone, which is printed.
 
     Returns:
         A `Dataset`.
@@ -236,29 +267,9 @@ def load_dataset(name, data_dir=None, image_size=None, mirror=None, crop="pad", 
         ValueError: an unknown name, a folder that does not exist, or a dataset that is
             neither prepared nor reachable, with the place where it was looked for.
     """
-    if image_size is not None:
-        image_size = _checked_size(image_size)
-    given = data_dir
-    if data_dir:
-        if not isinstance(data_dir, str | os.PathLike):
-            raise UserError(f"data_dir={data_dir!r} is no path: expected one, or None")
-        data_dir = pathlib.Path(data_dir).expanduser()
-        if not data_dir.is_dir():
-            raise UserError(
-                f"{option('data_dir')}={given} does not exist: expected a folder of datasets"
-            )
-    if name == "digits":
-        images = digits.read(image_size)
-    elif name == "folder":
-        if data_dir is None:
-            raise UserError(
-                f"the dataset 'folder' needs {option('data_dir')}, the folder of train/<class>/… "
-                "and test/<class>/…"
-            )
-        images = image_folders.read(data_dir, image_size, image_bits)
-    else:
-        images = tfds.read(name, data_dir, image_size)
-    (train_images, train_labels), (test_images, test_labels), class_names, test_name = images
+    found = sources.find(name, data_dir, image_size, image_bits, crop, stream)
+    parts, class_names, origin, test_name = found
+    (train_images, train_labels), (test_images, test_labels) = parts
     try:
         dataset = Dataset(
             name,
@@ -267,10 +278,11 @@ def load_dataset(name, data_dir=None, image_size=None, mirror=None, crop="pad", 
             test_images,
             test_labels.astype(np.int32),
             len(class_names),
-            name in MIRRORED if mirror is None else mirror,
+            mirrored_by_default(name, crop) if mirror is None else mirror,
             class_names=tuple(class_names),
             crop=crop,
             test_name=test_name,
+            origin=origin,
         )
         if len(np.unique(dataset.train_labels)) < 2:
             raise UserError(

@@ -20,4 +20,4 @@ def read(image_size=None):
         images, bunch.target, test_size=360, random_state=0, stratify=bunch.target
     )
     names = [str(digit) for digit in range(10)]
-    return (train_images, train_labels), (test_images, test_labels), names, "test"
+    return (train_images, train_labels), (test_images, test_labels), names

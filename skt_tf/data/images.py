@@ -11,9 +11,18 @@ from skt_tf.utils.fields import Limits
 
 # Mirrored digits are other signs, or none.
 MIRRORED = ("cifar10", "cifar100")
-CROPS = ("pad", "none")
+CROPS = ("pad", "none", "resized")
 # What images of 16 bits may use of them.
 BITS = Limits(8, 16)
+
+
+def mirrored_by_default(name, crop):
+    """Whether training images of the dataset `name` are mirrored where nothing says so.
+
+    Those of CIFAR are, as in the papers, and so are random resized crops, which are meant for
+    photographs.
+    """
+    return name in MIRRORED or crop == "resized"
 
 
 def image_size(text):
@@ -35,11 +44,14 @@ def resized(image, size):
 
     if image.shape[:2] == tuple(size):
         return image
-    channels = [
-        Image.fromarray(image[..., k]).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        for k in range(image.shape[2])
+    # Filtered one by one; three at once come out the same, and sooner.
+    together = 3 if image.shape[2] == 3 else 1
+    parts = [
+        Image.fromarray(np.ascontiguousarray(image[..., k : k + together].squeeze()))
+        for k in range(0, image.shape[2], together)
     ]
-    return np.stack([np.asarray(channel) for channel in channels], axis=-1)
+    parts = [np.asarray(part.resize(size[::-1], Image.Resampling.BILINEAR)) for part in parts]
+    return parts[0] if together == 3 else np.stack(parts, axis=-1)
 
 
 def gather(images, number, size, where):
@@ -64,10 +76,7 @@ def gather(images, number, size, where):
             found = np.empty((number, *shape), np.uint8)
         image = image if size is None else resized(image, size)
         if image.shape != found.shape[1:]:
-            raise UserError(
-                f"{where} has images of shapes {found.shape[1:]} and {image.shape}: give "
-                f"{option('image_size')}, such as 32 or 32x48, to bring all to one"
-            )
+            raise UserError(several_sizes(where, found.shape[1:], image.shape))
         found[k] = image
     return found
 
@@ -77,12 +86,19 @@ def held_out_name(test_name):
     return "validation" if test_name == "test" else "held-out"
 
 
-def spread(images, number):
-    """Up to `number` of `images`, evenly spread over all of them."""
+def several_sizes(where, *shapes):
+    """The sentence that refuses images of two shapes where there must be one."""
+    return (
+        f"{where} has images of shapes {' and '.join(map(str, shapes))}: give "
+        f"{option('image_size')}, such as 32 or 32x48, to bring all to one"
+    )
+
+
+def spread(total, number):
+    """Indices of up to `number` of `total` images, evenly spread over all of them."""
     import numpy as np
 
-    chosen = np.linspace(0, len(images) - 1, min(number, len(images)))
-    return images[chosen.round().astype(int)]
+    return np.linspace(0, total - 1, min(number, total)).round().astype(int)
 
 
 def check_labels(labels, name, classes, called="classes"):
@@ -104,5 +120,6 @@ def _check_memory(number, shape, where):
     if needed > there / 2:  # Beside them lie the copy that batches are taken from, and networks.
         raise UserError(
             f"{where} has {number:,} images of shape {shape}, {needed / 1e9:,.0f} GB, and this "
-            f"machine has {there / 1e9:,.0f} GB of memory: give a smaller " + option("image_size")
+            f"machine has {there / 1e9:,.0f} GB of memory: let them stream, or give a smaller "
+            + option("image_size")
         )

@@ -1,6 +1,7 @@
 """Datasets of TensorFlow Datasets: those that have an image and a label."""
 
 import contextlib
+import math
 import pathlib
 import threading
 
@@ -8,6 +9,8 @@ import numpy as np
 import requests
 
 from skt_tf.data.images import gather
+from skt_tf.data.lazy_images import LazyImages
+from skt_tf.data.prepared_records import PreparedSplit, has_index
 from skt_tf.utils.errors import UserError, close_to, one_line, option
 
 # Where TensorFlow Datasets downloads from; of others, the host of its own files.
@@ -21,48 +24,100 @@ _OWN_HOST = "storage.googleapis.com"
 _PATIENCE = 15
 
 
-def read(name, data_dir=None, image_size=None):
-    """((images, labels), (images, labels), class names, name of the test split).
+class Prepared:
+    """One of TensorFlow Datasets, prepared if it was not, of which no image is decoded yet.
 
-    Where there is no test split, the validation split takes its place.
+    Where there is no test split, the validation split takes its place, which is said.
 
     Args:
         name: of TensorFlow Datasets, such as `"cifar10"` or `"beans"`.
         data_dir: its folder, or None for its default.
-        image_size: (height, width) to bring all images to; None where they have one size.
+
+    Attributes:
+        class_names: a list.
 
     Raises:
         ValueError: no such dataset, one of another kind, or one that cannot be read.
     """
+
+    def __init__(self, name, data_dir=None):
+        import tensorflow_datasets as tfds
+
+        self._name, self._other, self.where = name, "", f"dataset '{name}'"
+        self._place = data_dir or "the default folder of TensorFlow Datasets"
+        with self._reading():
+            try:
+                builder = tfds.builder(name, data_dir=data_dir)
+            except tfds.core.registered.DatasetNotFoundError:
+                raise UserError(_unknown(name, self._place)) from None
+            self._place = builder.data_dir
+            if not builder.is_prepared():
+                self._other = _other_version(builder, name)
+                _check_reachable(_HOSTS.get(name.split("/")[0], _OWN_HOST))
+                builder.download_and_prepare()
+            _check_features(builder, name)
+            self._splits, self._builder = _splits(builder, name), builder
+            self.test_name = self._splits[1]
+            self._shape = tuple(builder.info.features["image"].shape)
+            self.class_names = builder.info.features["label"].names
+
+    def __len__(self):
+        return sum(self._builder.info.splits[split].num_examples for split in self._splits)
+
+    def bytes(self, size, resized):
+        """Bytes of all pixels that would be held: brought to `size`, or for crops as they are.
+
+        Where nothing tells the images' size, those of crops are None; of others the first tells.
+        """
+        shape = self._shape if size is None or resized else (*size, self._shape[2])
+        if None in shape and not resized and not has_index(self._builder):
+            with self._reading():
+                found = next(iter(self._builder.as_dataset(split="train").take(1)))["image"].shape
+            shape = [known or one for known, one in zip(shape, found)]
+        return None if None in shape else len(self) * math.prod(shape)
+
+    def in_memory(self, size):
+        """((images, labels), (images, labels)) of training and test.
+
+        Args:
+            size: (height, width) to bring all images to; None where they have one size.
+
+        Raises:
+            ValueError: records that cannot be read, images of several sizes, or too many for
+                memory.
+        """
+        with self._reading():
+            return tuple(_read(self._builder, split, size) for split in self._splits)
+
+    def streamed(self, size, middle):
+        """Likewise with `LazyImages`; `middle` as of these."""
+        with self._reading():
+            splits = [PreparedSplit(self._builder, s, look=size is None) for s in self._splits]
+            return tuple((LazyImages(s, None, size, middle), s.labels) for s in splits)
+
+    @contextlib.contextmanager
+    def _reading(self):
+        try:
+            yield
+        except UserError:
+            raise
+        # TFDS passes on whatever its downloader, its file reader or TensorFlow raises.
+        except Exception as error:
+            raise UserError(
+                f"dataset '{self._name}' cannot be read from {self._place} "
+                f"({one_line(error)}{self._other}): prepare it with `tfds build {self._name}` on a "
+                "machine with a network and give its folder as " + option("data_dir")
+            ) from error
+
+
+def _unknown(name, place):
     import tensorflow_datasets as tfds
 
-    place, other = data_dir or "the default folder of TensorFlow Datasets", ""
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-        place = builder.data_dir
-        if not builder.is_prepared():
-            other = _other_version(builder, name)
-            _check_reachable(_HOSTS.get(name.split("/")[0], _OWN_HOST))
-            builder.download_and_prepare()
-        _check_features(builder, name)
-        splits = _splits(builder, name)
-        found = [_read(builder, split, image_size) for split in splits]
-    except tfds.core.registered.DatasetNotFoundError:
-        known = ["digits", "folder", *tfds.list_builders(with_community_datasets=False)]
-        raise UserError(
-            f"dataset '{name}' is neither digits nor folder, nor known to TensorFlow Datasets, nor "
-            f"in {place}{close_to(name.split('/')[0], known, most=3)}: see `tfds.list_builders()`"
-        ) from None
-    except UserError:
-        raise
-    # TFDS passes on whatever its downloader, its file reader or TensorFlow raises.
-    except Exception as error:
-        raise UserError(
-            f"dataset '{name}' cannot be read from {place} ({one_line(error)}{other}): prepare "
-            f"it with `tfds build {name}` on a machine with a network and give its folder as "
-            + option("data_dir")
-        ) from error
-    return *found, builder.info.features["label"].names, splits[1]
+    known = ["digits", "folder", *tfds.list_builders(with_community_datasets=False)]
+    return (
+        f"dataset '{name}' is neither digits nor folder, nor known to TensorFlow Datasets, nor "
+        f"in {place}{close_to(name.split('/')[0], known, most=3)}: see `tfds.list_builders()`"
+    )
 
 
 def _check_features(builder, name):
@@ -75,6 +130,11 @@ def _check_features(builder, name):
         raise UserError(
             f"dataset '{name}' has the features {', '.join(sorted(has)) or 'of one tensor'}: "
             "expected an image and a label, for image classification"
+        )
+    if features["image"].np_dtype != np.uint8:
+        raise UserError(
+            f"dataset '{builder.name}' has images of {np.dtype(features['image'].np_dtype)}: "
+            "expected uint8, grey levels 0…255"
         )
 
 
@@ -96,11 +156,10 @@ def _read(builder, split, size):
     import tensorflow_datasets as tfds
 
     features = builder.info.features
-    if features["image"].np_dtype != np.uint8:
-        raise UserError(
-            f"dataset '{builder.name}' has images of {np.dtype(features['image'].np_dtype)}: "
-            "expected uint8, grey levels 0…255"
-        )
+    number = builder.info.splits[split].num_examples
+    if has_index(builder):
+        source = PreparedSplit(builder, split, look=False)
+        return gather(source.each(range(number)), number, size, source.where), source.labels
     examples = builder.as_dataset(
         split=split, decoders=tfds.decode.PartialDecoding({"image": True, "label": True})
     )
@@ -113,7 +172,6 @@ def _read(builder, split, size):
             labels.append(np.atleast_1d(example["label"]))
             yield from example["image"] if several else example["image"][None]
 
-    number = builder.info.splits[split].num_examples
     gathered = gather(images(), number, size, f"dataset '{builder.name}'")
     return gathered, np.concatenate(labels)
 

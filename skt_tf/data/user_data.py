@@ -75,7 +75,7 @@ class Stream:
             raise UserError(f"{name} has pixels that are NaN or infinite: expected numbers")
         labels = self._class_numbers(labels, name).astype(np.int32)
         parts = images, labels, *weights
-        return parts, tuple(spread(part, self._batch_size) for part in parts)
+        return parts, tuple(part[spread(len(part), self._batch_size)] for part in parts)
 
     def _checked_dataset(self, data, name):
         spec = data.element_spec
@@ -178,12 +178,24 @@ class Stream:
         with tf.device("CPU"):
             return tuple(tf.constant(part) for part in self._train)
 
-    def training_batches(self, batch_size, seed, steps, *, stream=0, start=0):
+    def training_batches(
+        self, batch_size, seed, steps, *, stream=0, start=0, indices=False, second=False
+    ):
         """Batches of (images, labels) for the iterations `start` … `steps` − 1 of a stage.
 
         A batch of arrays depends on (seed, stream, iteration) alone. A `tf.data.Dataset` begins
         anew in each stage.
+
+        Args:
+            batch_size, seed, steps, stream, start, indices: of `skt_tf.training_batches`.
+            second: refused where it is True.
         """
+        if second or (indices and isinstance(self._train, tf.data.Dataset)):
+            lacking = "a second view of each image" if second else "the number of each image"
+            raise UserError(
+                f"a loss of this stage needs {lacking}, which images that are taken as they come "
+                f"do not have: give a skt_tf.Dataset{'' if second else ', or arrays'}"
+            )
         if isinstance(self._train, tf.data.Dataset):
             # Joined over the epochs' ends, for every batch to have one size.
             batches = self._train.repeat().rebatch(batch_size, drop_remainder=True)
@@ -192,7 +204,8 @@ class Stream:
 
         def batch(step):
             chosen, _ = draw_images(step, batch_size, len(parts[1]), order)
-            return tuple(tf.gather(part, chosen) for part in parts)
+            data = tuple(tf.gather(part, chosen) for part in parts)
+            return (*data, {"indices": chosen}) if indices else data
 
         return over_steps(batch, start, steps)
 
@@ -210,9 +223,15 @@ class Stream:
         if isinstance(self._train, tf.data.Dataset):
             first = self._train.rebatch(self._batch_size).take(-(-number // self._batch_size))
             return (images for images, *_ in first)
-        images = spread(self._train[0], number)
+        images = self._train[0]
+        images = images[spread(len(images), number)]
         starts = range(0, len(images), self._batch_size)
         return (images[start : start + self._batch_size] for start in starts)
+
+    @property
+    def number(self):
+        """How many training images there are; None where they come in batches."""
+        return None if isinstance(self._train, tf.data.Dataset) else len(self._train[1])
 
     @property
     def digest(self):

@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from skt_tf.data.datasets import load_dataset
+from skt_tf.experiments.chosen_networks import named_networks
 from skt_tf.experiments.ending import complete, needed
 from skt_tf.experiments.nets import Nets, copy_weights, new_student, stages_of
 from skt_tf.experiments.run_folder import (
@@ -32,10 +33,12 @@ from skt_tf.experiments.teacher import (
     teacher_of,
 )
 from skt_tf.experiments.time_left import Remaining
+from skt_tf.methods.catalogue import is_sequence
+from skt_tf.models.architectures import architecture
 from skt_tf.models.batch_norm import fold_batch_norm
+from skt_tf.models.building import build
 from skt_tf.models.checks import JUDGED_BY
 from skt_tf.models.cost import check_memory
-from skt_tf.models.resnet import resnet_for
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import RESULTS, check_data, has_failed
 from skt_tf.training.pair_checks import check_pair
@@ -97,9 +100,10 @@ def run(config):
             for number in (errno.ENOSPC, errno.EDQUOT):
                 if os.strerror(number) in str(error):
                     raise OSError(number, os.strerror(number), config.output_dir) from None
+            networks = named_networks(config) or f"--width={config.width}"
             raise UserError(
                 f"a device has not enough memory for --batch_size={config.batch_size} and "
-                f"--width={config.width}: give less"
+                f"{networks}: give less"
             ) from None
     return experiment.run.results
 
@@ -126,7 +130,8 @@ class _Experiment:
             copy, weights = run.path("teacher", 0), known_teacher.get("weights")
             check_teacher(config.teacher, known_teacher["source"], copy, weights)
         check_networks(run.results, run.folder, needed(run))
-        run.results |= {"data": self.dataset.digest, "test_name": self.dataset.test_name}
+        known = run.results.get("data") or self.dataset.digest
+        run.results |= {"data": known, "test_name": self.dataset.test_name}
         if config.validation:
             self.dataset = self.dataset.hold_out(config.validation)
         check_memory(config, self.dataset.image_shape)
@@ -135,21 +140,24 @@ class _Experiment:
         self.given = None
         if config.teacher and not run.results["teacher"]:
             self.given = load_teacher(config, self.dataset)
-        if config.teacher or config.student:
+        built = [architecture(config, side) for side in ("teacher", "student")]
+        # Networks that are built here fit to each other, but for their channels, in every method.
+        fit = None not in built and built[0].channels == built[1].channels
+        if not fit or any(map(is_sequence, config.methods)):
             self._check_networks()
         # By all workers: a network of the strategy is made by all or by none.
         check_room_for_targets(run, self._some_teacher, self.dataset)
 
     def _some_teacher(self):
         """A network of the teacher's layers."""
-        config = self.config
-        return self.given or resnet_for(self.dataset, config.teacher_depth, config.width, seed=0)
+        return self.given or build(self.config, "teacher", self.dataset, seed=0)
 
     def _check_networks(self):
-        """Whether the networks that are given fit together, before hours of training."""
+        """Whether the networks fit together, before hours of training."""
         config, run = self.config, self.run
-        given = {"teacher": config.teacher, "student": config.student}
-        names = " and ".join(f"--{name}={path}" for name, path in given.items() if path)
+        flags = "teacher", "teacher_network", "student", "student_network"
+        given = {name: getattr(config, name) for name in flags}
+        names = " and ".join(f"--{name}={value}" for name, value in given.items() if value)
         new = [method for method in config.methods if method not in run.results["methods"]]
         if not new:
             return
@@ -158,10 +166,16 @@ class _Experiment:
         else:
             teacher = self._some_teacher()
         for method in new:
-            student = new_student(config, self.dataset, method, 0)
+            student = new_student(config, self.dataset, method, 0, teacher)
             try:
                 only = dataclasses.replace(config, methods=(method,))
-                check_pair(teacher, student, only, self.dataset.train_images[:JUDGED_BY])
+                check_pair(
+                    teacher,
+                    student,
+                    only,
+                    self.dataset.train_images[:JUDGED_BY],
+                    self.dataset.number,
+                )
                 if config.stages(method)[0].start == "teacher":
                     copy_weights(teacher, student)
             except UserError as error:

@@ -1,13 +1,15 @@
 """The nets of an experiment: what each begins with, and how one is trained."""
 
 import dataclasses
+import pathlib
 
 from skt_tf.methods.catalogue import TEACHERS, needs_teacher, stage_steps
 from skt_tf.methods.fsp import SHOWN
+from skt_tf.methods.objectives.simkd import with_classifier_of
+from skt_tf.models.building import build
 from skt_tf.models.checks import check_classes, check_images
 from skt_tf.models.evaluation import accuracies
 from skt_tf.models.initialization import draw_weights
-from skt_tf.models.resnet import resnet_for
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import SHARED, add_net, add_work, method_entry
 from skt_tf.training.history import StageRecord
@@ -24,17 +26,30 @@ def net_seed(config, method, net):
     return 2**30 + config.seed + net if method == TEACHERS else config.seed + 1 + net
 
 
-def new_student(config, dataset, method, seed):
+def new_student(config, dataset, method, seed, teacher=None):
     """The network that a net of `method` begins as.
 
     Built for the images of `dataset`, or that of --student: with its saved weights, or with
     new ones drawn by its own initialisers.
 
+    Args:
+        config, dataset, method, seed: of the net.
+        teacher: the teacher, or the path of its file, whose classifier a student of `simkd` has.
+
     Raises:
         ValueError: --student does not fit to the images.
     """
+    student = _own_student(config, dataset, method, seed)
+    if not any(loss.name == "simkd" for stage in config.stages(method) for loss in stage.losses):
+        return student
+    if isinstance(teacher, pathlib.Path):
+        teacher = load_network(teacher) if teacher.exists() else None
+    return with_classifier_of(teacher, student) if teacher else student
+
+
+def _own_student(config, dataset, method, seed):
     if not config.student or method == TEACHERS:
-        return resnet_for(dataset, config.depth(method), config.width, seed)
+        return build(config, "teacher" if method == TEACHERS else "student", dataset, seed)
     student = load_network(config.student)
     check_images(student, dataset, f"--student={config.student}")
     check_classes(student, dataset, f"--student={config.student}")
@@ -85,7 +100,7 @@ class Nets:
         run, config, dataset = self.run, self.config, self.dataset
         plan, path = config.stages(method), run.path(method, net)
         seed = net_seed(config, method, net)
-        student = new_student(config, dataset, method, seed)
+        student = new_student(config, dataset, method, seed, run.path("teacher", 0))
         title = f"{method}, net {net + 1} of {config.nets}"
         entry = run.results["methods"].setdefault(
             method, method_entry(plan, config.iterations, student.count_params())

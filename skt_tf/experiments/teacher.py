@@ -5,9 +5,10 @@ import functools
 from skt_tf.experiments.nets import first_student
 from skt_tf.methods.catalogue import TEACHER, transfers
 from skt_tf.methods.flow_weights import note_flow_weights
+from skt_tf.models.building import build
 from skt_tf.models.checks import check_images, classifies
 from skt_tf.models.evaluation import accuracies
-from skt_tf.models.resnet import resnet_for, weighted_layers
+from skt_tf.models.resnet import weighted_layers
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import add_work, has_failed, method_entry, teacher_entry
 from skt_tf.training.kept_targets import check_room, keep_targets
@@ -48,7 +49,7 @@ def train_teacher(config, dataset, checkpoints, **options):
     Raises:
         Diverged: its loss is no longer a finite number.
     """
-    teacher = resnet_for(dataset, config.teacher_depth, config.width, config.seed)
+    teacher = build(config, "teacher", dataset, config.seed)
     records = run_stages(
         (TEACHER,),
         teacher,
@@ -57,7 +58,7 @@ def train_teacher(config, dataset, checkpoints, **options):
         config,
         seed=config.seed,
         checkpoints=checkpoints,
-        title=f"teacher, {config.teacher_depth} layers",
+        title=f"teacher, {config.teacher_network or f'{config.teacher_depth} layers'}",
         **options,
     )
     return teacher, records

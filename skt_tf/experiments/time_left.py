@@ -18,7 +18,7 @@ class Remaining:
 
     def add(self, stage, iterations, seconds):
         """Takes note of a stage of the network that is being trained."""
-        kind = stage.objective, self.depth
+        kind = _kind(stage), self.depth
         self._iterations[kind] += iterations
         self._seconds[kind] += seconds
 
@@ -36,7 +36,7 @@ class Remaining:
             return self._seconds[kind] / number if number else unit * self._passes(kind)
 
         all_stages = (*((*stage, self.depth) for stage in rest), *self.later)
-        return sum(number * rate((stage.objective, depth)) for stage, number, depth in all_stages)
+        return sum(number * rate((_kind(stage), depth)) for stage, number, depth in all_stages)
 
     def say(self, title, plan, steps, records):
         """Takes note of the last of `records`, of the stages of `plan`, and prints what is left."""
@@ -67,3 +67,8 @@ def duration(seconds):
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def _kind(stage):
+    """What stages that take as long have in common: their objective, or their losses."""
+    return tuple(map(str, stage.losses)) if stage.objective == "losses" else stage.objective

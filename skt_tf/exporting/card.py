@@ -151,13 +151,17 @@ def _training(provenance):
         yield f"trained without a teacher, by the method `{method}` of skt_tf"
     elif provenance.stages:
         yield "trained without a teacher, by skt_tf"
-    learned = {stage.name: _LEARNS[stage.objective] for stage in provenance.plan}
+    learned = {
+        stage.name: _LEARNS.get(stage.objective) or f"`{'+'.join(map(str, stage.losses))}`"
+        for stage in provenance.plan
+    }
     for name, steps in provenance.stages:
         text = f"stage `{name}`: {steps:,} iterations"
         yield text + (f", from {learned[name]}" if name in learned else "")
     teacher = provenance.teacher
     if teacher:
-        said = [f"{teacher['layers']} layers"] if "layers" in teacher else []
+        said = [teacher["network"]] if "network" in teacher else []
+        said += [f"{teacher['layers']} layers"] if "layers" in teacher else []
         said += [f"{teacher['parameters']:,} parameters"] if "parameters" in teacher else []
         if teacher.get("accuracy") is not None:
             said.append(f"{percent(teacher['accuracy'])} % of the {provenance.test_name} images")

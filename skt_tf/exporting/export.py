@@ -4,6 +4,8 @@ import dataclasses
 import os
 import pathlib
 
+import numpy as np
+
 from skt_tf.data.datasets import load_dataset
 from skt_tf.exporting import labels as label_names
 from skt_tf.exporting import runtimes
@@ -150,7 +152,7 @@ def run(config):
     dataset = None if alone else _dataset(config, student)
     labels = labels or label_names.known(classes, source, config.data_dir, dataset)
     facts = _facts(student, config.input_dtype, labels, config.license, source)
-    images = None if alone else dataset.sample(_CALIBRATION)
+    images = None if alone else np.asarray(dataset.sample(_CALIBRATION))
     with whole_folder(folder) as draft:
         written = _write(student, draft, kinds, images, config.input_dtype)
         if alone:

@@ -70,7 +70,7 @@ def known(classes, provenance, data_dir=None, dataset=None):
 
 def _may_be(dataset, provenance):
     """Whether a network that is so trained can be of the images of `dataset`."""
-    return provenance is None or provenance.data in (None, dataset.digest)
+    return provenance is None or dataset.identity.is_of(provenance.data)
 
 
 def _of_its_data(provenance, data_dir):
@@ -78,10 +78,12 @@ def _of_its_data(provenance, data_dir):
     if provenance.dataset not in ("digits", "folder"):
         return _of_prepared(provenance.dataset, data_dir)
     loading = {**provenance.loading, "image_size": image_size(provenance.loading["image_size"])}
+    loading["crop"] = loading["crop"] or "pad"  # Older records do not say.
     with contextlib.suppress(UserError), contextlib.redirect_stdout(io.StringIO()):
         dataset = load_dataset(provenance.dataset, data_dir, **loading)
         # Folders of classes may have come and gone since.
-        return dataset.class_names if dataset.digest == provenance.data else None
+        known = provenance.data
+        return dataset.class_names if known and dataset.identity.is_of(known) else None
     return None
 
 

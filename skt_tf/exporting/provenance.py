@@ -7,7 +7,8 @@ import re
 import numpy as np
 
 from skt_tf.data.images import held_out_name
-from skt_tf.methods.catalogue import METHOD_NAMES, needs_teacher, stages
+from skt_tf.methods.catalogue import needs_teacher, stages
+from skt_tf.methods.sequences import folder_name
 from skt_tf.models.saving import load_network, weights_digest
 from skt_tf.training.distillation import RECORD
 from skt_tf.utils.errors import UserError
@@ -22,7 +23,7 @@ class Provenance:
     """What a record says of one network's training; what it does not say is None or empty.
 
     Attributes:
-        method: a name of `METHOD_NAMES`, or None for a teacher.
+        method: its name, or the text of its sequence; None for a teacher.
         stages: ((name, iterations), …), in order.
         teacher: {fact: value} of the network that taught it; empty where none did.
         accuracies: {name of a part of the images, such as "test": share}, after the last
@@ -52,12 +53,12 @@ class Provenance:
     @property
     def distilled(self):
         """Whether it learned from a teacher; to begin with its weights alone is not that."""
-        return any(stage.objective != "task" for stage in self.plan)
+        return any(stage.uses != {"task"} for stage in self.plan)
 
     @property
     def plan(self):
         """The stages of its method, as the catalogue has them."""
-        return stages(self.method) if self.method else ()
+        return stages(self.method, own=True) if self.method else ()
 
 
 def provenance(path):
@@ -116,12 +117,14 @@ def _of_distill(path):
     if record.get("trained") not in (None, weights_digest(path)):
         return None
     (method,) = settings["methods"]
-    if method not in METHOD_NAMES:
+    try:
+        taught = needs_teacher(stages(method, own=True))
+    except UserError:  # Of another version.
         return None
     tested = any("test_accuracy" in rows for rows in history.values())
     watched = record.get("watched") or ("test" if tested else "validation")
     accuracy, teacher = record["accuracy"], record["teacher"]
-    if not needs_teacher(stages(method)):
+    if not taught:
         teacher = None  # It may have been given, and was not asked.
     return Provenance(
         method=method,
@@ -157,29 +160,33 @@ def _of_experiment(path):
             if name.endswith("accuracy")
         }
     else:
+        # A sequence's folder has another name.
+        method = {folder_name(name): name for name in results["methods"]}[method]
         entry = results["methods"][method]
     if entry["weights"][net] != weights_digest(path):
         return None
     test_name = results.get("test_name", "test")
     parts = {test_name: "accuracies", held_out_name(test_name): "validation_accuracies"}
-    taught = method is not None and needs_teacher(stages(method))
+    taught = method is not None and needs_teacher(stages(method, own=True))
     return Provenance(
         method=method,
         stages=tuple((stage["name"], stage["steps"]) for stage in entry["stages"]),
-        teacher=_teacher(teacher) if taught else {},
+        teacher=_teacher(teacher, config.get("teacher_network")) if taught else {},
         accuracies={part: entry[name][net] for part, name in parts.items() if entry.get(name)},
         dataset=results["dataset"],
         test_name=test_name,
         data=results.get("data"),
-        loading={name: config.get(name) for name in ("image_size", "image_bits")},
+        loading={name: config.get(name) for name in ("image_size", "image_bits", "crop")},
         grey_levels=True,
         versions=_versions(results["environment"]),
     )
 
 
-def _teacher(entry):
+def _teacher(entry, name):
     facts = {"accuracy": entry["accuracy"], "weights": entry.get("weights")}
-    if entry["source"] is None:  # Of one that was given, the depth is that of another network.
+    if name:
+        facts["network"] = name
+    elif entry["source"] is None:  # Of one that was given, the depth is that of another network.
         facts["layers"] = entry["depth"]
     return facts | {"parameters": entry["parameters"]}
 

@@ -4,71 +4,16 @@ Pure Python, without TensorFlow: the command line checks its flags against it.
 A new method is a new tuple here; no loop changes.
 """
 
+import contextlib
 import dataclasses
 from fractions import Fraction
 
+from skt_tf.methods.sequences import is_text, sequence
+from skt_tf.methods.stage import Loss, Stage, stage_steps
 from skt_tf.models.points import RESNET, dense_flows, disjoint_flows, flows_up_to
 from skt_tf.utils.errors import UserError, unknown
 
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """One optimisation with a fresh optimizer, from the last stage's weights.
-
-    Attributes:
-        name: its name in logs and results.
-        objective: `"transfer"`, `"hint"`, `"task"` or `"soft_task"`.
-        iterations: which budgets it spends and what share of each, as
-            {"transfer" | "hint" | "task" | "teacher": share}.
-        flows: the active flows of a transfer stage; all others are masked out,
-            which here means that they are not computed.
-        soft_weight: weight of the softened outputs at the first and at the last
-            iteration of a soft task, linear in between; None stands for τ², which
-            keeps the two gradients of one size whatever the temperature [KD, section 2].
-        point: the point of a hint stage, in both networks.
-        shared: whether it is trained once, and all nets of a method go on from its weights.
-        start: `"teacher"` where a first stage begins with the teacher's weights; None: with
-            the student's own.
-    """
-
-    name: str
-    objective: str
-    iterations: dict
-    flows: tuple = ()
-    soft_weight: tuple | None = None
-    point: str | None = None
-    shared: bool = False
-    start: str | None = None
-
-    def as_dict(self):
-        """Plain JSON values, from which `from_dict` makes the stage again."""
-        shares = {kind: str(share) for kind, share in self.iterations.items()}
-        return {**dataclasses.asdict(self), "iterations": shares}
-
-    @classmethod
-    def from_dict(cls, values):
-        """The stage that `as_dict` was asked of."""
-        values = dict(values)
-        values["iterations"] = {k: Fraction(share) for k, share in values["iterations"].items()}
-        values["flows"] = tuple(tuple(flow) for flow in values["flows"])
-        if values["soft_weight"] is not None:
-            values["soft_weight"] = tuple(values["soft_weight"])
-        return cls(**values)
-
-
-def stage_steps(stages, budget):
-    """The iterations of each stage: its shares of the `budget` {kind: iterations}.
-
-    Rounded so that the stages together spend exactly what their shares add up to.
-    """
-    spent = dict.fromkeys(budget, Fraction(0))
-    steps = []
-    for stage in stages:
-        before = dict(spent)
-        for kind, share in stage.iterations.items():
-            spent[kind] += share
-        steps.append(sum(int(budget[k] * spent[k]) - int(budget[k] * before[k]) for k in budget))
-    return steps
+__all__ = ["Loss", "Stage", "stage_steps", "stages"]
 
 
 def transfers(plan):
@@ -78,7 +23,7 @@ def transfers(plan):
 
 def needs_teacher(plan):
     """Whether a stage of `plan` looks at the teacher, or begins with its weights."""
-    return any(stage.objective != "task" or stage.start for stage in plan)
+    return any(stage.uses != {"task"} or stage.start for stage in plan)
 
 
 TASK = Stage("task", "task", {"task": Fraction(1)})
@@ -87,24 +32,31 @@ TEACHER = Stage("teacher", "task", {"teacher": Fraction(1)})
 TEACHERS = "teachers"
 
 
-def stages(method, overlap="span", split=None, layout=RESNET, section_flows="ends"):
+def stages(method, overlap="span", split=None, layout=RESNET, section_flows="ends", own=False):
     """The stages of a method, in order.
 
     Args:
-        method: one of `METHOD_NAMES`.
+        method: one of `METHOD_NAMES`, or the text of a `sequence`.
         overlap: which flows are dense, as in `dense_flows`.
         split: parts of the transfer iterations for the transfer stages, in order, as a
             tuple of numbers whose sum stands for the whole; None shares them evenly. A
             method with one transfer stage has all of them.
         layout: the `Layout` of the networks' points.
         section_flows: which flow a section has, as in `disjoint_flows`.
+        own: of `sequence`.
 
     Raises:
         ValueError: an unknown method, another number of transfer stages, or points without
             middles for a method of dense flows.
     """
+    if is_sequence(method):
+        options = {"overlap": overlap, "layout": layout, "section_flows": section_flows}
+        return sequence(method, **options, own=own)
     if method not in METHOD_NAMES:
-        raise UserError(unknown(f"method '{method}'", method, METHOD_NAMES))
+        raise UserError(
+            unknown(f"method '{method}'", method, METHOD_NAMES)
+            + ", or a sequence of losses, such as flows>task+soft"
+        )
     if method in DENSE and not layout.middles:
         n = layout.sections
         raise UserError(
@@ -124,6 +76,20 @@ def stages(method, overlap="span", split=None, layout=RESNET, section_flows="end
         dataclasses.replace(stage, iterations={"transfer": next(shares)}) if stage.flows else stage
         for stage in plan
     )
+
+
+def is_sequence(method):
+    """Whether a method is a sequence of losses, or one loss, and none of `METHOD_NAMES`."""
+    return method not in METHOD_NAMES and is_text(method)
+
+
+def spelled(method):
+    """A method's name, or the text of a sequence in the one spelling by which it is known."""
+    if not isinstance(method, str) or not is_sequence(method.strip()):
+        return method.strip() if isinstance(method, str) else method
+    with contextlib.suppress(UserError):  # What is wrong with it is said where it is used.
+        return str(sequence(method, own=True))
+    return method
 
 
 def _catalogue(overlap="span", layout=RESNET, section_flows="ends"):

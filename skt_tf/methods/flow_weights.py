@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from skt_tf.data.lazy_images import slices
 from skt_tf.methods.fsp import flow_model
 from skt_tf.methods.projections import bridge
 from skt_tf.models.evaluation import stateless_outputs
@@ -32,7 +33,7 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128, points=None)
     model = flow_model(teacher, flows, points)
     batches = images
     if hasattr(images, "shape"):
-        batches = (images[k : k + batch_size] for k in range(0, len(images), batch_size))
+        batches = slices(images, batch_size)
 
     # A graph, since outside of one Keras holds the maps of all layers until the last is done.
     @tf.function(autograph=False, reduce_retracing=True)
@@ -105,7 +106,7 @@ def _first_norms(config, teacher, student, dataset):
     projections = bridge(teacher, student, flows, points) if config.project else None
     model = flow_model(student, flows, points[1], projections)
     batch = dataset.sample(config.batch_size)
-    batch = batch if hasattr(batch, "shape") else next(iter(batch))
+    batch = np.asarray(batch if hasattr(batch, "shape") else next(iter(batch)))
 
     @tf.function(autograph=False)
     def matrices():

@@ -8,18 +8,23 @@ flags. `losses` compares what the views put out for one batch, the teacher's `ta
 student's `outputs`, beside the `labels` [batch], integers, at the `progress` of the stage, 0…1;
 it returns {name: scalar, float32}, whose sum is minimised, each a `mean` of what it finds for the
 images, [batch]. Its `names` are the parts that logs
-show beside the sum, `has_logits` says that the outputs are logits, whose accuracy is logged too,
-and a `weight` of (first, last) that fades.
+show beside the sum, `alone` names the loss of one that needs no parts, `has_logits` says that
+`logits(outputs)` finds logits, whose accuracy is logged too, and `fades` that it needs to know how
+long the stage is. What an objective needs beside labels it names in `beside`, and is given by these
+names; `heads` are layers of its own that are trained beside the student.
 """
 
 import keras
 import tensorflow as tf
 
+from skt_tf.methods.composition import Compared, Sum
 from skt_tf.methods.fsp import flow_model, max_pool_to, smaller_size
+from skt_tf.methods.objective_names import find
+from skt_tf.methods.stage import BUILT_IN
 from skt_tf.models.checks import check_logits
 from skt_tf.models.maps import point_output
 from skt_tf.models.points import RESNET, flow_name
-from skt_tf.utils.errors import UserError, unknown
+from skt_tf.utils.errors import UserError, one_line, unknown
 from skt_tf.utils.fields import TEMPERATURE
 
 
@@ -84,7 +89,7 @@ class Hint:
     """
 
     has_logits = False
-    names = ()
+    names, alone = (), ("hint",)
 
     def __init__(self, reduction="sum", point=RESNET.hint_point):
         reductions = ("sum", "mean")
@@ -117,7 +122,7 @@ class Task:
     """Softmax cross-entropy with the labels."""
 
     has_logits = True
-    names = ()
+    names, alone = (), ("cross_entropy",)
 
     def views(self, teacher, student, points=(None, None), projections=None):
         del teacher, points, projections
@@ -130,9 +135,12 @@ class Task:
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=outputs)
         return {"cross_entropy": mean(entropy)}
 
+    def logits(self, outputs):
+        return outputs
 
-class SoftTask(Task):
-    """Task plus a weight times KL(teacher ‖ student) of outputs softened by τ [KD], [FitNets].
+
+class Soft(Task):
+    """A weight times KL(teacher ‖ student) of outputs softened by τ [KD].
 
     The divergence differs from [KD]'s cross-entropy by the teacher's entropy alone, so
     the gradients are the same, and a perfect student has loss zero.
@@ -142,7 +150,7 @@ class SoftTask(Task):
         weight: (first, last), linear over the stage; None stands for τ² [KD, section 2].
     """
 
-    names = ("cross_entropy", "softened")
+    names = alone = ("softened",)
 
     def __init__(self, temperature=3.0, weight=None):
         if not TEMPERATURE.least <= temperature <= TEMPERATURE.most:
@@ -151,6 +159,7 @@ class SoftTask(Task):
             )
         self.temperature = temperature
         self.weight = weight or (temperature**2, temperature**2)
+        self.fades = self.weight[0] != self.weight[1]
 
     def views(self, teacher, student, points=(None, None), projections=None):
         del points, projections
@@ -165,6 +174,7 @@ class SoftTask(Task):
         return teacher, student
 
     def losses(self, labels, targets, outputs, progress, mean=tf.reduce_mean):
+        del labels
         first, last = self.weight
         targets, outputs = tf.cast(targets, tf.float32), tf.cast(outputs, tf.float32)
         soft = tf.nn.softmax(targets / self.temperature)
@@ -173,24 +183,58 @@ class SoftTask(Task):
         )
         divergence = mean(tf.reduce_sum(soft * log_ratio, axis=1))
         weight = first + (last - first) * progress
-        return {
-            **super().losses(labels, None, outputs, None, mean),
-            "softened": weight * divergence,
-        }
+        return {"softened": weight * divergence}
 
 
-def objective(stage, *, flow_weights=None, temperature=3.0, hint_reduction="sum"):
-    """The objective that `stage` names, with the settings of a run."""
-    match stage.objective:
-        case "transfer":
-            return Transfer(stage.flows, flow_weights)
-        case "hint":
-            return Hint(hint_reduction, stage.point or RESNET.hint_point)
-        case "task":
-            return Task()
-        case "soft_task":
-            return SoftTask(temperature, stage.soft_weight)
-    raise UserError(
-        f"stage '{stage.name}' has the unknown objective '{stage.objective}': "
-        "expected transfer, hint, task or soft_task"
-    )
+class SoftTask(Soft):
+    """Task and softened outputs [KD], [FitNets]."""
+
+    names = alone = ("cross_entropy", "softened")
+
+    def losses(self, labels, targets, outputs, progress, mean=tf.reduce_mean):
+        entropy = Task.losses(self, labels, None, outputs, None, mean)
+        return entropy | super().losses(None, targets, outputs, progress, mean)
+
+
+def objective(stage, *, flow_weights=None, temperature=3.0, hint_reduction="sum", number=None):
+    """The objective that `stage` names, with the settings of a run.
+
+    Args:
+        stage: a `Stage`.
+        flow_weights, temperature, hint_reduction: of `Transfer`, `Soft` and `Hint`.
+        number: of training images, for objectives that remember each.
+    """
+
+    def one(kind, soft_weight=None):
+        match kind:
+            case "transfer":
+                return Transfer(stage.flows, flow_weights)
+            case "hint":
+                return Hint(hint_reduction, stage.point or RESNET.hint_point)
+            case "task":
+                return Task()
+            case "soft":
+                return Soft(temperature, soft_weight)
+            case "soft_task":
+                return SoftTask(temperature, soft_weight)
+        raise UserError(
+            f"stage '{stage.name}' has the unknown objective '{stage.objective}': "
+            "expected transfer, hint, task, soft_task or losses"
+        )
+
+    def part(loss):
+        """(objective, factor) of one of several losses."""
+        if loss.name not in BUILT_IN:
+            made = find(loss.name)
+            try:
+                made = made(**dict(loss.parameters))
+            except TypeError as error:
+                raise UserError(f"'{loss}' cannot be made: {one_line(error)}") from None
+            return Compared(made, loss.weight, number), 1.0
+        if loss.name == "soft":  # Its weight is not a factor of another: τ², if none is given.
+            return one("soft", loss.weight and (loss.weight, loss.weight)), 1.0
+        return one(BUILT_IN[loss.name]), 1.0 if loss.weight is None else loss.weight
+
+    if stage.objective == "losses":
+        return Sum([part(loss) for loss in stage.losses])
+    return one(stage.objective, stage.soft_weight)

@@ -1,6 +1,7 @@
 """What a network costs: parameters, FLOPs, images a second, and the memory it needs."""
 
 import collections
+import itertools
 import math
 import os
 import statistics
@@ -8,6 +9,7 @@ import time
 
 import tensorflow as tf
 
+from skt_tf.models.architectures import architecture
 from skt_tf.utils.errors import UserError, option
 
 # Calls that are timed: at least so many, then as many as fit into these seconds, up to so many.
@@ -126,23 +128,31 @@ def check_memory(config, image_shape):
     each weight has a gradient and a momentum. A GPU's memory is its own and is not looked at,
     nor are networks that are given.
     """
-    depths = [config.teacher_depth] * (not config.teacher)
-    depths += [config.student_depth] * (not config.student)
-    if tf.config.list_physical_devices("GPU") or not depths:
+    built = {side: architecture(config, side) for side in ("teacher", "student")}
+    bounds = {
+        side: _least_memory(network, image_shape, config.batch_size)
+        for side, network in built.items()
+        if network
+    }
+    if tf.config.list_physical_devices("GPU") or not bounds:
         return
-    height, width, _ = image_shape
-    blocks = (max(depths) - 2) // 6
-    pixels, weights = height * width * config.width, 0
-    for section in range(3):
-        channels = config.width * 2**section
-        maps = math.ceil(height / 2**section) * math.ceil(width / 2**section) * channels
-        pixels += 2 * blocks * maps
-        weights += 2 * blocks * 9 * channels**2
-    needed = _FLOAT * (2 * config.batch_size * pixels + 3 * weights)
+    side = max(bounds, key=bounds.get)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
+    if bounds[side] > there:
+        flag = f"{side}_network" if getattr(config, f"{side}_network") else "width"
         raise UserError(
-            f"{option('batch_size')}={config.batch_size} and {option('width')}={config.width} need "
-            f"{needed / 1e9:,.0f} GB of memory or more, and this machine has "
-            f"{there / 1e9:,.0f}: give less"
+            f"{option('batch_size')}={config.batch_size} and {option(flag)}="
+            f"{getattr(config, flag)} need {bounds[side] / 1e9:,.0f} GB of memory or more, and "
+            f"this machine has {there / 1e9:,.0f}: give less"
         )
+
+
+def _least_memory(network, image_shape, batch_size):
+    """Bytes that the training of an `Architecture` needs at least."""
+    height, width, _ = image_shape
+    pixels, weights = height * width * network.channels[0], 0
+    for section, (before, channels) in enumerate(itertools.pairwise(network.channels)):
+        maps = math.ceil(height / 2**section) * math.ceil(width / 2**section) * channels
+        pixels += 2 * network.blocks * maps
+        weights += 9 * channels * (before + (2 * network.blocks - 1) * channels)
+    return _FLOAT * (2 * batch_size * pixels + 3 * weights)

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from skt_tf.data.batches import EVALUATION_BATCH
+from skt_tf.data.lazy_images import slices
 from skt_tf.utils.errors import UserError
 
 
@@ -14,8 +15,7 @@ def probabilities(network, images):
 
 def in_batches(outputs, images):
     """What `outputs`, a function of a batch of images, gives for all of them."""
-    batches = np.split(images, range(EVALUATION_BATCH, len(images), EVALUATION_BATCH))
-    return np.concatenate([outputs(batch) for batch in batches])
+    return np.concatenate([outputs(batch) for batch in slices(images, EVALUATION_BATCH)])
 
 
 def softmax_of(network):

@@ -24,11 +24,7 @@ def point_output(model, point, points=None):
     Raises:
         ValueError: no layer of that name, or one that does not put out maps, once.
     """
-    if not inner_graph(model):
-        raise UserError(
-            f"the model '{model.name}' has a call of its own, of which nothing within can be seen: "
-            "expected a functional or Sequential model, for its layers to be points"
-        )
+    _check_graph(model)
     layers = layers_by_path(model)
     name = (points or {}).get(point) or _own_name(layers, point)
     here = f"'{name}'" if name == point else f"'{name}' (point {point})"
@@ -59,6 +55,39 @@ def point_output(model, point, points=None):
             "maps [batch, height, width, channels] of a known size"
         )
     return output
+
+
+def embedding_output(model):
+    """The symbolic [batch, features] that the classifier of `model`, its last dense layer, takes.
+
+    Args:
+        model: a functional `keras.Model` from images to logits.
+
+    Raises:
+        ValueError: a model that does not end so.
+    """
+    _check_graph(model)
+    tensor = unnested(model).model.outputs[0]
+    while True:
+        layer, index, _ = tensor._keras_history
+        inputs = layer._inbound_nodes[index].input_tensors
+        if len(inputs) != 1:
+            break
+        tensor = inputs[0]
+        if isinstance(layer, keras.layers.Dense) and len(tensor.shape) == 2:
+            return tensor
+    raise UserError(
+        f"the model '{model.name}' does not end with a dense layer of [batch, features]: expected "
+        "a classifier, whose inputs are what is compared"
+    )
+
+
+def _check_graph(model):
+    if not inner_graph(model):
+        raise UserError(
+            f"the model '{model.name}' has a call of its own, of which nothing within can be seen: "
+            "expected a functional or Sequential model, for its layers to be points"
+        )
 
 
 def _hint(name, point, layers, points, outputs):

@@ -14,7 +14,8 @@ from skt_tf.models.points import SECTIONS, check_depth
 from skt_tf.utils.errors import UserError
 
 
-def _check_input_shape(input_shape):
+def check_shapes(num_classes, input_shape, normalization):
+    """Raises a ValueError where no network can be built for these images and classes."""
     if (
         len(input_shape) != 3
         or None in input_shape
@@ -25,6 +26,10 @@ def _check_input_shape(input_shape):
             f"input_shape {tuple(input_shape)} cannot be halved twice: expected "
             "(height, width, channels) with height and width of 4 or more"
         )
+    if num_classes < 2:
+        raise UserError(f"expected num_classes ≥ 2, received {num_classes}")
+    if normalization is not None:
+        _check_normalization(normalization, input_shape[-1])
 
 
 def resnet(
@@ -71,13 +76,11 @@ def resnet(
         (None, 8, 8, 64)
     """
     check_depth(depth)
-    _check_input_shape(input_shape)
     if num_classes < 2 or width < 1:
         raise UserError(
             f"expected num_classes ≥ 2 and width ≥ 1, received {num_classes} and {width}"
         )
-    if normalization is not None:
-        _check_normalization(normalization, input_shape[-1])
+    check_shapes(num_classes, input_shape, normalization)
     blocks = (depth - 2) // 6
     # Initialisers of the same seed draw the same numbers: each layer gets its own.
     seeds = random.Random(seed)

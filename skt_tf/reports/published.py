@@ -1,8 +1,11 @@
 """The numbers that the papers print, for the tables to show beside ours."""
 
 import dataclasses
+import math
 
 from skt_tf.data.images import MIRRORED, image_size
+from skt_tf.reports import published_standard as standard
+from skt_tf.reports.results import named_networks, pair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +17,8 @@ class Published:
         nets: accuracy of each net, where there are several.
         ensemble: of the nets' mean softmax outputs, where there are several.
         iterations: summed over the nets ("#iter"); where none are given, None.
-        source: the paper.
+        source: the paper, or whose code.
+        best: whether it is the highest test accuracy of all epochs, not that of the last.
     """
 
     accuracy: float
@@ -22,6 +26,7 @@ class Published:
     ensemble: float | None = None
     iterations: int | None = None
     source: str = "SKT"
+    best: bool = False
 
 
 # Iterations of the task behind the rows of each experiment.
@@ -77,7 +82,19 @@ def setting(results):
 
 def published(results):
     """{row: `Published`} for the setting of `results`; {} where `unpublished` says why."""
-    return {} if unpublished(results) else _TABLES[setting(results)]
+    return {} if unpublished(results) else _table(results)
+
+
+def _table(results):
+    if not named_networks(results):
+        return _TABLES.get(setting(results))
+    if (results["dataset"], results["experiment"]) != (standard.DATASET, standard.EXPERIMENT):
+        return None
+    found = standard.table(*named_networks(results), results.get("methods", ()))
+    return found and {
+        row: Published(accuracy, source=source, best=source in standard.BEST)
+        for row, (accuracy, source) in found.items()
+    }
 
 
 def unpublished(results):
@@ -85,11 +102,10 @@ def unpublished(results):
     config, dataset = results["config"], results["dataset"]
     if config.get("student") or config.get("teacher_points"):
         return "the networks of this run are the user's own"
-    if setting(results) not in _TABLES:
-        student = config["student_depth"]
+    if _table(results) is None:
         return (
             f"the papers have no table of {results['experiment'].replace('_', ' ')} on {dataset} "
-            f"where {results['teacher']['depth']} layers teach {student}"
+            f"where {pair(results)}"
         )
     mirror = config.get("mirror")
     here = {
@@ -98,8 +114,40 @@ def unpublished(results):
         "mirror": dataset in MIRRORED if mirror is None else mirror,
         "image_size": image_size(config.get("image_size")) or (32, 32),
     }
-    there = dict(zip(here, (*_SETTINGS[dataset], (32, 32))))
+    there = standard.IMAGES
+    if not named_networks(results):
+        there = dict(zip(here, (*_SETTINGS[dataset], (32, 32))))
     differing = [
-        f"{name} {there[name]}, not {here[name]}" for name in here if here[name] != there[name]
+        f"{name} {there[name]}, not {here[name]}" for name in there if here[name] != there[name]
     ]
     return f"the papers' have {'; '.join(differing)}" if differing else None
+
+
+def explained(results):
+    """Whose the accuracies are that are `published` for `results`, and of how many iterations."""
+    config = results["config"]
+    steps = {
+        kind: math.floor(config[f"{kind}_steps"] * config["budget"] + 0.5)  # As in `Config`.
+        for kind in ("task", "transfer")
+        if f"{kind}_steps" in config
+    }
+    if named_networks(results):
+        return (
+            f"Published accuracies are those of {standard.REPDISTILLER}'s table, or of the source "
+            f"beside them, whose students have {standard.STEPS:,} iterations of 64 images in all; "
+            f"those of this run have {sum(steps.values()):,} of {config['batch_size']}, task and "
+            "transfer together. docs/method.md says where the protocols differ."
+        )
+    said = (
+        "Published accuracies are those of the paper's slides, whose students have "
+        f"{TASK_STEPS[results['experiment']]:,} iterations of the task; those of this "
+        f"run have {steps['task']:,}."
+    )
+    others = OF_FSP.get(setting(results))
+    if not others:
+        return said
+    values = ", ".join(f"`{name}` {value:.2f}" for name, value in others.items())
+    return said + (
+        f" [FSP]'s own table has {values} for the same networks: a gain depends on whose student "
+        "alone it is measured from."
+    )

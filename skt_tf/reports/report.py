@@ -8,7 +8,7 @@ file that holds everything.
 import pathlib
 
 from skt_tf.reports import pooled_runs, sections, tables
-from skt_tf.reports.results import RESULTS, failures
+from skt_tf.reports.results import RESULTS, failures, pair
 from skt_tf.utils.document import Bullets, Heading, markdown, page, show
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import write_text
@@ -51,7 +51,7 @@ def write(folder, config, runs=None):
 
 def _print(results):
     show(_title(results), tables.summary(results))
-    for sentence in (tables.more(results), tables.answer(results)):
+    for sentence in (tables.more(results), tables.best(results), tables.answer(results)):
         if sentence:
             print(sentence.replace("`", ""))
     for sentence in failures(results).values():
@@ -59,15 +59,8 @@ def _print(results):
 
 
 def _title(results):
-    config = results["config"]
     name = results["experiment"].replace("_", " ").capitalize()
-    student = config["student_depth"]
-    if config.get("student"):
-        student = pathlib.Path(config["student"]).stem
-    return (
-        f"{name}, {results['dataset']}: {results['teacher']['depth']} layers teach {student}, "
-        f"{_number_of_nets(results)} a method"
-    )
+    return f"{name}, {results['dataset']}: {pair(results)}, {_number_of_nets(results)} a method"
 
 
 def _number_of_nets(results):

@@ -1,8 +1,10 @@
 """results.json: what it says of each network, read and checked."""
 
+import pathlib
 import statistics
 
 from skt_tf.methods.catalogue import METHOD_NAMES, TEACHERS, stage_steps
+from skt_tf.methods.sequences import folder_name
 from skt_tf.models.points import flow_name, layout
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import read_json
@@ -22,7 +24,7 @@ _NETWORK = {"parameters": _NUMBER, "flops_per_image": _NUMBER, "images_per_secon
 
 def check_data(results, dataset):
     """Raises a ValueError where a run was begun with other images or labels than `dataset` has."""
-    if results.get("data") not in (None, dataset.digest):
+    if not dataset.identity.is_of(results.get("data")):
         raise UserError(
             f"the images or labels of '{dataset.name}' are others than this run was begun with: "
             "give those"
@@ -68,7 +70,8 @@ def grow(results, methods=(), nets=0):
     """
     entries = results["methods"]
     there = {name for name, entry in entries.items() if entry["accuracies"] or entry["failed"]}
-    methods = [name for name in METHOD_NAMES if name in there | set(methods)]
+    asked = dict.fromkeys([*entries, *methods])  # Sequences as they came, after the methods.
+    methods = [n for n in dict.fromkeys([*METHOD_NAMES, *asked]) if n in there | set(methods)]
     results["methods"] = {name: entries[name] for name in methods if name in entries}
     # Of nets that could not be trained there is no number but the one that was asked for.
     nets = max([nets, *(nets_done(results, name) for name in methods)]) or results["config"]["nets"]
@@ -129,7 +132,7 @@ def network_path(folder, method, net):
     """
     if method == "teacher" or (method == TEACHERS and net == 0):
         return folder / "teacher" / "model.keras"  # The teacher is the first of the teachers.
-    return folder / method / (net if net == SHARED else f"net{net}") / "student.keras"
+    return folder / folder_name(method) / (net if net == SHARED else f"net{net}") / "student.keras"
 
 
 def _has_form(value, form):
@@ -149,6 +152,24 @@ def _packed(results):
     if shown := results.get("shown"):
         arrays += [shown["teacher"], shown["before"], {"image": shown["image"]}]
     return [packed for each in arrays for packed in each.values()]
+
+
+def named_networks(results):
+    """(teacher, student) of the field's standard protocol by name, or None where none is named."""
+    names = [results["config"].get(f"{side}_network") for side in ("teacher", "student")]
+    return tuple(names) if any(names) else None
+
+
+def pair(results):
+    """Who teaches whom, in words."""
+    config = results["config"]
+    teacher, student = named_networks(results) or (None, None)
+    student = student or f"{config['student_depth']}{' layers' if teacher else ''}"
+    if config.get("student"):
+        student = pathlib.Path(config["student"]).stem
+    if teacher:
+        return f"{teacher} teaches {student}"
+    return f"{results['teacher']['depth']} layers teach {student}"
 
 
 def nets_done(results, method):

@@ -1,20 +1,18 @@
 """The sections of a report, each a list of its blocks."""
 
-import math
 import shlex
 
 from skt_tf.data.images import held_out_name
 from skt_tf.methods.catalogue import TEACHERS
 from skt_tf.reports import figures, tables
-from skt_tf.reports.published import OF_FSP, TASK_STEPS, setting, unpublished
+from skt_tf.reports.published import explained, unpublished
 from skt_tf.reports.results import failures
 from skt_tf.utils.document import NONE, Code, Heading, Table, Text, bullets, percent
 
 
 def accuracies(pool):
     """The answer, the table of methods, what it means, and the nets of each method."""
-    results, config = pool.results, pool.results["config"]
-    tested = _tested(results)
+    results, tested = pool.results, _tested(pool.results)
     blocks = [
         Text(tables.answer(results)),
         tables.summary(results),
@@ -39,20 +37,13 @@ def accuracies(pool):
                 "first; `baseline` has the task's iterations alone."
             )
         )
-    notes = tables.unequal(results), tables.more(results), tables.one_start(results)
-    blocks += [Text(sentence) for sentence in notes if sentence]
+    notes = tables.unequal, tables.more, tables.one_start, tables.best
+    blocks += [Text(sentence) for note in notes if (sentence := note(results))]
     reason = unpublished(results)
     if reason:
         blocks.append(Text(f"No published accuracies stand beside these: {reason}."))
     else:
-        steps = math.floor(config["task_steps"] * config["budget"] + 0.5)  # As in `Config`.
-        blocks.append(
-            Text(
-                "Published accuracies are those of the paper's slides, whose students have "
-                f"{TASK_STEPS[results['experiment']]:,} iterations of the task; those of this "
-                f"run have {steps:,}." + _of_fsp(results)
-            )
-        )
+        blocks.append(Text(explained(results)))
     nets, differences = tables.nets(results), tables.differences(results)
     if nets:
         blocks += [Heading("Nets"), nets]
@@ -68,17 +59,6 @@ def accuracies(pool):
             ),
         ]
     return blocks
-
-
-def _of_fsp(results):
-    values = OF_FSP.get(setting(results))
-    if not values:
-        return ""
-    said = ", ".join(f"`{name}` {value:.2f}" for name, value in values.items())
-    return (
-        f" [FSP]'s own table has {said} for the same networks: a gain depends on whose student "
-        "alone it is measured from."
-    )
 
 
 def _tested(results):

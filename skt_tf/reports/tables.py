@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from skt_tf.methods.catalogue import ONE_START, TEACHERS, stages
+from skt_tf.methods.catalogue import ONE_START, TEACHERS, is_sequence, stages
 from skt_tf.reports.confidence import mean, paired_difference
 from skt_tf.reports.published import published
+from skt_tf.reports.published_standard import REPDISTILLER
 from skt_tf.utils.document import NONE, Table, percent
 
 BASELINE, CONTROL, KD_CONTROL = "baseline", "baseline_long", "kd_long"
@@ -12,6 +13,8 @@ BASELINE, CONTROL, KD_CONTROL = "baseline", "baseline_long", "kd_long"
 _CONTROLLED = {KD_CONTROL: ("skt_kd",)}
 # Marks a method that has more iterations than the control.
 _MORE = " †"
+# Marks what is published of a training's best moment.
+_BEST = " ‡"
 # More columns than this help nobody.
 _NETS_SHOWN = 5
 
@@ -152,6 +155,17 @@ def more(results):
     return f"†: {'; '.join(said)}." if said else None
 
 
+def best(results):
+    """A sentence on the published accuracies that are marked, or None."""
+    said = published(results)
+    if not any(said[name].best for name in ("teacher", *results["methods"]) if name in said):
+        return None
+    return (
+        f"{_BEST.strip()}: the highest test accuracy of all epochs, as its source prints it, where "
+        "the others, and ours, are those after the last."
+    )
+
+
 def one_start(results):
     """A sentence on the methods whose nets are not independent, or None."""
     names = [f"`{name}`" for name in results["methods"] if name in ONE_START]
@@ -177,8 +191,8 @@ def _beside(share, paper, name):
     value = paper and getattr(paper, name)
     if value is None:
         return [NONE, NONE]
-    source = "" if paper.source == "SKT" else f" [{paper.source}]"
-    return [f"{value:.2f}{source}", points(share, value / 100)]
+    source = "" if paper.source in ("SKT", REPDISTILLER) else f" [{paper.source}]"
+    return [f"{value:.2f}{source}{_BEST * paper.best}", points(share, value / 100)]
 
 
 def _is_done(results, name):
@@ -194,7 +208,8 @@ def _is_control(results, base, name):
     """Whether `base` is what the method `name` is held against."""
     if not _is_compared(results, name) or (name == KD_CONTROL and base != CONTROL):
         return False
-    return base not in _CONTROLLED or name in _CONTROLLED[base]
+    # Any sequence may soften outputs, and is to be better than doing so alone.
+    return base not in _CONTROLLED or name in _CONTROLLED[base] or is_sequence(name)
 
 
 def _is_even(results):
@@ -205,7 +220,13 @@ def _is_even(results):
 def _surplus(results):
     """{method: iterations of a net beyond those of every method with transfer}."""
     numbers = {name: _iterations(results, name) for name in results["methods"] if name != TEACHERS}
-    equal = [name for name in numbers if name == CONTROL or any(s.flows for s in stages(name))]
+    # What spends the iterations of transfer, as the control does.
+    equal = [
+        name
+        for name in numbers
+        if name == CONTROL
+        or any("transfer" in stage.iterations for stage in stages(name, own=True))
+    ]
     most = max((numbers[name] for name in equal), default=0)
     return {
         name: number - most

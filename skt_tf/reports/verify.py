@@ -30,8 +30,15 @@ def run(config):
     """
     folder = pathlib.Path(config.output_dir)
     results = finished(folder)
-    size, bits = (results["config"].get(name) for name in ("image_size", "image_bits"))
-    dataset = load_dataset(results["dataset"], config.data_dir, image_size(size), image_bits=bits)
+    known = {"crop": "pad", **results["config"]}
+    dataset = load_dataset(
+        results["dataset"],
+        config.data_dir,
+        image_size(known.get("image_size")),
+        crop=known["crop"],
+        image_bits=known.get("image_bits"),
+        stream=config.stream,
+    )
     check_data(results, dataset)
     if results["config"].get("validation"):
         dataset = dataset.hold_out(results["config"]["validation"])

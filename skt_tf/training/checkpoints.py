@@ -195,9 +195,11 @@ def stage_variables(distiller):
     """{group: list of variables} of all that the rest of a stage depends on."""
     groups = student_variables(distiller.student, distiller.projections)
     known = {id(variable) for group in groups.values() for variable in group}
+    heads = [v for head in distiller.heads for v in head.non_trainable_variables]
     return {
         **groups,
         "regressor": [v for v in distiller.trainable_variables if id(v) not in known],
+        "beside": heads + distiller.anchors,
         "optimizer": distiller.optimizer.variables,
         "metrics": [v for metric in distiller.metrics for v in metric.variables],
     }

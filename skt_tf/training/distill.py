@@ -13,6 +13,7 @@ import tensorflow as tf
 from skt_tf.data.datasets import Dataset
 from skt_tf.data.user_data import Stream
 from skt_tf.methods.catalogue import ONE_START, needs_teacher, stages
+from skt_tf.methods.sequences import Sequence
 from skt_tf.models.checks import check_classifier, check_images, check_network, check_weights
 from skt_tf.models.saving import check_saving
 from skt_tf.training.distillation import Distillation
@@ -61,7 +62,8 @@ def distill(
             `skt_tf.Dataset`, whose images are cropped and mirrored as in the papers.
         validation_data: as `train_data`; watched and never trained on. Where `train_data` is a
             `skt_tf.Dataset`, its own held-out or test images if not given.
-        method: a name of `skt_tf.methods.catalogue.METHOD_NAMES`.
+        method: a name of `skt_tf.methods.catalogue.METHOD_NAMES`, or a sequence of losses, such
+            as `"flows>task+soft"`, or as `skt_tf.sequence` makes it.
         transfer_steps: iterations of transfer, shared among the method's transfer stages.
         task_steps: iterations of the task.
         teacher_points: names of the teacher's layers in order of depth, 2n+1 for the ends and
@@ -131,7 +133,7 @@ def distill(
         if needs_teacher(config.stages(method)):
             check_images(teacher, data, f"the teacher '{teacher.name}'")
         images = data.train_images if isinstance(data, Dataset) else data.first[0]
-        check_pair(teacher, student, config, images)
+        check_pair(teacher, student, config, images, data.number)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_traced_without_notes())
             stack.enter_context(scope)
@@ -140,6 +142,8 @@ def distill(
                 stack.enter_context(FolderLock(output_dir))
             return Distillation(config, teacher, student, data, output_dir).run(callbacks, verbose)
     except tf.errors.OpError as error:
+        if failure := getattr(train_data, "failure", None):
+            raise failure from error
         raise UserError(
             f"training stopped at what train_data or validation_data holds, or a network does with "
             f"it: {one_line(error)}"
@@ -199,6 +203,8 @@ def _config(method, teacher, options, settings):
             raise UserError(
                 f"distill has no setting '{name}'{close}: expected some of {', '.join(SETTINGS)}"
             )
+    if isinstance(method, Sequence):
+        method = str(method)
     if not isinstance(method, str):
         raise UserError(f"method={method!r} is no name: expected one, such as 'skt'")
     if needs_teacher(stages(method)) and teacher is None:

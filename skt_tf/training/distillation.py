@@ -198,7 +198,7 @@ class Distillation:
             "teacher", "data", "validation", "validation_content", "augmentation", "student_layers",
         ):  # fmt: skip
             pair = known.get(name, self.record[name]), self.record[name]
-            if pair[0] != pair[1]:
+            if pair[0] != pair[1] and not (name == "data" and self._is_of(pair[0])):
                 found[name.replace("_", "'s ")] = pair
         # Of data that come otherwise each time, such as shuffled and cut, content tells nothing.
         if (
@@ -211,6 +211,10 @@ class Distillation:
         if known["history"] is None and known["student"] != self.record["student"]:
             self._take_begun(known)
         self.record = {**{name: self.record[name] for name in _SAID}, **known}
+
+    def _is_of(self, known):
+        """Whether a digest of another kind than that of the images is that of the same ones."""
+        return isinstance(self.data, Dataset) and self.data.identity.is_of(known)
 
     def _take_begun(self, known):
         """Of a student that was built without a seed, the weights that it began with are taken."""
@@ -236,7 +240,7 @@ class Distillation:
         config, used = self.config, {"student_precision": self.student.dtype_policy.name}
         if needs_teacher(self.plan):
             used["teacher_precision"] = precision_of_teacher(config.teacher_precision)
-        used["learning_rates"] = {s.name: config.rate(s.objective) for s in self.plan}
+        used["learning_rates"] = {s.name: config.rate(s.kind) for s in self.plan}
         return used
 
     def _write(self):

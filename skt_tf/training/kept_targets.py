@@ -14,7 +14,7 @@ import shutil
 import numpy as np
 import tensorflow as tf
 
-from skt_tf.data.batches import draw_moves, move
+from skt_tf.data import batches
 from skt_tf.data.datasets import Dataset
 from skt_tf.methods.fsp import flow_model
 from skt_tf.utils.errors import UnfitTeacher, UserError, option
@@ -79,7 +79,9 @@ class KeptTargets:
     def _moves(self):
         number = len(self.dataset.train_labels)
         with tf.init_scope():  # Values, even where a graph asks first.
-            views = [draw_moves(number, self.dataset, [self.seed, k]) for k in range(self.views)]
+            views = [
+                batches.draw_moves(number, self.dataset, [self.seed, k]) for k in range(self.views)
+            ]
             return tf.concat(views, axis=0).numpy()
 
 
@@ -115,11 +117,11 @@ def keep_targets(
         return kept
     print(f"keeping the teacher's targets, {kept.size / 1e6:,.0f} MB: {path}")
     _check_room(kept)
-    images, number = dataset.train_images, len(dataset.train_labels)
+    number = len(dataset.train_labels)
 
     @tf.function(reduce_retracing=True)
-    def targets(batch, moves):
-        matrices = view(move(batch, moves, dataset), training=False)
+    def targets(batch):
+        matrices = view(batch, training=False)
         return tf.concat([tf.reshape(m, [len(batch), -1]) for m in matrices], axis=1)
 
     kept.path.unlink(missing_ok=True)  # Of a run that was killed: there may be no room for two.
@@ -132,7 +134,9 @@ def keep_targets(
         rows = np.memmap(draft, _DTYPE, "r+", shape=kept.shape)
         for start in range(0, kept.shape[0], batch_size):
             chosen = np.arange(start, min(start + batch_size, kept.shape[0]))
-            found = targets(images[chosen % number], kept._moves[chosen]).numpy()
+            with tf.device("CPU"):
+                batch = batches.views(dataset, tf.constant(chosen % number), kept._moves[chosen])
+            found = targets(batch).numpy()
             if np.abs(found).max(initial=0) > np.finfo(_DTYPE).max or not np.isfinite(found).all():
                 raise UnfitTeacher(
                     "the teacher's FSP matrices are too large for float16, in which targets are "

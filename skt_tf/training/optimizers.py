@@ -19,7 +19,7 @@ def stage_optimizer(config, rate):
         rate: the stage's `keras.optimizers.schedules.LearningRateSchedule`.
     """
     if config.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=0.9)
+        return keras.optimizers.SGD(rate, momentum=0.9, nesterov=config.nesterov)
     if config.optimizer == "adamw":
         optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
         optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)

@@ -1,11 +1,13 @@
 """Whether a teacher and a student fit to each other in every stage of a method."""
 
+import sys
+
 from skt_tf.models.checks import check_logits
 from skt_tf.models.maps import check_order, first_layers
 from skt_tf.training.sequential_distiller import SequentialDistiller
 
 
-def check_pair(teacher, student, config, images):
+def check_pair(teacher, student, config, images, number=None):
     """Builds every stage's distiller once, so that a misfit shows before hours of training.
 
     Args:
@@ -13,23 +15,25 @@ def check_pair(teacher, student, config, images):
         student: likewise.
         config: of the methods, and of the networks' points.
         images: some of those that they are used for, [number, height, width, channels].
+        number: of training images, None where it is not known.
 
     Raises:
         ValueError: networks that a stage of a method cannot compare.
     """
     check_logits(student, "student", images)
-    if any(s.objective == "soft_task" for m in config.methods for s in config.stages(m)):
+    plans = [config.stages(method) for method in config.methods]
+    if any("soft_task" in stage.uses for plan in plans for stage in plan):
         check_logits(teacher, "teacher", images)
     points = ordered = config.points
     if config.section_flows == "within" and config.transfers(config.methods):
         ordered = [first_layers(*pair) for pair in zip((teacher, student), points)]
-    for method in config.methods:
+    for plan in plans:
         # The one of most flows first, for an error to list all that differ.
-        for stage in sorted(config.stages(method), key=lambda stage: -len(stage.flows)):
-            if stage.objective == "transfer":
+        for stage in sorted(plan, key=lambda stage: -len(stage.flows)):
+            if stage.flows:
                 check_order(teacher, ordered[0])
                 check_order(student, ordered[1])
-            SequentialDistiller(
+            distiller = SequentialDistiller(
                 teacher,
                 student,
                 stage,
@@ -37,4 +41,20 @@ def check_pair(teacher, student, config, images):
                 teacher_points=points[0],
                 student_points=points[1],
                 project=config.project,
+                number=number,
             )
+            if stage is plan[-1]:
+                _say_untrained(student, distiller)
+
+
+def _say_untrained(student, distiller):
+    """Warns where a last stage leaves layers as they are, such as the classifier."""
+    moved = {id(variable) for variable in distiller.trainable_variables}
+    left = [v.path.rpartition("/")[0] for v in student.trainable_variables if id(v) not in moved]
+    if left:
+        print(
+            f"skt_tf: warning: the last stage, '{distiller.stage.name}', leaves "
+            f"{', '.join(dict.fromkeys(left))} of the student untrained: end with a stage that "
+            "trains its outputs, such as task",
+            file=sys.stderr,
+        )

@@ -5,12 +5,14 @@ import functools
 import keras
 import tensorflow as tf
 
-from skt_tf.methods.catalogue import Stage
+from skt_tf.methods.catalogue import needs_teacher
 from skt_tf.methods.losses import objective
 from skt_tf.methods.projections import bridge
+from skt_tf.methods.stage import Stage
 from skt_tf.models.batch_norm import fuse_batch_norm
 from skt_tf.models.checks import check_apart, check_network, check_same_images
 from skt_tf.models.nested import inner_graph
+from skt_tf.training.batch_parts import asked_for, parts_of, weighted_mean
 from skt_tf.utils.distribution import (
     mark_of,
     one_image_or_more,
@@ -84,6 +86,7 @@ class SequentialDistiller(keras.Model):
         teacher_points=None,
         student_points=None,
         project=False,
+        number=None,
     ):
         for network in (teacher, student):
             if network is not None:
@@ -101,15 +104,17 @@ class SequentialDistiller(keras.Model):
             flow_weights=flow_weights,
             temperature=temperature,
             hint_reduction=hint_reduction,
+            number=number,
         )
-        if teacher is None and stage.objective != "task":
+        if teacher is None and needs_teacher([stage]):
             raise UserError(f"stage '{stage.name}' needs a teacher and none was given")
-        if teacher is not None and stage.objective != "task":
+        if teacher is not None and needs_teacher([stage]):
             check_same_images(teacher, student)
             check_apart(teacher, student)
-        weight = getattr(self.objective, "weight", (0, 0))
-        if weight[0] != weight[1] and not steps:
-            raise UserError(f"the weight of stage '{stage.name}' fades: give steps=…, its length")
+        if getattr(self.objective, "fades", False) and not steps:
+            raise UserError(
+                f"a weight of stage '{stage.name}' changes on the way: give steps=…, its length"
+            )
         self.teacher, self.student, self.stage, self.steps = teacher, student, stage, steps
         points = teacher_points, student_points
         self.projections = dict(project) if isinstance(project, dict) else {}
@@ -127,12 +132,16 @@ class SequentialDistiller(keras.Model):
             "teacher_points": teacher_points,
             "student_points": student_points,
             "project": bool(project),
+            "number": number,
         }
         self._flow_weights = flow_weights
         # What a call of a user's own does beside the layers would be lost.
         own = student_view is student and not inner_graph(student)
         self.student_view = student_view if own else fuse_batch_norm(student_view)
-        if not self.trainable_variables:
+        # Trained beside the student; Keras looks for the variables of layers in lists.
+        self.heads = list(getattr(self.objective, "heads", ()))
+        self.anchors = self._anchors() if stage.anchor else []
+        if not self.student_view.trainable_variables:
             raise UserError(
                 f"no variable of the student '{student.name}' is trainable in stage "
                 f"'{stage.name}': set student.trainable = True"
@@ -156,7 +165,8 @@ class SequentialDistiller(keras.Model):
     @property
     def trainable_variables(self):
         """The variables that this stage moves: nothing of the teacher, no head that is not run."""
-        return self.student_view.trainable_variables
+        heads = [v for head in self.heads for v in head.trainable_variables]
+        return [*self.student_view.trainable_variables, *heads]
 
     def compile(self, optimizer, **kwargs):
         """As `keras.Model.compile`; XLA is off unless asked for, for it slows CPUs down."""
@@ -198,14 +208,21 @@ class SequentialDistiller(keras.Model):
         return self.student(images, training=training)
 
     def train_step(self, data):
-        images, labels, weights, targets = _parts(data)
+        images, labels, weights, targets, beside = parts_of(data)
+        beside = asked_for(self.objective, beside, self.stage.name)
         if self.teacher_view is not None and targets is None:
             targets = self.teacher_view(images, training=False)
         progress = tf.cast(self.optimizer.iterations, tf.float32) / max(1, (self.steps or 1) - 1)
-        mean = functools.partial(_weighted_mean, weights)
+        mean = functools.partial(weighted_mean, weights)
         with tf.GradientTape() as tape:
             outputs = self.student_view(images, training=self.normalizes_by_batch)
-            losses = self.objective.losses(labels, targets, outputs, progress, mean)
+            if "second" in beside:
+                second = beside["second"]
+                beside["second"] = (
+                    self.teacher_view(second, training=False),
+                    self.student_view(second, training=self.normalizes_by_batch),
+                )
+            losses = self.objective.losses(labels, targets, outputs, progress, mean, **beside)
             loss = tf.add_n(list(losses.values()))
             # What the student's own regularisers ask for, as in any `fit`.
             own = [tf.cast(part, tf.float32) for part in self.student_view.losses]
@@ -214,6 +231,10 @@ class SequentialDistiller(keras.Model):
                 kernels = [v for v in self.trainable_variables if v.name == "kernel"]
                 kernels = [tf.cast(kernel, tf.float32) for kernel in kernels]
                 minimized += self.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in kernels])
+            if self.anchors:
+                pairs = zip(self.student_view.trainable_variables, self.anchors)
+                moved = [tf.cast(v.value - first.value, tf.float32) for v, first in pairs]
+                minimized += self.stage.anchor * tf.add_n([2 * tf.nn.l2_loss(m) for m in moved])
             # Replicas see equal parts of a batch and add up their gradients.
             minimized /= tf.distribute.get_strategy().num_replicas_in_sync
             minimized = self.optimizer.scale_loss(minimized)
@@ -223,10 +244,11 @@ class SequentialDistiller(keras.Model):
         else:
             loss += mark_of(gradients)  # A ReLU may hide a NaN from the loss.
         self.optimizer.apply(gradients, self.trainable_variables)
-        return self._track({"loss": loss, **losses}, labels, outputs)
+        logits = self.objective.logits(outputs) if self.objective.has_logits else None
+        return self._track({"loss": loss, **losses}, labels, logits)
 
     def test_step(self, data):
-        images, labels, weights, _ = _parts(data)
+        images, labels, weights, *_ = parts_of(data)
         # As in training: a loss of half precision would be rounded.
         logits = tf.cast(self.student(one_image_or_more(images), training=False), tf.float32)
         logits = logits[: tf.shape(labels)[0]]
@@ -235,10 +257,17 @@ class SequentialDistiller(keras.Model):
             loss *= weights
         return self._track({"loss": loss}, labels, logits)
 
-    def _track(self, losses, labels, outputs):
+    def _anchors(self):
+        """The weights that the stage begins with; a checkpoint has them, to go on from others."""
+        return [
+            keras.Variable(v.numpy(), dtype=v.dtype, trainable=False, name="anchor")
+            for v in self.student_view.trainable_variables
+        ]
+
+    def _track(self, losses, labels, logits):
         values = dict(losses)
         if self.objective.has_logits:
-            hits = tf.argmax(outputs, axis=1) == tf.cast(labels, tf.int64)
+            hits = tf.argmax(logits, axis=1) == tf.cast(labels, tf.int64)
             values["accuracy"] = tf.cast(hits, tf.float32)
         # A mean over a batch stands for its images; batches of a fixed size are all alike.
         number = None if labels.shape[0] else tf.cast(tf.shape(labels)[0], tf.float32)
@@ -250,29 +279,3 @@ class SequentialDistiller(keras.Model):
             # Keras averages them over the workers along an axis, which a scalar lacks.
             results = {name: result[None] for name, result in results.items()}
         return results
-
-
-def _weighted_mean(weights, values):
-    """The mean of `values` [batch], each times its weight, over all of them, as Keras' losses."""
-    return tf.reduce_mean(values if weights is None else weights * values)
-
-
-def _parts(data):
-    """(images, labels, weights or None, kept targets or None)."""
-    images, labels, *further = data if isinstance(data, tuple) and len(data) > 1 else (data, None)
-    further = [part for part in further if part is not None]
-    # Weights are a tensor where kept targets are a tuple of them.
-    targets = next((part for part in further if isinstance(part, tuple)), None)
-    weights = next((part for part in further if tf.is_tensor(part)), None)
-    if labels is None or len(further) > (weights is not None) + (targets is not None):
-        raise UserError("expected batches of (images, labels), or (images, labels, weights)")
-    if weights is not None:
-        weights = tf.reshape(tf.cast(weights, tf.float32), [-1])
-    if labels.shape.rank == 2 and labels.shape[1] == 1:
-        labels = tf.squeeze(labels, axis=1)  # As keras.datasets has them.
-    if labels.shape.rank != 1 or not labels.dtype.is_integer:
-        raise UserError(
-            f"labels have shape {labels.shape} and dtype {labels.dtype.name}: expected one class "
-            "number for each image, [batch], integers"
-        )
-    return images, labels, weights, targets

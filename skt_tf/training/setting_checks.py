@@ -5,7 +5,7 @@ import json
 import re
 from fractions import Fraction
 
-from skt_tf.methods.catalogue import stage_steps, transfers
+from skt_tf.methods.catalogue import METHOD_NAMES, stage_steps, transfers
 from skt_tf.models.points import flow_name
 from skt_tf.utils.errors import UserError, close_to, option
 from skt_tf.utils.fields import check_fields
@@ -26,6 +26,11 @@ def check(settings):
     # Of an optimizer of a user's own, `distill` writes down how to make it.
     if not _is_written_down(settings.optimizer):
         check_optimizer(settings.optimizer)
+    if settings.nesterov and settings.optimizer != "sgd":
+        raise UserError(
+            f"{option('nesterov')} is of sgd: leave it out beside {option('optimizer')}="
+            f"{settings.optimizer}"
+        )
     _check_points(settings)
     _check_methods(settings)
     _check_flow_weights(settings)
@@ -71,7 +76,10 @@ def _check_points(settings):
 
 
 def _check_methods(settings):
-    methods = f"{option('methods')}={','.join(settings.methods)}"
+    methods = f"{option('methods')}={','.join(map(str, settings.methods))}"
+    if not settings.methods or not all(isinstance(name, str) for name in settings.methods):
+        empty = "" if any(settings.methods) else " is empty"
+        raise UserError(f"{methods}{empty}: expected one method or more, such as skt")
     if len(set(settings.methods)) < len(settings.methods):
         raise UserError(f"{methods} names a method twice")
     for method in settings.methods:
@@ -80,7 +88,8 @@ def _check_methods(settings):
         except UserError as error:
             raise UserError(f"{methods}: {error}") from None
     _check_split(settings, methods)
-    _check_boundaries(settings)
+    for name in ("transfer_boundaries", "task_boundaries"):
+        _check_boundaries(settings, name)
     for method in settings.methods:
         plan = settings.stages(method)
         for stage, steps in zip(plan, stage_steps(plan, settings.iterations)):
@@ -111,7 +120,9 @@ def _check_split(settings, methods):
         return
     if not settings.transfer_split or not all(0 < part < 1e9 for part in settings.transfer_split):
         raise UserError(f"{_split(settings)}: expected numbers above 0 and below 10⁹, such as 1,3")
-    plans = [settings.stages(method, even=True) for method in settings.methods]
+    # A sequence has shares of its own.
+    named = [method for method in settings.methods if method in METHOD_NAMES]
+    plans = [settings.stages(method, even=True) for method in named]
     if all(len(transfers(plan)) < 2 for plan in plans):
         raise UserError(
             f"{_split(settings)} has nothing to split: none of {methods} has several transfer "
@@ -126,16 +137,16 @@ def _check_split(settings, methods):
             ) from None
 
 
-def _check_boundaries(settings):
-    given = settings.transfer_boundaries
+def _check_boundaries(settings, name):
+    given = getattr(settings, name)
     if given is None:
         return
     shares = [Fraction(0), *map(Fraction, given), Fraction(1)]
     falls = all(first < second for first, second in itertools.pairwise(shares))
     if not 1 <= len(given) <= _MOST_BOUNDARIES or not falls:
         raise UserError(
-            f"{option('transfer_boundaries')}={','.join(given)}: expected rising shares of a "
-            "stage, above 0 and below 1, such as 1/2,3/4"
+            f"{option(name)}={','.join(given)}: expected rising shares of a stage, above 0 and "
+            "below 1, such as 1/2,3/4"
         )
 
 
@@ -174,17 +185,22 @@ def _check_flow_weights(settings):
                 )
 
 
-def shares(given):
-    """Shares of a stage as fractions in lowest terms, which are equal however they are written."""
+def shares(name, given):
+    """Shares of a stage as fractions in lowest terms, which are equal however they are written.
+
+    Args:
+        name: of the setting.
+        given: its value.
+    """
     if not isinstance(given, str | tuple | list):
-        raise UserError(f"{option('transfer_boundaries')}={given!r} is no list of shares")
+        raise UserError(f"{option(name)}={given!r} is no list of shares")
     texts = given.split(",") if isinstance(given, str) else given
     texts = [str(share).strip() for share in texts]
     # No exponents: a fraction of 1e999999999 would be written out.
     number = re.compile(r"\d{1,9}(/0*[1-9]\d{0,8})?|\d{0,9}\.\d{1,20}", re.ASCII)
     if not all(map(number.fullmatch, texts)):
         raise UserError(
-            f"{option('transfer_boundaries')}={','.join(texts)} is not understood: expected shares "
+            f"{option(name)}={','.join(texts)} is not understood: expected shares "
             "of a stage, such as 1/2,3/4"
         )
     return tuple(str(Fraction(text)) for text in texts)

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from fractions import Fraction
 
-from skt_tf.methods.catalogue import METHOD_NAMES, stages, transfers
+from skt_tf.methods.catalogue import spelled, stages, transfers
 from skt_tf.models.points import SECTION_FLOWS, layout
 from skt_tf.training.setting_checks import OPTIMIZERS, check, shares
 from skt_tf.utils.fields import COUNT, DECAY, NATURAL, POSITIVE, TEMPERATURE, setting
@@ -17,17 +17,22 @@ SCHEDULES = ("steps", "onecycle")
 TASK_BOUNDARIES = (Fraction(32, 64), Fraction(48, 64))
 BOUNDARIES = {"transfer": (Fraction(11, 21), Fraction(16, 21)), "hint": (Fraction(25, 35),)}
 
-# Settings that are of use in stages of these objectives alone.
+# Settings that are of use where a loss is of these objectives alone; `"objective"` stands for any
+# of the field's.
 _NEEDED_BY = {
-    ("hint",): ("hint_learning_rate", "hint_reduction"),
+    ("hint",): ("hint_reduction",),
     ("soft_task",): ("temperature",),
-    ("transfer",): (
-        "transfer_learning_rate", "transfer_split", "transfer_boundaries", "section_flows",
-        "dense_flows", "flow_weights", "project",
+    ("transfer",): ("section_flows", "dense_flows", "flow_weights", "project"),
+    ("hint", "transfer", "objective"): (
+        "transfer_batch_norm", "teacher_points", "student_points", "sections",
     ),
-    ("hint", "transfer"): ("transfer_batch_norm", "teacher_points", "student_points", "sections"),
-    ("hint", "transfer", "soft_task"): ("teacher_precision",),
+    ("hint", "transfer", "soft_task", "objective"): ("teacher_precision",),
 }  # fmt: skip
+# And in stages that have the rate and the schedule of one.
+_RATED = {
+    "hint": ("hint_learning_rate",),
+    "transfer": ("transfer_learning_rate", "transfer_split", "transfer_boundaries"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Settings:
         ValueError: a value that is not possible, in one sentence.
     """
 
-    methods: tuple[str, ...] = setting(("skt",), "Methods to train by", METHOD_NAMES)
+    methods: tuple[str, ...] = setting(("skt",), "Methods, or sequences of losses, to train by")
     seed: int = setting(
         0, "Integer that fixes initial weights, data order and augmentation", limits=NATURAL
     )
@@ -59,6 +64,11 @@ class Settings:
         None,
         "Where transfer stages divide their rate by ten, as rising shares of the stage between 0 "
         "and 1, comma-separated, such as 1/2,3/4; 11/21,16/21 if not given",
+    )
+    task_boundaries: tuple[str, ...] | None = setting(
+        None,
+        "Likewise the stages that train the task, and the teacher, in steps; 1/2,3/4 if not given, "
+        "and for students of fast_optimization 11/21,16/21",
     )
     section_flows: str = setting(
         "ends",
@@ -86,6 +96,7 @@ class Settings:
         "What moves the student: sgd, with the papers' momentum of 0.9; or adamw, for networks "
         "without batch normalisation",
     )
+    nesterov: bool = setting(False, "Nesterov's momentum with sgd, in place of the papers'")
     learning_rate: float | None = setting(
         None,
         "First (steps) or highest (onecycle) rate of task stages; 0.1, or 0.001 with adamw, if not "
@@ -136,9 +147,7 @@ class Settings:
         "2n+1, the ends and middles of n sections, or n+1, their ends; those of the networks that "
         "are built here, p0,m1,p1,m2,p2,m3,p3, if not given",
     )
-    student_points: tuple[str, ...] | None = setting(
-        None, "Likewise of the student's layers, as many"
-    )
+    student_points: tuple[str, ...] | None = setting(None, "Likewise of the student, as many")
     sections: int | None = setting(
         None, "n, the number of sections, where a number of points could mean both"
     )
@@ -153,8 +162,10 @@ class Settings:
     FREE = ("checkpoint_every",)
 
     def __post_init__(self):
-        if self.transfer_boundaries is not None:
-            object.__setattr__(self, "transfer_boundaries", shares(self.transfer_boundaries))
+        object.__setattr__(self, "methods", tuple(map(spelled, self.methods)))
+        for name in ("transfer_boundaries", "task_boundaries"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, shares(name, getattr(self, name)))
         check(self)
         for name, value in self.left_open(self.optimizer).items():
             if getattr(self, name) is None:
@@ -198,7 +209,13 @@ class Settings:
         With `even` the transfer stages have equal ones.
         """
         split = None if even else self.transfer_split
-        return stages(method, self.dense_flows, split, self.layout, self.section_flows)
+        options = self.dense_flows, split, self.layout, self.section_flows
+        return stages(method, *options, own=self.knows_own)
+
+    @property
+    def knows_own(self):
+        """Whether a sequence may name objectives that are not known yet."""
+        return False
 
     def transfers(self, methods):
         """Whether any of `methods` has a transfer stage."""
@@ -209,17 +226,18 @@ class Settings:
         plan = [stage for method in self.methods for stage in self.stages(method)]
         spent = {kind for stage in plan for kind in stage.iterations}
         found = {f"{kind}_steps" for kind in self.iterations if kind not in spent}
-        objectives = {stage.objective for stage in plan}
-        for needing, names in _NEEDED_BY.items():
-            if not objectives & set(needing):
-                found |= set(names)
-        return found
+        used = {objective for stage in plan for objective in stage.uses}
+        rated = {stage.kind for stage in plan}
+        found |= {
+            n for needing, names in _NEEDED_BY.items() if not used & {*needing} for n in names
+        }
+        return found | {n for kind, names in _RATED.items() if kind not in rated for n in names}
 
     def boundaries(self, stage):
         """Shares of `stage` at which its rate falls; None stands for its objective's own."""
-        if stage.flows and self.transfer_boundaries:
-            return tuple(map(Fraction, self.transfer_boundaries))
-        return None
+        name = "transfer_boundaries" if stage.kind == "transfer" else "task_boundaries"
+        given = getattr(self, name) if stage.kind != "hint" else None
+        return tuple(map(Fraction, given)) if given else None
 
     @staticmethod
     def rate_name(objective):
@@ -265,8 +283,10 @@ class Settings:
         """The values of a record with what they stand for where they are not given or lacking."""
         fields = [field for field in dataclasses.fields(cls) if field.name not in cls.FREE]
         values = {field.name: field.default for field in fields} | values
-        if values["transfer_boundaries"] is None:
-            values["transfer_boundaries"] = [str(share) for share in BOUNDARIES["transfer"]]
+        own = {"transfer_boundaries": BOUNDARIES["transfer"], "task_boundaries": TASK_BOUNDARIES}
+        for name, boundaries in own.items():
+            if values[name] is None:
+                values[name] = [str(share) for share in boundaries]
         if values["transfer_learning_rate"] is None:
             values["transfer_learning_rate"] = _transfer_rate(values)
         return values

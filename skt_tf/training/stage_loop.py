@@ -85,14 +85,14 @@ def run_stages(
         if progress.step and verbose:
             print(f"going on after iteration {progress.step}")
         distiller, rate = _compiled(
-            teacher, student, stage, length, config, flow_weights, projections
+            teacher, student, stage, length, config, flow_weights, projections, dataset
         )
         guard = Guard(
             progress,
             length,
             -(-length // config.evaluations),
             rate,
-            config.rate_name(stage.objective),
+            config.rate_name(stage.kind),
             f"{dataset.part}_accuracy",
             checkpoints,
             title,
@@ -100,7 +100,9 @@ def run_stages(
         # The task's batches are the same in every method, whatever stages came before:
         # nets of one seed are pairs.
         stream = 0 if distiller.objective.has_logits else 1 + number
-        views = {"kept": kept, "flows": stage.flows} if kept and stage.flows else {}
+        views = dict.fromkeys(getattr(distiller.objective, "beside", ()), True)
+        if kept and stage.objective == "transfer":
+            views |= {"kept": kept, "flows": stage.flows}
         with steps_in_peace():
             watching = list(own)
             if logs:
@@ -137,9 +139,9 @@ def _begun(plan, student, teacher, config, checkpoints, done):
     return progress, projections
 
 
-def _compiled(teacher, student, stage, steps, config, flow_weights, projections):
+def _compiled(teacher, student, stage, steps, config, flow_weights, projections, dataset):
     """The distiller of a stage, and its learning-rate schedule."""
-    points, kind = config.points, stage.objective
+    points, kind = config.points, stage.kind
     distiller = SequentialDistiller(
         teacher,
         student,
@@ -153,6 +155,7 @@ def _compiled(teacher, student, stage, steps, config, flow_weights, projections)
         teacher_points=points[0],
         student_points=points[1],
         project=projections,
+        number=dataset.number,
     )
     boundaries = config.boundaries(stage)
     rate = learning_rate(config.schedule, kind, config.rate(kind), steps, boundaries)
@@ -202,6 +205,9 @@ def _fit(distiller, guard, training, dataset, config, seed, verbose, **views):
             if not re.search("learning rate is not settable|has no attribute 'assign'", str(error)):
                 raise
             raise UserError(f"a callback {SETS_THE_RATE}") from error
+        except tf.errors.OpError as error:
+            # An image that could not be read, in the words of whoever reads.
+            raise getattr(dataset, "failure", None) or error from error
         except KeyError as error:
             if "Failed to format this callback filepath" not in str(error):
                 raise

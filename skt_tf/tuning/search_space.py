@@ -1,8 +1,12 @@
 """What a search may change: hyperparameters of keras-tuner, and the configuration they make."""
 
 import dataclasses
+from fractions import Fraction
 
 from skt_tf.methods.catalogue import TEACHERS, transfers
+from skt_tf.methods.objective_names import find
+from skt_tf.methods.sequences import Sequence
+from skt_tf.methods.stage import BUILT_IN
 from skt_tf.models.points import flow_name
 
 TUNABLE = (
@@ -12,6 +16,8 @@ TUNABLE = (
     "transfer_split",
     "hint_learning_rate",
     "temperature",
+    "loss_weights",
+    "stage_shares",
 )
 # Rates are searched a factor so far to both sides, weights of flows, and shares of stages.
 _RATES, _WEIGHTS, _SHARES = 30.0, 10.0, 9.0
@@ -24,8 +30,13 @@ def searchable(config):
     unused = config.unused()
     if method == TEACHERS:
         unused.add("learning_rate")
-    if len(transfers(config.stages(method))) < 2:
+    plan = config.stages(method)
+    if len(transfers(plan)) < 2 or isinstance(plan, Sequence):
         unused.add("transfer_split")
+    if not _weighed(plan):
+        unused.add("loss_weights")
+    if not isinstance(plan, Sequence) or len(plan) < 2:
+        unused.add("stage_shares")
     return tuple(name for name in TUNABLE if name not in unused)
 
 
@@ -46,6 +57,13 @@ def hyperparameters(config):
         elif name == "transfer_split":
             for number in range(1, len(_transfers(config))):
                 around(f"transfer_part_{number}", 1.0, _SHARES)
+        elif name == "loss_weights":
+            for key, loss in _weighed(_plan(config)).items():
+                around(key, _weight(loss, config), _WEIGHTS)
+        elif name == "stage_shares":
+            *shares, last = (stage.iterations["task"] for stage in _plan(config))
+            for number, share in enumerate(shares, start=1):
+                around(f"stage_part_{number}", float(share / last), _SHARES)
         elif name == "temperature":
             space.Float(name, *_TEMPERATURES, sampling="log", default=config.temperature)
         else:
@@ -71,6 +89,8 @@ def configured(config, values, weights):
         elif name == "transfer_split":
             parts = [values[f"transfer_part_{k}"] for k in range(1, len(_transfers(config)))]
             changes[name] = (*map(_rounded, parts), 1.0)
+        elif name in ("loss_weights", "stage_shares"):
+            changes["methods"] = (str(_changed(_plan(config), values)),)
         else:
             changes[name] = _rounded(values[name])
     if "transfer_learning_rate" in searchable(config):
@@ -79,13 +99,59 @@ def configured(config, values, weights):
     return dataclasses.replace(config, **changes)
 
 
+def _plan(config):
+    return config.stages(config.methods[0])
+
+
+def _weighed(plan):
+    """{hyperparameter: `Loss`} of the losses of a sequence that have others beside them."""
+    return {
+        f"weight_{number}_{loss.name}": loss
+        for number, stage in enumerate(plan, start=1)
+        for loss in stage.losses
+        if len(stage.losses) > 1
+    }
+
+
+def _weight(loss, config):
+    """The factor of a loss, the recipe's where none is given."""
+    if loss.weight is not None:
+        return loss.weight
+    if loss.name in BUILT_IN:
+        return config.temperature**2 if loss.name == "soft" else 1.0
+    return find(loss.name).weight
+
+
+def _changed(plan, values):
+    """A sequence with the weights and the shares of a trial."""
+    stages, parts = [], []
+    for number, stage in enumerate(plan, start=1):
+        losses = [
+            dataclasses.replace(loss, weight=_rounded(values[key])) if key in values else loss
+            for loss in stage.losses
+            for key in [f"weight_{number}_{loss.name}"]
+        ]
+        stages.append(dataclasses.replace(stage, losses=tuple(losses)))
+        parts.append(Fraction(str(_rounded(values.get(f"stage_part_{number}", 0)))))
+    spent = sum(stage.iterations["task"] for stage in plan)
+    shares = [stage.iterations["task"] for stage in plan]
+    if any(parts):
+        parts[-1] = Fraction(1)
+        shares = [Fraction(f"{float(spent * part / sum(parts)):.4f}") for part in parts[:-1]]
+        shares.append(spent - sum(shares))  # Four digits, so that a flagfile can be read.
+    return Sequence(
+        dataclasses.replace(stage, iterations={"transfer": share, "task": share})
+        for stage, share in zip(stages, shares)
+    )
+
+
 def _rounded(value):
     """Six digits, so that a flagfile says what was tried."""
     return float(f"{value:.6g}")
 
 
 def _transfers(config):
-    return transfers(config.stages(config.methods[0]))
+    return transfers(_plan(config))
 
 
 def _flows(config):

@@ -13,7 +13,7 @@ import keras
 import keras_tuner
 
 from skt_tf.data.datasets import load_dataset
-from skt_tf.experiments.nets import first_student
+from skt_tf.experiments.nets import net_seed, new_student
 from skt_tf.experiments.run_folder import check_teacher
 from skt_tf.experiments.teacher import load_teacher, say_accuracy, train_teacher
 from skt_tf.methods.catalogue import needs_teacher, transfers
@@ -77,7 +77,7 @@ class _Search:
         self.config, self.folder = config, pathlib.Path(config.output_dir)
         keras.config.set_dtype_policy(config.precision)
         dataset = load_dataset(*config.images)
-        digest = dataset.digest
+        self.identity = dataset.identity
         dataset = dataset.hold_out(config.validation or len(dataset.train_labels) // _HELD_OUT)
         # Whatever would read the test images reads these.
         self.dataset = dataclasses.replace(
@@ -91,7 +91,7 @@ class _Search:
                 "trials": config.trials,
                 "tune": list(config.tune),
             },
-            "data": digest,
+            "data": self.identity.digest,
             "test_name": dataset.test_name,
             "validation": len(dataset.validation_labels),
             "environment": environment(),
@@ -112,7 +112,7 @@ class _Search:
         config = self.config
         teacher = None
         if needs_teacher(self.plan):
-            teacher = fold_batch_norm(load_network(self._teacher_path), config.teacher_precision)
+            teacher = fold_batch_norm(load_network(self.teacher_path), config.teacher_precision)
         weights = noted_flow_weights(self.record, config.flows)
         tuner = Tuner(self, teacher, weights)
         check_place()  # Hours may lie between.
@@ -142,7 +142,7 @@ class _Search:
         return order
 
     @property
-    def _teacher_path(self):
+    def teacher_path(self):
         return self.folder / "teacher" / "model.keras"
 
     def _prepare(self, lock):
@@ -159,12 +159,15 @@ class _Search:
         if needs_teacher(self.plan):
             teacher = self._teacher()
             config, method = self.config, self.config.methods[0]
-            student = first_student(config, self.dataset, method)
-            check_pair(teacher, student, config, self.dataset.train_images[:JUDGED_BY])
+            seed = net_seed(config, method, 0)
+            student = new_student(config, self.dataset, method, seed, teacher)
+            check_pair(
+                teacher, student, config, self.dataset.train_images[:JUDGED_BY], self.dataset.number
+            )
             if classifies(teacher, self.dataset):
                 found = accuracy(teacher, *self.dataset.watched)
                 say_accuracy(found, self.dataset, config.teacher is not None)
-            save_network(teacher, self._teacher_path)
+            save_network(teacher, self.teacher_path)
             if transfers(self.plan):
                 note_flow_weights(self.record, config, teacher, self.dataset, student)
         self.record["ready"] = True
@@ -174,7 +177,7 @@ class _Search:
         config = self.config
         if config.teacher:
             return load_teacher(config, self.dataset)
-        folder = self._teacher_path.with_name("checkpoints")
+        folder = self.teacher_path.with_name("checkpoints")
         checkpoints = Checkpoints(folder, config.checkpoint_every)
         teacher, _ = train_teacher(config, self.dataset, checkpoints)
         checkpoints.clear()
@@ -182,12 +185,12 @@ class _Search:
 
     def _compare(self, known):
         found = self.config.differing(known["settings"], self.record["settings"], aside=_FREE)
-        if known["data"] != self.record["data"]:
+        if not self.identity.is_of(known["data"]):
             found["the images"] = known["data"], self.record["data"]
         refuse_other(self.folder, "search", found)
         if known["ready"] and needs_teacher(self.plan):
             source = known["settings"].get("teacher")
-            check_teacher(self.config.teacher, source, self._teacher_path)
+            check_teacher(self.config.teacher, source, self.teacher_path)
         self.record = {**known, "settings": self.record["settings"]}
 
 

@@ -93,7 +93,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         except UserError as error:  # Such as a stage without an iteration.
             raise _Impossible(str(error)) from None
         seed = net_seed(config, config.methods[0], 0)
-        student = new_student(config, search.dataset, config.methods[0], seed)
+        student = new_student(config, search.dataset, config.methods[0], seed, search.teacher_path)
         # By its values too, since a trial that was killed as it was made may get others.
         mark = zlib.crc32(json.dumps(values, sort_keys=True).encode())
         folder = search.folder / "trials" / f"{name}-{mark:08x}"
@@ -102,7 +102,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         if "flow_weights" in base.tune:
             weights = dict(zip(config.flows, config.flow_weights))
         run_stages(
-            search.plan if config.transfer_split is None else config.stages(config.methods[0]),
+            config.stages(config.methods[0]),
             student,
             self.teacher,
             search.dataset,

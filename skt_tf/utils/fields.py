@@ -124,6 +124,10 @@ def as_words(fields, values, left_open):
         if isinstance(value, bool):
             words.append(f"--{'' if value else 'no'}{field.name}")
         else:
-            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            parts = value if isinstance(value, list) else [value]
+            # Within quotes, a comma is a part's own.
+            text = ",".join(
+                f'"{p}"' if isinstance(value, list) and "," in str(p) else str(p) for p in parts
+            )
             words.append(f"--{field.name}={text}")
     return words

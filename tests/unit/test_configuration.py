@@ -13,7 +13,9 @@ from parsing import parse
 from sentences import is_one_sentence, refused
 
 from skt_tf.configuration import EXPERIMENTS, JOBS, Config
-from skt_tf.methods.catalogue import METHOD_NAMES, ONE_START, Stage, stage_steps
+from skt_tf.methods.catalogue import METHOD_NAMES, ONE_START, TEACHER, Stage, stage_steps
+from skt_tf.models.architectures import STANDARD
+from skt_tf.reports import published_standard
 from skt_tf.reports.published import published
 from skt_tf.training.schedules import learning_rate
 from skt_tf.utils.errors import UserError
@@ -53,6 +55,7 @@ ALLOWED = {
     **dict.fromkeys(RATES, st.floats(1e-9, 10)),
     **dict.fromkeys(DEPTHS, st.integers(1, 200).map(lambda n: 6 * n + 2)),
     **dict.fromkeys(("deterministic", "fresh", "tensorboard", "jit_compile"), st.booleans()),
+    "nesterov": st.booleans(),
     "experiment": st.just("minimization"),
     "methods": st.lists(
         st.sampled_from([m for m in METHOD_NAMES if m not in ("teachers", *ONE_START)]),
@@ -70,8 +73,11 @@ ALLOWED = {
     "image_size": st.none() | st.sampled_from(["32", "20x28"]),
     "image_bits": st.none() | st.integers(8, 16),
     "mirror": st.none() | st.booleans(),
+    "crop": st.sampled_from(["pad", "none"]),  # Another test looks at what `resized` needs.
+    "stream": st.none() | st.booleans(),
     "project": st.booleans(),
     "student_weights": st.just("drawn"),
+    **dict.fromkeys(("teacher_network", "student_network"), st.none()),
     **dict.fromkeys(("export", "labels", "license", "tune"), st.none()),
     "output_dir": st.none() | st.just("out"),
 }
@@ -167,6 +173,9 @@ FURTHER = {
     "sections": st.just(3),
     "transfer_split": st.just((1.0, 3.0)),
     "transfer_boundaries": st.just(("1/2", "3/4")),
+    "task_boundaries": st.just(("5/8", "3/4", "7/8")),
+    "teacher_network": st.sampled_from([*STANDARD]),
+    "student_network": st.sampled_from([*STANDARD]),
     "experiment": st.just("fast_optimization"),
     "export": st.just(("litert", "onnx")),
     "labels": st.just("names.txt"),
@@ -406,8 +415,11 @@ OWN = "--teacher=t.keras --student=s.keras --teacher_points={0} --student_points
         ("--job=tune --tune=", "--tune is empty"),
         ("--job=tune --methods=fsp --target_views=1", "--target_views keeps a file for one run"),
         ("--experiment=alchemy", "--experiment=alchemy is unknown: expected one of minimization"),
-        ("--methods=skt,magic", "--methods=magic is unknown: expected some of teachers, baseline"),
-        ("--methods=", "--methods is empty: expected some of teachers"),
+        (
+            "--methods=skt,magic",
+            "--methods=skt,magic: method 'magic' is unknown: expected one of teachers, baseline",
+        ),
+        ("--methods=", "--methods= is empty: expected one method"),
         ("--methods=skt,fsp,skt", "--methods=skt,fsp,skt names a method twice"),
         (
             "--student_weights=kept",
@@ -415,6 +427,47 @@ OWN = "--teacher=t.keras --student=s.keras --teacher_points={0} --student_points
         ),
         ("--student_weights=saved", "--student_weights=saved needs --student"),
         ("--student=", "--student is empty"),
+        (
+            "--teacher_network=resnet32",
+            "--teacher_network=resnet32 is unknown (did you mean resnet32x4?): expected one of",
+        ),
+        (
+            "--student_network=resnet20 --student=s.keras",
+            "--student_network=resnet20 names another student than --student=s.keras",
+        ),
+        (
+            "--teacher_network=wrn_40_2 --teacher=t.keras",
+            "--teacher_network=wrn_40_2 names another teacher than --teacher=t.keras",
+        ),
+        (
+            "--teacher_network=resnet56 --teacher_depth=32",
+            "--teacher_depth=32 is not that of --teacher_network=resnet56",
+        ),
+        (
+            "--student_network=resnet8x4 --student_depth=14",
+            "--student_depth=14 is not that of --student_network=resnet8x4",
+        ),
+        (
+            "--teacher_network=resnet56 --student_network=resnet20 --width=64",
+            "--width=64 is of no use to --teacher_network=resnet56 and --student_network=resnet20",
+        ),
+        (
+            "--job=benchmark --peers --student_network=resnet20",
+            "--peers measures PyTorch's networks of a depth beside --student_network=resnet20",
+        ),
+        (
+            "--experiment=fast_optimization --teacher_network=resnet56 --student_network=resnet20",
+            "--student_network=resnet20 differs from --teacher_network=resnet56",
+        ),
+        (
+            "--experiment=fast_optimization --student_network=resnet20",
+            "--student_network=resnet20 differs from --teacher_depth=26",
+        ),
+        (
+            "--experiment=fast_optimization --teacher_network=resnet20 --student_depth=20",
+            "--student_depth=20 differs from --teacher_network=resnet20",
+        ),
+        ("--nesterov --optimizer=adamw", "--nesterov is of sgd"),
         ("--optimizer=adam", "--optimizer=adam is unknown (did you mean adamw?): expected sgd or"),
         ('--optimizer={"config":{"learning_rate":1}}', '--optimizer={"config"'),
         ("--teacher=t.keras --teacher_points=a,,c", "--teacher_points=a,,c has an empty name"),
@@ -478,6 +531,72 @@ def test_the_rows_of_fast_optimization_have_the_published_iterations(name, at_ro
     assert {*ROWS, "baseline_long"} == set(config.methods)
 
 
+PAIRS = ("resnet56", "resnet20"), ("resnet32x4", "resnet8x4"), ("wrn_40_2", "wrn_16_2")
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="_".join)
+def test_the_flagfiles_of_the_standard_protocol_hold_it(pair, at_root):
+    config = parse(f"--flagfile=flags/cifar100_{'_'.join(pair)}.flags")
+    assert (config.teacher_network, config.student_network) == pair
+    assert (config.dataset, config.crop, config.mirror, config.size) == ("cifar100", "pad", 1, None)
+    assert (config.batch_size, config.weight_decay, config.nesterov) == (64, 0.0005, False)
+    steps = 240 * 50_000 // 64
+    for method in config.methods:
+        plan = config.stages(method)
+        assert sum(stage_steps(plan, config.iterations)) == steps
+    # A tenth behind 150, 180 and 210 of 240 epochs, which none of the iterations is within.
+    falls = [epochs * 50_000 / 64 for epochs in (150, 180, 210)]
+    for stage in (TEACHER, config.stages("baseline_long")[0], config.stages("kd_long")[0]):
+        check_falls(config, stage, steps, 0.05, [math.ceil(fall) for fall in falls])
+    assert differing(config, parse("--flagfile=flags/cifar100_standard.flags")) <= {
+        "teacher_network", "student_network", "teacher_depth", "student_depth", "output_dir",
+        "methods",
+    }  # fmt: skip
+    # Each of its rows but for ours has an accuracy of the field's.
+    said = published_standard.table(*pair, config.methods)
+    assert {*config.methods} - said.keys() <= {"skt", "task+dist"}
+
+
+def test_named_networks_have_their_own_depth():
+    config = parse("--teacher_network=wrn_40_2", "--student_network=resnet8x4")
+    assert (config.depth("teachers"), config.depth("skt")) == (40, 8)
+    _, *words = Config.as_flags(json.loads(json.dumps(config.as_dict())))
+    assert words == ["--teacher_network=wrn_40_2", "--student_network=resnet8x4"]
+    assert parse(*words).differing(config.as_dict()) == {}
+    same = dataclasses.replace(config, methods=("skt",))
+    assert differing(same, config) == {"methods"}
+    beside = parse("--student_network=resnet20", "--width=64", "--teacher_depth=32")
+    assert (beside.teacher_depth, beside.student_depth, beside.width) == (32, 20, 64)
+
+
+def test_a_named_teacher_of_fast_optimization_has_students_like_it():
+    config = parse("--experiment=fast_optimization", "--teacher_network=wrn_16_2")
+    assert (config.student_network, config.student_depth) == ("wrn_16_2", 16)
+    words = Config.as_flags(json.loads(json.dumps(config.as_dict())))
+    assert parse(*words).differing(config.as_dict()) == {}
+    given = ("--experiment=fast_optimization", "--teacher=t.keras", "--student_network=wrn_16_2")
+    assert parse(*given).student_depth == 16
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_whatever_trains_the_task_steps_its_rate_where_it_is_asked_to(experiment):
+    config = parse("--task_boundaries=5/8,3/4,7/8", f"--experiment={experiment}")
+    for stage in (TEACHER, *(config.stages(method)[-1] for method in ("baseline", "kd", "skt"))):
+        check_falls(config, stage, 80, 0.1, (50, 60, 70))
+    assert config.boundaries(config.stages("skt")[0]) is None
+    assert config.boundaries(config.stages("hint")[0]) is None
+
+
+def test_task_boundaries_that_are_not_given_differ_from_none_but_their_own():
+    older = recorded()
+    del older["task_boundaries"]
+    assert parse("--task_boundaries=1/2,3/4").differing(older) == {}
+    fast = "--experiment=fast_optimization"
+    assert parse(fast).differing(recorded(fast)) == {}
+    found = parse(fast, "--task_boundaries=1/2,3/4").differing(recorded(fast))
+    assert found.keys() == {"task_boundaries"}
+
+
 READINGS = {
     "section_flows", "dense_flows", "flow_weights", "crop", "mirror", "width", "temperature",
     "learning_rate", "transfer_learning_rate", "hint_learning_rate", "hint_reduction",
@@ -514,14 +633,15 @@ def test_shares_are_equal_however_they_are_written():
     assert one["transfer_boundaries"] == ["1/2", "3/4"]
 
 
+@pytest.mark.parametrize("name", ["transfer_boundaries", "task_boundaries"])
 @pytest.mark.parametrize(
     "given",
     ["", "0,1/2", "1/2,1", "3/4,1/2", "1/2,1/2", "2", "half", "1/2,", "1/0", "-1/2", "nan",
      "1e-1", "1e999999999", "1/2/3", "0.5;0.75", "¹/2"],
 )  # fmt: skip
-def test_boundaries_that_cannot_be_are_refused(given):
-    with refused(f"^--transfer_boundaries={re.escape(given)}"):
-        parse(f"--transfer_boundaries={given}")
+def test_boundaries_that_cannot_be_are_refused(given, name):
+    with refused(f"^--{name}={re.escape(given)}"):
+        parse(f"--{name}={given}")
 
 
 @pytest.mark.parametrize("method", ONE_START)
@@ -565,6 +685,8 @@ def test_the_same_in_other_words_is_the_same_experiment(there, here):
         ("--crop=none", "crop"),
         ("--section_flows=within", "section_flows"),
         ("--transfer_boundaries=1/2,3/4", "transfer_boundaries"),
+        ("--task_boundaries=1/2", "task_boundaries"),
+        ("--nesterov", "nesterov"),
         ("--transfer_learning_rate=0.01", "transfer_learning_rate"),
         ("--teacher=a.keras", "teacher"),
     ],
@@ -578,7 +700,19 @@ def test_what_follows_from_another_value_differs_as_well():
     assert found.keys() == {"flow_weights", "transfer_learning_rate"}
 
 
-@pytest.mark.parametrize("name", ["crop", "section_flows", "transfer_boundaries", "precision"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "crop",
+        "section_flows",
+        "transfer_boundaries",
+        "precision",
+        "task_boundaries",
+        "nesterov",
+        "teacher_network",
+        "student_network",
+    ],
+)
 def test_a_flag_that_an_older_record_lacks_has_its_default(name):
     older = recorded()
     del older[name]
@@ -664,3 +798,23 @@ def test_the_transfer_iterations_are_split_as_asked(split, methods, steps):
 def test_a_split_that_cannot_be_is_refused(split, methods, said):
     with refused(rf"--transfer_split={split}.*{said}"):
         parse(f"--transfer_split={split}", f"--methods={methods}")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--crop=resized"], "^--crop=resized needs --image_size"),
+        (["--dataset=digits", "--stream"], "^--stream: digits are built in"),
+    ],
+)
+def test_what_crops_and_streams_is_checked_before_anything_is_loaded(given, says):
+    with refused(says):
+        parse(*given)
+
+
+def test_streaming_is_no_part_of_a_record_and_photographs_are_mirrored_by_default():
+    records = [parse(*flag).as_dict() for flag in ([], ["--stream"], ["--nostream"])]
+    assert records[0] == records[1] == records[2]
+    crops = ["--dataset=folder", "--data_dir=d", "--image_size=224", "--crop=resized"]
+    assert not parse(*crops).differing(parse(*crops, "--mirror").as_dict())
+    assert "mirror" in parse(*crops).differing(parse(*crops, "--nomirror").as_dict())

@@ -53,7 +53,7 @@ def test_a_flagfile_may_be_written_as_editors_and_people_do(tmp_path, monkeypatc
 )  # fmt: skip
 def test_a_mistyped_choice_is_told_what_it_may_have_been(given, meant):
     hint = rf" \(did you mean {meant}\?\)" if meant else ""
-    with refused(rf"=\w+ is unknown{hint}: expected (one|some) of \w+, "):
+    with refused(rf"(=\w+|method '\w+') is unknown{hint}: expected (one|some) of \w+, "):
         parse(*given.split())
 
 

@@ -49,9 +49,10 @@ class CRD(Objective):
 
     def build(self, teacher, student, number=None):
         if not number or number < 2:
+            known = "how many there are is not known" if number is None else f"there are {number}"
             raise UserError(
-                f"'{self.name}' remembers each training image, and there are {number or 'none'}: "
-                "expected two or more"
+                f"'{self.name}' remembers each training image, and {known}: expected two or more, "
+                "as arrays or a skt_tf.Dataset"
             )
         self.number = number
         self.embed_student, self.embed_teacher = (

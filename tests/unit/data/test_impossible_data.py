@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from prepared import DIGIT, draw, prepare
 from sentences import refused
 
 from skt_tf.data.datasets import Dataset, load_dataset
@@ -78,67 +79,6 @@ def test_flows_cannot_be_normalised_on_images_that_are_none(images, says, teache
         normalized_flow_weights(teacher, dense_flows(), images)
 
 
-DIGIT = (28, 28, 1)
-
-
-def draw(number, *shapes, labels=range(10)):
-    """`number` examples of random images in these shapes, and of these labels in turn."""
-    random = np.random.default_rng(0)
-    return [
-        (random.integers(0, 256, shapes[k % len(shapes)], np.uint8), labels[k % len(labels)])
-        for k in range(number)
-    ]
-
-
-def prepare(folder, train, test, tested="test", name="mnist", **kinds):
-    """Writes what TensorFlow Datasets would take for MNIST, without its checks.
-
-    Of another `name` it takes the features `kinds`. Returns the file of the training images.
-    """
-    import tensorflow_datasets as tfds
-
-    place = folder / name / "3.0.1"
-    place.mkdir(parents=True)
-    splits = []
-    for split, examples in {tested: test, "train": train}.items():
-        path = place / f"{name}-{split}.tfrecord-00000-of-00001"
-        with tf.io.TFRecordWriter(str(path)) as file:
-            for image, label in examples:
-                png = tf.train.BytesList(value=[tf.io.encode_png(image).numpy()])
-                number = tf.train.Int64List(value=[label])
-                feature = {
-                    "image": tf.train.Feature(bytes_list=png),
-                    "label": tf.train.Feature(int64_list=number),
-                }
-                example = tf.train.Example(features=tf.train.Features(feature=feature))
-                file.write(example.SerializeToString())
-        names = tfds.core.ShardedFileTemplate(
-            dataset_name=name,
-            data_dir=place,
-            filetype_suffix="tfrecord",
-            template="{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
-        )
-        splits.append(
-            tfds.core.SplitInfo(
-                name=split,
-                shard_lengths=[len(examples)],
-                num_bytes=path.stat().st_size,
-                filename_template=names,
-            )
-        )
-    kinds = kinds or {
-        "image": tfds.features.Image(shape=DIGIT),
-        "label": tfds.features.ClassLabel(num_classes=10),
-    }
-    tfds.folder_dataset.write_metadata(
-        data_dir=str(place),
-        features=tfds.features.FeaturesDict(kinds),
-        split_infos=splits,
-        check_data=False,
-    )
-    return path
-
-
 def test_whole_images_of_one_channel_can_be_used(tmp_path):
     prepare(tmp_path, draw(40, DIGIT), draw(20, DIGIT))
     dataset = load_dataset("mnist", tmp_path)
@@ -147,7 +87,7 @@ def test_whole_images_of_one_channel_can_be_used(tmp_path):
 
 
 def test_a_validation_split_takes_the_place_of_a_test_and_keeps_its_name(tmp_path, capsys):
-    prepare(tmp_path, draw(40, DIGIT), draw(20, DIGIT), "validation")
+    prepare(tmp_path, draw(40, DIGIT), draw(20, DIGIT), tested="validation")
     dataset = load_dataset("mnist", tmp_path)
     assert (len(dataset.test_images), dataset.part, dataset.watched_name) == (
         20, "test", "validation",
@@ -156,7 +96,7 @@ def test_a_validation_split_takes_the_place_of_a_test_and_keeps_its_name(tmp_pat
 
 
 def test_without_a_split_to_test_on_a_dataset_is_refused(tmp_path):
-    prepare(tmp_path, draw(40, DIGIT), draw(20, DIGIT), "unlabelled")
+    prepare(tmp_path, draw(40, DIGIT), draw(20, DIGIT), tested="unlabelled")
     with refused("'mnist' has the splits .*: expected train, and test or validation"):
         load_dataset("mnist", tmp_path)
 
@@ -179,7 +119,7 @@ def test_without_a_split_to_test_on_a_dataset_is_refused(tmp_path):
 def test_datasets_of_another_kind_are_refused(kinds, says, tmp_path):
     import tensorflow_datasets as tfds
 
-    prepare(tmp_path, draw(4, DIGIT), draw(2, DIGIT), name="mine", **kinds(tfds.features))
+    prepare(tmp_path, draw(4, DIGIT), draw(2, DIGIT), name="mine", kinds=kinds(tfds.features))
     with refused(says):
         load_dataset("mine", tmp_path)
 

@@ -207,5 +207,5 @@ def test_the_hint_stage_takes_the_runs_reduction():
 
 def test_an_unknown_objective_is_refused_with_the_known_ones():
     stage = dataclasses.replace(stages("baseline")[0], objective="guess")
-    with refused("'guess': expected transfer, hint, task or soft_task"):
+    with refused("'guess': expected transfer, hint, task, soft_task or losses"):
         objective(stage)

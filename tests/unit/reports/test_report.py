@@ -141,6 +141,109 @@ def test_another_setting_has_no_published_numbers_and_says_why(where, name, valu
     assert told.get(name, str(value)) in reason
 
 
+def standard_results(teacher="resnet32x4", student="resnet8x4", **config):
+    """Results of the field's standard protocol."""
+    names = {"teacher_network": teacher, "student_network": student}
+    results = paper_results(**{"transfer_steps": 37_500, "task_steps": 150_000, **names, **config})
+    results["dataset"], results["teacher"]["depth"] = "cifar100", 32
+    methods = (
+        "baseline", "baseline_long", "kd_long", "hint", "fsp", "skt", "task+at", "task+dkd",
+        "task+dkd*8", "task+dist", "task*0.1+mlkd", "simkd",
+    )  # fmt: skip
+    results["methods"] = {name: entry(0.75, 0.75) for name in methods}
+    return results
+
+
+@pytest.mark.parametrize(
+    ("pair", "expected"),
+    [
+        (
+            ("resnet56", "resnet20"),
+            "72.34 69.06 70.66 69.21 69.95 70.55 71.97‡ 71.75 72.19‡ -",
+        ),
+        (
+            ("resnet32x4", "resnet8x4"),
+            "79.42 72.50 73.33 73.50 72.62 73.44 76.32‡ 76.31 77.08‡ 78.08",
+        ),
+        (
+            ("wrn_40_2", "wrn_16_2"),
+            "75.61 73.26 74.92 73.58 72.91 74.08 76.23‡ - 76.63‡ -",
+        ),
+    ],
+)
+def test_the_standard_protocol_has_the_field_s_accuracies(pair, expected):
+    said = published(standard_results(*pair))
+    rows = (
+        "teacher", "baseline", "kd", "hint", "fsp", "task+at", "task+dkd", "task+dist",
+        "task*0.1+mlkd", "simkd",
+    )  # fmt: skip
+    shown = [f"{said[r].accuracy:.2f}{'‡' * said[r].best}" if r in said else "-" for r in rows]
+    assert " ".join(shown) == expected
+    assert said["baseline_long"] == said["baseline"]
+    assert not {"skt", "skt_kd", "task+dkd*8", "task+fsp"} & said.keys()
+
+
+@pytest.mark.parametrize(
+    ("method", "accuracy"),
+    [
+        ("task+at*1000", 73.44), ("at+task", 73.44), ("task*1+at", 73.44), ("task+at*999", None),
+        ("task+at>task", None), ("at", None), ("task+soft", 73.33), ("soft*14.4+task*0.1", 73.33),
+        ("task+soft*14.4", None), ("task+dkd(beta=8.0)", 76.32), ("task+dkd(beta=3)", None),
+        ("task+at+anchor*0.1", None), ("task+of_my_own", None),
+    ],
+)  # fmt: skip
+def test_the_field_s_rows_are_known_however_they_are_written(method, accuracy):
+    results = standard_results()
+    results["methods"] = {method: entry(0.75, 0.75)}
+    said = published(results).get(method)
+    assert (said and said.accuracy) == accuracy
+
+
+def test_what_the_field_s_accuracies_are_is_said_below_them(tmp_path, monkeypatch):
+    results = standard_results(methods=["kd", "fsp"])
+    plans = {"kd": ("task",), "fsp": ("transfer", "task")}
+    results["methods"] = {name: entry(0.75, 0.75, stages=plan) for name, plan in plans.items()}
+    assert column(results, "published %") == {"teacher": "79.42", "kd": "73.33", "fsp": "72.62"}
+    report.write(write_run(tmp_path / "one", results), Config())
+    text = (tmp_path / "one/report.md").read_text()
+    assert text.startswith("# Minimization, cifar100: resnet32x4 teaches resnet8x4, 1 net")
+    assert "RepDistiller's table" in text
+    assert "187,500 iterations of 64 images in all" in text
+    assert "of this run have 187,500 of 128, task and transfer together" in text
+    assert "‡" not in text
+    # Where a row is of a training's best moment, it is marked.
+    of_dkd = {**results, "methods": {"task+dkd": entry(0.75, 0.75)}}
+    marked = tables.best(of_dkd)
+    assert marked.startswith("‡: the highest test accuracy of all epochs")
+    assert is_one_sentence(marked)
+    monkeypatch.setattr(tables, "_surplus", lambda results: {})
+    assert column(of_dkd, "published %") == {"teacher": "79.42", "task+dkd": "76.32 [DKD] ‡"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"crop": "none"}, "crop pad, not none"),
+        ({"mirror": False}, "mirror True, not False"),
+        ({"image_size": "64"}, r"image_size \(32, 32\), not \(64, 64\)"),
+        ({"teacher": "resnet56"}, "where resnet56 teaches resnet8x4"),
+        ({"teacher": None}, "where 32 layers teach resnet8x4"),
+        ({"student": None}, "where resnet32x4 teaches 8 layers"),
+    ],
+)
+def test_other_networks_and_images_have_none_of_the_field_s_accuracies(changed, said):
+    results = standard_results(**changed)
+    assert published(results) == {}
+    assert re.search(said, unpublished(results))
+
+
+def test_the_field_s_accuracies_are_of_one_dataset_and_any_budget():
+    same = {"width": 64, "budget": 0.01, "crop": "pad", "mirror": True, "image_size": "32"}
+    assert published(standard_results(**same))
+    for name, value in (("dataset", "cifar10"), ("experiment", "fast_optimization")):
+        assert published({**standard_results(), name: value}) == {}
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("crop", "pad"), ("mirror", True), ("width", 16), ("image_size", "64")]
 )

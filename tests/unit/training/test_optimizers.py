@@ -36,7 +36,10 @@ def test_adamw_decays_kernels_alone_and_by_itself():
     assert loss_decay(config) == 0
     config, made, moved = begun("sgd", weight_decay=0.1)
     assert moved == pytest.approx([2 - 0.01 * 0.5] * 3)
-    assert (loss_decay(config), made.momentum) == (0.1, 0.9)
+    assert (loss_decay(config), made.momentum, made.nesterov) == (0.1, 0.9, False)
+    _, made, moved = begun("sgd", nesterov=True)
+    assert made.nesterov
+    assert moved == pytest.approx([2 - 0.01 * (1 + 0.9) * 0.5] * 3)
 
 
 def test_one_of_ones_own_is_made_anew_with_the_stage_s_rate():

@@ -284,7 +284,7 @@ def test_a_stage_of_one_iteration_has_the_first_weight(network, teacher, batch):
 
 
 def test_a_fading_weight_needs_the_length_of_the_stage(teacher, student):
-    with refused("stage 'task' fades: give steps=…"):
+    with refused("stage 'task' changes on the way: give steps=…"):
         SequentialDistiller(teacher, student, FADING)
     SequentialDistiller(teacher, student, KD)
 

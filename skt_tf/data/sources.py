@@ -1,0 +1,126 @@
+"""Where images come from, and whether they are held in memory, or stream.
+
+Those that stream are read from the disk in the order of the batches.
+"""
+
+import numbers
+import os
+import pathlib
+import re
+
+from skt_tf.data import digits
+from skt_tf.data.identity import Origin
+from skt_tf.data.image_folders import ImageFolder
+from skt_tf.data.lazy_images import Array, LazyImages
+from skt_tf.data.tfds import Prepared
+from skt_tf.utils.errors import UserError, option
+
+# Images that need more than this share of the memory that is free are not held there: the batches
+# are taken from a second copy of them, and the networks want the last third.
+SHARE = 1 / 3
+
+
+def find(name, data_dir, size, bits, crop, stream):
+    """The images of a name; the arguments are those of `load_dataset`, and so are the errors.
+
+    Returns:
+        ((images, labels), (images, labels)) of training and test, arrays or `LazyImages`; the
+        names of the classes; the `Origin`, or None; and what the test images are called.
+    """
+    size = None if size is None else _checked_size(size)
+    folder = _checked_folder(data_dir) if data_dir else None
+    if crop == "resized" and size is None:
+        raise UserError(
+            f"{option('crop')}=resized needs {option('image_size')}, the pixels of a crop, such as "
+            "224"
+        )
+    if not isinstance(stream, bool | None):
+        raise UserError(f"stream={stream!r}: expected True, False or None")
+    if name == "digits":
+        if stream:
+            raise UserError(
+                f"{option('stream')}: digits are built in and lie in memory, so leave it out"
+            )
+        return *_digits(size, crop), None, "test"
+    if name != "folder":
+        source = Prepared(name, folder)
+    elif folder is None:
+        raise UserError(
+            f"the dataset 'folder' needs {option('data_dir')}, the folder of train/<class>/… "
+            "and test/<class>/…"
+        )
+    else:
+        source = ImageFolder(folder, bits)
+    parts = _read(source, size, crop == "resized", stream)
+    origin = Origin(source, size, crop == "resized")
+    return parts, source.class_names, origin, source.test_name
+
+
+def _read(source, size, resized, stream):
+    """((images, labels), (images, labels)) of a source, in memory or not."""
+    stream, why = _decided(source.bytes(size, resized), stream)
+    if stream:
+        print(f"{source.where}: {len(source):,} images stream from the disk, {why}")
+    if not stream and not resized:
+        return source.in_memory(size)
+    parts = source.streamed(size, resized)
+    if stream:
+        return parts
+    # As they are, of any sizes, since each crop is of another part of them.
+    return tuple((images.in_memory(), labels) for images, labels in parts)
+
+
+def _digits(size, crop):
+    if crop != "resized":
+        *parts, names = digits.read(size)
+        return parts, names
+    *parts, names = digits.read()
+    lazy = [(LazyImages(Array(each, "digits"), None, size, True), labels) for each, labels in parts]
+    return lazy, names
+
+
+def _decided(needed, stream):
+    """(whether images of so many bytes stream, why); None bytes: nothing tells how many."""
+    if stream is not None:
+        return stream, f"as {option('stream')} says"
+    if needed is None:
+        return True, "since they may be of several sizes"
+    free = free_memory()
+    return needed > SHARE * free, (
+        f"since they need {needed / 1e9:.2g} GB, more than a third of the {free / 1e9:.2g} GB of "
+        "memory that are free"
+    )
+
+
+def free_memory():
+    """Bytes that processes can still take; where nothing tells, those of the machine."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return 1024 * int(re.search(r"MemAvailable:\s+(\d+) kB", file.read())[1])
+    except (OSError, TypeError):  # Not on macOS.
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _checked_folder(given):
+    if not isinstance(given, str | os.PathLike):
+        raise UserError(f"data_dir={given!r} is no path: expected one, or None")
+    folder = pathlib.Path(given).expanduser()
+    if not folder.is_dir():
+        raise UserError(
+            f"{option('data_dir')}={given} does not exist: expected a folder of datasets"
+        )
+    return folder
+
+
+def _checked_size(given):
+    """(height, width) of one number for both, or of two."""
+    size = (given, given) if isinstance(given, numbers.Integral) else given
+    if not (
+        isinstance(size, tuple | list)
+        and len(size) == 2
+        and all(isinstance(s, numbers.Integral) and s >= 1 for s in size)
+    ):
+        raise UserError(
+            f"image_size={given!r}: expected pixels, one number for both sides, or (height, width)"
+        )
+    return tuple(map(int, size))

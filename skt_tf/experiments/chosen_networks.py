@@ -1,0 +1,117 @@
+"""Which networks a configuration asks for: by name, by depth, or by path. Loads no TensorFlow."""
+
+from skt_tf.models.architectures import STANDARD, WIDTH
+from skt_tf.models.points import SECTIONS, check_depth
+from skt_tf.utils.errors import UserError
+
+TEACHER_DEPTH, _STUDENT_DEPTH = 26, 8
+_SIDES = ("teacher", "student")
+
+
+def implied_networks(config):
+    """{flag: value} of those flags that say which networks there are, where others imply it.
+
+    A network that is named has its own depth; in fast_optimization the student is as the teacher.
+    """
+    found = {"student_network": config.student_network, "student_depth": config.student_depth}
+    same = config.experiment == "fast_optimization"
+    if found["student_depth"] is None:
+        if same and found["student_network"] is None and not config.student:
+            found["student_network"] = config.teacher_network
+        found["student_depth"] = config.teacher_depth if same else _STUDENT_DEPTH
+        if found["student_network"] in STANDARD:
+            found["student_depth"] = STANDARD[found["student_network"]].depth
+    # The default is what nobody asked for.
+    if config.teacher_network in STANDARD and config.teacher_depth == TEACHER_DEPTH:
+        found["teacher_depth"] = STANDARD[config.teacher_network].depth
+    return found
+
+
+def implied_depths(values):
+    """{flag: value} of the depths that a record's names of networks say already."""
+    found = {side: STANDARD.get(values.get(f"{side}_network")) for side in _SIDES}
+    return {f"{side}_depth": network.depth for side, network in found.items() if network}
+
+
+def named_networks(config):
+    """`--teacher_network=…` and `--student_network=…` as far as they are given, in words."""
+    names = {side: getattr(config, f"{side}_network") for side in _SIDES}
+    return " and ".join(f"--{side}_network={name}" for side, name in names.items() if name)
+
+
+def check_networks(config):
+    """Raises a ValueError where the networks of a `Config` cannot be, or not together."""
+    names = {side: getattr(config, f"{side}_network") for side in _SIDES}
+    for side, name in names.items():
+        _check_side(config, side, name)
+    if any(names.values()):
+        _check_named(config, names)
+    _check_alike(config, names)
+    # Networks that are given are looked at before training, whatever was named.
+    if not config.student and config.job != "report" and config.layout.sections > SECTIONS:
+        raise UserError(
+            f"--teacher_points, --student_points, --sections: {config.layout.sections} sections, "
+            f"and networks that are built here have {SECTIONS}: expected no more, or a --student "
+            "of your own"
+        )
+    if config.student_weights == "saved" and not config.student:
+        raise UserError("--student_weights=saved needs --student, the path of the saved network")
+
+
+def _check_side(config, side, name):
+    depth = _depth(config, side)
+    if name is None:
+        try:
+            check_depth(depth)
+        except UserError as error:
+            raise UserError(f"--{side}_depth: {error}") from None
+        return
+    path = getattr(config, side)
+    if path and config.job != "export":
+        raise UserError(
+            f"--{side}_network={name} names another {side} than --{side}={path}: leave out one of "
+            "them"
+        )
+    if depth != STANDARD[name].depth:
+        raise UserError(
+            f"--{side}_depth={depth} is not that of --{side}_network={name}, whose layers are its "
+            "own: leave out one of them"
+        )
+
+
+def _check_named(config, names):
+    given = named_networks(config)
+    if config.width != WIDTH and all(names[side] or getattr(config, side) for side in _SIDES):
+        raise UserError(
+            f"--width={config.width} is of no use to {given}, whose channels are their "
+            "own: leave it out"
+        )
+    if config.peers:
+        raise UserError(
+            f"--peers measures PyTorch's networks of a depth beside {given}, which are "
+            "others: leave out one of them"
+        )
+
+
+def _check_alike(config, names):
+    """In fast_optimization the student is a network like its teacher."""
+    if config.experiment != "fast_optimization" or config.student:
+        return
+    flags = {
+        side: f"--{side}_network={name}" if name else f"--{side}_depth={_depth(config, side)}"
+        for side, name in names.items()
+    }
+    # A teacher that is given may be any of them.
+    alike = names["student"] and config.teacher
+    alike = alike or (names["student"] or _depth(config, "student")) == (
+        names["teacher"] or _depth(config, "teacher")
+    )
+    if not alike:
+        raise UserError(
+            f"{flags['student']} differs from {flags['teacher']}: in fast_optimization the student "
+            "is as deep as the teacher, so leave it out"
+        )
+
+
+def _depth(config, side):
+    return getattr(config, f"{side}_depth")

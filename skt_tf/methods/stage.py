@@ -1,0 +1,125 @@
+"""Stages, and how they share the iterations of a training. Pure Python, without TensorFlow."""
+
+import dataclasses
+import decimal
+from fractions import Fraction
+
+# What the losses of a sequence that this project has of its own are in terms of objectives.
+BUILT_IN = {
+    "task": "task", "soft": "soft_task", "hint": "hint", "flows": "transfer", "dense": "transfer",
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """One of the losses that a stage of a sequence adds up.
+
+    Attributes:
+        name: `task` (cross-entropy with the labels), `soft` (softened outputs), `hint`, `flows`
+            (disjoint) or `dense`; or that of an objective, such as `dkd` (docs/methods.md).
+        weight: its factor; None: the recipe's, which is 1 for those of this project, but τ² for
+            `soft`.
+        parameters: {argument: value} of an objective where they are not the recipe's.
+    """
+
+    name: str
+    weight: float | None = None
+    parameters: tuple = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "parameters", tuple(sorted(dict(self.parameters).items())))
+
+    def __str__(self):
+        given = "; ".join(f"{name}={value!r}" for name, value in self.parameters)
+        weight = "" if self.weight is None else f"*{plain_number(self.weight)}"
+        return self.name + (f"({given})" if given else "") + weight
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One optimisation with a fresh optimizer, from the last stage's weights.
+
+    Attributes:
+        name: its name in logs and results.
+        objective: `"transfer"`, `"hint"`, `"task"`, `"soft_task"`, or `"losses"`: the sum of
+            `losses`.
+        iterations: which budgets it spends and what share of each, as
+            {"transfer" | "hint" | "task" | "teacher": share}.
+        flows: the active flows of a transfer stage; all others are masked out,
+            which here means that they are not computed.
+        soft_weight: weight of the softened outputs at the first and at the last
+            iteration of a soft task, linear in between; None stands for τ², which
+            keeps the two gradients of one size whatever the temperature [KD, section 2].
+        point: the point of a hint stage, in both networks.
+        shared: whether it is trained once, and all nets of a method go on from its weights.
+        start: `"teacher"` where a first stage begins with the teacher's weights; None: with
+            the student's own.
+        losses: the `Loss`es of a stage of a sequence; empty for those of the papers' methods.
+        anchor: factor of the squared distance, summed over all weights, from those that the
+            stage begins with.
+    """
+
+    name: str
+    objective: str
+    iterations: dict
+    flows: tuple = ()
+    soft_weight: tuple | None = None
+    point: str | None = None
+    shared: bool = False
+    start: str | None = None
+    losses: tuple = ()
+    anchor: float = 0.0
+
+    @property
+    def kind(self):
+        """The objective whose learning rate and schedule it has."""
+        if self.objective != "losses":
+            return self.objective
+        uses = self.uses
+        if uses <= {"transfer", "hint"}:
+            return "transfer" if self.flows else "hint"
+        return "task"
+
+    @property
+    def uses(self):
+        """The objectives that its losses are of; `"objective"` stands for any of the field's."""
+        if self.objective != "losses":
+            return {self.objective}
+        return {BUILT_IN.get(loss.name, "objective") for loss in self.losses}
+
+    def as_dict(self):
+        """Plain JSON values, from which `from_dict` makes the stage again."""
+        shares = {kind: str(share) for kind, share in self.iterations.items()}
+        values = {**dataclasses.asdict(self), "iterations": shares}
+        # Records of older versions know nothing of them.
+        return {k: v for k, v in values.items() if v or k not in ("losses", "anchor")}
+
+    @classmethod
+    def from_dict(cls, values):
+        """The stage that `as_dict` was asked of."""
+        values = dict(values)
+        values["iterations"] = {k: Fraction(share) for k, share in values["iterations"].items()}
+        values["flows"] = tuple(tuple(flow) for flow in values["flows"])
+        if values["soft_weight"] is not None:
+            values["soft_weight"] = tuple(values["soft_weight"])
+        values["losses"] = tuple(Loss(**loss) for loss in values.get("losses", ()))
+        return cls(**values)
+
+
+def stage_steps(stages, budget):
+    """The iterations of each stage: its shares of the `budget` {kind: iterations}.
+
+    Rounded so that the stages together spend exactly what their shares add up to.
+    """
+    spent, steps = Fraction(0), []
+    for stage in stages:
+        before = spent
+        spent += sum(budget[kind] * share for kind, share in stage.iterations.items())
+        steps.append(int(spent) - int(before))
+    return steps
+
+
+def plain_number(value):
+    """A number as text without an exponent, whose sign would look like a sum."""
+    text = format(decimal.Decimal(str(value)), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,66 @@
+"""Sequences that are killed go on to the same bytes: heads, memories and anchors are saved too."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+import skt_tf
+
+NUMBER, CLASSES, SHAPE = 48, 4, (8, 8, 3)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def data():
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (NUMBER, *SHAPE), np.uint8)
+    labels = np.arange(NUMBER) % CLASSES
+    return skt_tf.Dataset("noise", images, labels, images[:8], labels[:8], CLASSES, False)
+
+
+def distilled(data, folder, method, kill_at=()):
+    """The student after a call that was killed at each of so many batches, and begun again."""
+
+    def network(seed):
+        return skt_tf.resnet(8, CLASSES, SHAPE, 4, normalization=(120.0, 4000.0), seed=seed)
+
+    def call(*callbacks):
+        return skt_tf.distill(
+            network(1), network(2), data, method=method, transfer_steps=3, task_steps=5,
+            batch_size=16, evaluations=2, output_dir=folder, checkpoint_every="1", verbose=0,
+            callbacks=callbacks,
+        )  # fmt: skip
+
+    for at in kill_at:
+        left = itertools.count(-at)
+
+        def stop(batch, logs, left=left):
+            if next(left) >= 0:
+                raise Killed
+
+        with pytest.raises(Killed):
+            call(keras.callbacks.LambdaCallback(on_train_batch_end=stop))
+    return call()
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "vid+at>crd(negatives=8)+task",
+        "flows>task+anchor*0.5+reviewkd*0.01",
+        "mlkd+task>cc+fitnet+task",
+    ],
+)
+def test_a_killed_sequence_ends_with_the_same_bytes(method, data, tmp_path):
+    whole = distilled(data, tmp_path / "whole", method)
+    cut = distilled(data, tmp_path / "cut", method, kill_at=(2, 3))
+    for one, other in zip(whole.student.variables, cut.student.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert whole.history == cut.history
+    again = distilled(data, tmp_path / "again", method)
+    assert again.history == whole.history
