@@ -49,6 +49,7 @@ def prepare(
     encode=tf.io.encode_png,
     name="mnist",
     tested="test",
+    kinds=None,
 ):
     """Writes what TensorFlow Datasets would take for `name`, without its checks.
 
@@ -61,6 +62,7 @@ def prepare(
         encode: of an image, to bytes.
         name: of the dataset; those that TensorFlow Datasets knows have a shape of their own.
         tested: the split of the test images.
+        kinds: the features, where they are others than an image and its class.
 
     Returns:
         The first file of the training images.
@@ -89,7 +91,7 @@ def prepare(
                 filename_template=names,
             )
         )
-    kinds = {
+    kinds = kinds or {
         "image": tfds.features.Image(shape=shape),
         "label": tfds.features.ClassLabel(num_classes=10),
     }
@@ -97,7 +99,6 @@ def prepare(
         data_dir=str(place),
         features=tfds.features.FeaturesDict(kinds),
         split_infos=splits,
-        supervised_keys=("image", "label"),
         check_data=False,
     )
     return paths[0]

@@ -58,6 +58,7 @@ def test_sizes_and_paths_are_looked_at_before_images():
         ("test_labels", -np.arange(4), ["test_labels", "-3 to 0", "0 to 2"]),
         ("num_classes", 1, ["1 classes", "two or more"]),
         ("num_classes", "4", ["4 classes", "two or more"]),
+        ("crop", "padded", ["crop='padded' is unknown (did you mean pad?): expected one of pad"]),
     ],
 )
 def test_arrays_that_cannot_be_used_are_refused(name, value, parts):
@@ -98,6 +99,29 @@ def test_without_a_split_to_test_on_a_dataset_is_refused(tmp_path):
     prepare(tmp_path, draw(40, DIGIT), draw(20, DIGIT), tested="unlabelled")
     with refused("'mnist' has the splits .*: expected train, and test or validation"):
         load_dataset("mnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "says"),
+    [
+        (lambda f: {"image": f.Image(), "text": f.Text()}, "'mine' has the features image, text:"),
+        (lambda f: {"image": f.Image(), "label": f.Scalar(np.int64)}, "the features image, label:"),
+        (
+            lambda f: {
+                "image": f.Image(shape=DIGIT, dtype=np.uint16, encoding_format="png"),
+                "label": f.ClassLabel(num_classes=10),
+            },
+            "'mine' has images of uint16: expected uint8",
+        ),
+    ],
+    ids=["no label", "a number for a class", "uint16"],
+)
+def test_datasets_of_another_kind_are_refused(kinds, says, tmp_path):
+    import tensorflow_datasets as tfds
+
+    prepare(tmp_path, draw(4, DIGIT), draw(2, DIGIT), name="mine", kinds=kinds(tfds.features))
+    with refused(says):
+        load_dataset("mine", tmp_path)
 
 
 @pytest.mark.parametrize(
