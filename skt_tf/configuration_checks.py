@@ -24,7 +24,7 @@ _READ = {
         "import_modules",
     },
     "benchmark": {
-        *_IMAGES, "mirror", "seed", "batch_size", "teacher_network", "student_network",
+        *_IMAGES, "methods", "mirror", "seed", "batch_size", "teacher_network", "student_network",
         "teacher_depth", "student_depth", "width", "precision", "teacher_precision",
         "weight_decay", "jit_compile", "target_views", "dense_flows", "section_flows", "sections",
         "compare", "peers", "deterministic",

@@ -94,7 +94,7 @@ def run(config):
             )
             for name, times in seconds.items()
         },
-        "ratios": _ratios(seconds),
+        "ratios": _ratios(seconds, parts.named),
         "peak_memory_bytes": _peak_memory(),
     }
     write_json(folder / "benchmark.json", results)
@@ -121,10 +121,14 @@ def _row(seconds, batch_size, flops, peaks):
     }
 
 
-def _ratios(seconds):
-    """{what: the median over the rounds} of `RATIOS` whose parts were measured, {part: seconds}."""
-    found = {}
-    for what, above, below in RATIOS:
+def _ratios(seconds, named):
+    """{what: the median over the rounds} of `RATIOS` whose parts were measured, {part: seconds}.
+
+    And of each stage of a sequence, `named`, to a pass of the teacher and a step of the task.
+    """
+    found, parts = {}, ["teacher_forward", "task"]
+    stages = [(f"{stage} to teacher's pass and task", [str(stage)], parts) for stage in named]
+    for what, above, below in (*RATIOS, *stages):
         if seconds.keys() >= {*above, *below}:
             sums = (np.sum([seconds[name] for name in names], axis=0) for names in (above, below))
             found[what] = float(np.median(np.divide(*sums)))

@@ -6,9 +6,10 @@ import keras
 import tensorflow as tf
 
 from skt_tf.data.batches import training_batches
-from skt_tf.methods.catalogue import TASK
+from skt_tf.methods.catalogue import TASK, is_sequence
 from skt_tf.methods.flow_weights import normalized_flow_weights
 from skt_tf.methods.fsp import flow_model
+from skt_tf.methods.objectives.simkd import with_classifier_of
 from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.building import build
 from skt_tf.models.cost import flops_by_dtype
@@ -29,11 +30,14 @@ class Parts:
     Attributes:
         calls: {name: a function of a number of steps that returns the seconds of each}.
         flops: {name: {dtype: FLOPs of a step}}, of the parts that are counted.
+        named: the stages of the sequences in --methods, each a part of its text.
     """
 
     def __init__(self, config, dataset, scratch):
         self.config, self.dataset = config, dataset
         self.flops, self.calls = {}, {}
+        plans = [config.stages(method) for method in config.methods if is_sequence(method)]
+        self.named = list({str(stage): stage for plan in plans for stage in plan}.values())
         self.flows, teacher = config.flows, self.teacher()
         self.weights = normalized_flow_weights(teacher, self.flows, dataset.train_images[:512])
         frozen = fold_batch_norm(teacher, config.teacher_precision)
@@ -47,6 +51,8 @@ class Parts:
         trained = self._distiller(dense, frozen)
         self.steps("transfer_dense", trained, batch)
         self.steps("hint", self._distiller(hint, frozen), batch)
+        for stage in self.named:
+            self._named(stage, frozen)
         self._pipeline()
         self._checkpoint(trained, scratch / "checkpoints")
         self._fit("fit_task", self._distiller(TASK, None), self.batches)
@@ -76,14 +82,25 @@ class Parts:
             dataset or self.dataset, self.config.batch_size, 0, 10**9, **options
         )
 
-    def _distiller(self, stage, teacher):
+    def _named(self, stage, teacher):
+        """A stage of a sequence, with what its losses ask for beside images and labels."""
+        student = self.student()
+        if any(loss.name == "simkd" for loss in stage.losses):
+            student = with_classifier_of(teacher, student)
+        distiller = self._distiller(stage, teacher, student)
+        beside = dict.fromkeys(getattr(distiller.objective, "beside", ()), True)
+        self.steps(str(stage), distiller, next(iter(self.batches(**beside))))
+
+    def _distiller(self, stage, teacher, student=None):
         distiller = SequentialDistiller(
             teacher,
-            self.student(),
+            student or self.student(),
             stage,
             flow_weights=self.weights,
             hint_reduction="mean",
             weight_decay=self.config.weight_decay,
+            steps=1000,
+            number=self.dataset.number,
         )
         return self.compiled(distiller)
 

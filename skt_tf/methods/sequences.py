@@ -27,7 +27,7 @@ class Sequence(tuple):
         shares = [stage.iterations["task"] for stage in self]
         even = all(share == Fraction(1, len(self)) for share in shares)
         return ">".join(
-            _said(stage) + ("" if even else f":{_share_text(share)}")
+            str(stage) + ("" if even else f":{_share_text(share)}")
             for stage, share in zip(self, shares)
         )
 
@@ -132,11 +132,6 @@ def _stage(name, losses, anchor, share, flows, layout):
 
 def _is_plain(loss):
     return loss.name in BUILT_IN and loss.weight in (None, 1) and not loss.parameters
-
-
-def _said(stage):
-    anchor = [f"{_ANCHOR}*{plain_number(stage.anchor)}"] if stage.anchor else []
-    return "+".join([*map(str, stage.losses), *anchor])
 
 
 def _share_text(share):

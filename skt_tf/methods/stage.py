@@ -70,6 +70,10 @@ class Stage:
     losses: tuple = ()
     anchor: float = 0.0
 
+    def __str__(self):
+        anchor = [f"anchor*{plain_number(self.anchor)}"] if self.anchor else []
+        return "+".join([*map(str, self.losses), *anchor]) or self.name
+
     @property
     def kind(self):
         """The objective whose learning rate and schedule it has."""

@@ -34,7 +34,7 @@ def measured(tmp_path_factory):
     arguments = tiny(
         job="benchmark", width=2, batch_size=16, precision="mixed_bfloat16", output_dir="first"
     )
-    arguments += ("--peers", "--teacher_precision=bfloat16")
+    arguments += ("--peers", "--teacher_precision=bfloat16", "--methods=task+crd(negatives=8)")
     [(said, error, code)] = together((arguments, hurry, {}), cwd=cwd)
     assert code == 0, error
     return cwd, said, json.loads((cwd / "first" / "benchmark.json").read_text(encoding="utf-8"))
@@ -91,3 +91,9 @@ def test_each_part_says_what_it_multiplies_in(measured):
     ratio = results["ratios"]["transfer to teacher's pass and task"]
     assert ratio == pytest.approx(milliseconds["transfer_dense"] / parts)
     assert f"{ratio:.2f}" in said
+
+
+def test_the_stages_of_sequences_are_parts(measured):
+    _, said, results = measured
+    assert results["stages"]["task+crd(negatives=8)"]["milliseconds"] > 0
+    assert "task+crd(negatives=8) to teacher's pass and task" in said
