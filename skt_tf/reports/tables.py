@@ -15,8 +15,9 @@ _CONTROLLED = {KD_CONTROL: ("skt_kd",)}
 _MORE = " †"
 # Marks what is published of a training's best moment.
 _BEST = " ‡"
-# More columns than this help nobody.
+# More columns than this help nobody, nor do more clauses of the same words.
 _NETS_SHOWN = 5
+_OPEN_SHOWN = 4
 
 
 def summary(results):
@@ -111,14 +112,14 @@ def answer(results):
         if not _is_done(results, base):
             continue
         least = 0 if base != CONTROL else _iterations(results, BASELINE)
-        verdicts = [
-            f"`{name}`{_unlike(results, name, base)} {_verdict(_difference(results, name, base))}"
+        # Without transfer there are no further iterations to give to the task.
+        compared = {
+            f"`{name}`{_unlike(results, name, base)}": _difference(results, name, base)
             for name in results["methods"]
-            # Without transfer there are no further iterations to give to the task.
             if _is_control(results, base, name) and _iterations(results, name) > least
-        ]
-        if verdicts:
-            parts.append(f"against {alone} (`{base}`), " + ", ".join(verdicts))
+        }
+        if compared:
+            parts.append(f"against {alone} (`{base}`), " + ", ".join(_verdicts(compared)))
     if not parts:
         return "No trained method stands beside a trained student alone, so nothing is compared."
     start = "One net a method, so no interval can be given and a point may be chance: "
@@ -259,6 +260,22 @@ def _difference(results, name, base):
     if name in ONE_START:
         found = dataclasses.replace(found, interval=None)
     return found
+
+
+def _verdicts(compared):
+    """A clause for each method; those that are not shown to differ in one, where they are many.
+
+    Args:
+        compared: {what the method is called: its difference}.
+    """
+    open_ones = [name for name, found in compared.items() if found.interval and found.includes_zero]
+    if len(open_ones) <= _OPEN_SHOWN:
+        open_ones = []
+    clauses = [f"{n} {_verdict(found)}" for n, found in compared.items() if n not in open_ones]
+    if open_ones:
+        said = ", ".join(f"{name} ({compared[name].value:+.2f})" for name in open_ones)
+        clauses.append(f"{len(open_ones)} are not shown to differ: {said}")
+    return clauses
 
 
 def _verdict(difference):

@@ -98,3 +98,11 @@ def test_a_documented_command_runs(command, place, tried, monkeypatch, policy):
     tried.append(config)
     untrained(monkeypatch)
     assert here(*arguments) is not False
+
+
+def test_the_loss_of_one_s_own_that_is_shown_runs(tmp_path, monkeypatch, capsys):
+    text = (ROOT / "docs" / "own_objective.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    exec(re.sub(r"_steps=\d+", "_steps=5", code), {"__name__": "my_losses"})
+    assert re.search(r"^\d+\.\d+ 0\.\d+$", capsys.readouterr().out, re.MULTILINE)

@@ -278,6 +278,19 @@ def test_more_iterations_than_the_control_are_said_beside_the_row():
     assert not tables.more(paper_results())
 
 
+def test_many_that_are_not_shown_to_differ_are_one_clause():
+    results = paper_results(nets=2)
+    names = [f"task+at*{k}" for k in range(1, 7)]
+    for k, name in enumerate(names):
+        results["methods"][name] = copy.deepcopy(results["methods"]["skt"])
+        results["methods"][name]["accuracies"] = [0.89 - k / 100, 0.9 + k / 50]
+    clause = tables.answer(results).rpartition("(`baseline_long`)")[2]
+    several, _, listed = clause.partition("are not shown to differ: ")
+    assert int(several.split()[-1]) == len(listed.split(", "))
+    assert "`task+at*6` (" in listed
+    assert "includes zero" not in clause
+
+
 def test_softened_outputs_have_a_control_of_their_own():
     results = paper_results(nets=2)
     long = entry(0.88, 0.89, 2)
