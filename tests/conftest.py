@@ -35,6 +35,16 @@ def pytest_configure(config):
         os.environ["SKT_TF_SHARED"] = tempfile.mkdtemp(prefix="skt_tf-")
 
 
+def pytest_sessionfinish():
+    # Coverage that is measured (CONTRIBUTING.md): a worker that takes ten seconds to end is killed.
+    if "COVERAGE_PROCESS_START" in os.environ:
+        import coverage
+
+        if measured := coverage.Coverage.current():
+            measured.stop()
+            measured.save()
+
+
 def pytest_unconfigure(config):
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop("SKT_TF_SHARED"))
