@@ -4,8 +4,8 @@
 
 One quantity grows at a time from one setting (26 layers teach 8, 32×32 images, batch 128, five
 dense flows), each value in a process of its own, which tells its peak of memory; then images grow
-with MobileNetV2 teaching a narrower one. Everything is gone through twice and the faster time
-counts. Writes docs/results/growth.md and growth.png. Images are random.
+with MobileNetV2 teaching a narrower one. Everything is gone through twice,
+and the faster time counts. Writes docs/results/growth.md and growth.png. Images are random.
 """
 
 import json
@@ -40,7 +40,7 @@ AXES = {
     "flows": "flows",
     "photos": "height and width, MobileNetV2",
 }
-TURNS, WARM_UP, STEPS = 2, 2, 4
+TURNS, WARM_UP, STEPS = 2, 2, 5
 
 
 def networks(setting):
@@ -122,18 +122,16 @@ def main():
 
     curves, found = settings(), {}
     for turn in range(TURNS):
-        for name, points in curves.items():
-            for value, setting in points:
-                print(f"turn {turn + 1} of {TURNS}: {name} {value}", flush=True)
-                known = found.get(json.dumps(setting))
-                done = subprocess.run(
-                    [sys.executable, "-m", "docs.results.growth", json.dumps(setting)],
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                )
-                now = json.loads(done.stdout.splitlines()[-1])
-                found[json.dumps(setting)] = min(known, now) if known else now
+        for said in dict.fromkeys(json.dumps(s) for points in curves.values() for _, s in points):
+            print(f"turn {turn + 1} of {TURNS}: {said}", flush=True)
+            done = subprocess.run(
+                [sys.executable, "-m", "docs.results.growth", said],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            now = json.loads(done.stdout.splitlines()[-1])
+            found[said] = min(found.get(said, now), now)
     rows = {
         name: [(value, *found[json.dumps(setting)]) for value, setting in points]
         for name, points in curves.items()
@@ -143,7 +141,8 @@ def main():
         "```\npython -m docs.results.growth\n```\n",
         f"{machine['processor']}, {machine['cores']} cores, TensorFlow {machine['tensorflow']}, "
         f"Keras {machine['keras']}, float32, the teacher in `auto`; medians of {STEPS} steps, the "
-        f"faster of {TURNS} turns. The slope is the exponent by which a column grows with the "
+        f"faster of {TURNS} turns. The "
+        f"slope is the exponent by which a column grows with the "
         "value.\n",
         "| what grows | value | ms a step | GFLOP a step | peak memory, MB |",
         "|---|---:|---:|---:|---:|",
