@@ -132,6 +132,8 @@ class _Experiment:
         check_networks(run.results, run.folder, needed(run))
         known = run.results.get("data") or self.dataset.digest
         run.results |= {"data": known, "test_name": self.dataset.test_name}
+        if config.import_modules:
+            run.results["import_modules"] = list(config.import_modules)
         if config.validation:
             self.dataset = self.dataset.hold_out(config.validation)
         check_memory(config, self.dataset.image_shape)
@@ -179,7 +181,8 @@ class _Experiment:
                 if config.stages(method)[0].start == "teacher":
                     copy_weights(teacher, student)
             except UserError as error:
-                raise UserError(f"{names} cannot be used for {method}: {error}") from None
+                whose = names or "the networks"
+                raise UserError(f"{whose} cannot be used for {method}: {error}") from None
 
     def train(self):
         """Trains the teacher and all nets that are missing."""

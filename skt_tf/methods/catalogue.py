@@ -11,7 +11,7 @@ from fractions import Fraction
 from skt_tf.methods.sequences import is_text, sequence
 from skt_tf.methods.stage import Loss, Stage, stage_steps
 from skt_tf.models.points import RESNET, dense_flows, disjoint_flows, flows_up_to
-from skt_tf.utils.errors import UserError, unknown
+from skt_tf.utils.errors import UserError, close_to, unknown
 
 __all__ = ["Loss", "Stage", "stage_steps", "stages"]
 
@@ -49,7 +49,9 @@ def stages(method, overlap="span", split=None, layout=RESNET, section_flows="end
         ValueError: an unknown method, another number of transfer stages, or points without
             middles for a method of dense flows.
     """
-    if is_sequence(method):
+    # A name that nothing here is like may be that of a loss of the user's own.
+    alone = own and method.isidentifier() and not close_to(method, METHOD_NAMES)
+    if is_sequence(method) or (alone and method not in METHOD_NAMES):
         options = {"overlap": overlap, "layout": layout, "section_flows": section_flows}
         return sequence(method, **options, own=own)
     if method not in METHOD_NAMES:
@@ -76,6 +78,19 @@ def stages(method, overlap="span", split=None, layout=RESNET, section_flows="end
         dataclasses.replace(stage, iterations={"transfer": next(shares)}) if stage.flows else stage
         for stage in plan
     )
+
+
+def listed(methods):
+    """Methods of a list, whose commas may be a sequence's own or those of a quoted list."""
+    text = ",".join(methods)
+    parts, depth = [""], 0
+    for sign in text:
+        depth += (sign == "(") - (sign == ")")
+        if sign == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts
 
 
 def is_sequence(method):

@@ -2,14 +2,16 @@
 
 import functools
 
+import keras
 import tensorflow as tf
 
 from skt_tf.methods.fsp import FlowModel
-from skt_tf.methods.objective import Batch, Seen
+from skt_tf.methods.objective import Batch, Objective, Seen
 from skt_tf.models.checks import check_logits
 from skt_tf.models.maps import embedding_output, point_output
 from skt_tf.models.nested import unnested
 from skt_tf.models.points import RESNET
+from skt_tf.utils.errors import UserError
 
 
 class Sum:
@@ -69,6 +71,7 @@ class Compared:
     """
 
     def __init__(self, objective, weight=None, number=None):
+        _check(objective)
         self.objective, self.number = objective, number
         self.factor = objective.weight if weight is None else weight
         self.has_logits = "logits" in objective.looks_at
@@ -85,8 +88,8 @@ class Compared:
             for role, *side in zip(("teacher", "student"), (teacher, student), points, names)
         ]
         shapes = [self._named([tuple(part.shape[1:]) for part in parts]) for parts in shown]
-        self.objective.build(*shapes, self.number)
-        self.heads = list(self.objective.heads)
+        self.objective.build(*shapes, number=self.number)
+        self.heads = _built(self.objective)
         if self.objective.looks_at == ("logits",):
             return teacher, student  # With whatever calls of their own they have.
         return tuple(
@@ -102,7 +105,7 @@ class Compared:
         second = second and tuple(map(self._seen, second))
         if objective.compares_images:
             seen, labels, indices, second = map(_of_all_devices, (seen, labels, indices, second))
-        loss = objective.loss(*seen, Batch(labels, progress, indices, second))
+        loss = _loss(objective, seen, Batch(labels, progress, indices, second))
         if objective.compares_images:
             loss = tf.reduce_mean(loss)
         factor = self.factor
@@ -137,6 +140,57 @@ class Compared:
         logits = parts.pop(0) if "logits" in looks_at else None
         embedding = parts.pop(0) if "embedding" in looks_at else None
         return Seen(logits, embedding, tuple(parts))
+
+
+def _check(objective):
+    """Refuses a class of a user's own that does not say what an objective says."""
+    known, looks_at = ("logits", "embedding", "maps"), objective.looks_at
+    if not isinstance(looks_at, tuple | list) or not looks_at or not {*looks_at} <= {*known}:
+        raise UserError(
+            f"the objective '{objective.name}' has looks_at={looks_at!r}: expected a tuple of some "
+            f"of {', '.join(known)}"
+        )
+    if not isinstance(objective.sections, slice):
+        raise UserError(
+            f"the objective '{objective.name}' has sections={objective.sections!r}: expected a "
+            "slice, such as slice(-1, None) for the last one"
+        )
+    if type(objective).loss is Objective.loss:
+        raise UserError(f"the objective '{objective.name}' has no loss: write loss(…) for it")
+
+
+def _built(objective):
+    """The heads of an objective, each of which has its variables already."""
+    heads = objective.heads
+    if not isinstance(heads, tuple | list) or not all(isinstance(h, keras.Layer) for h in heads):
+        raise UserError(f"the heads of '{objective.name}' are no list of Keras layers")
+    for head in heads:
+        if not head.built:
+            raise UserError(
+                f"the head '{head.name}' of '{objective.name}' has no variables yet: call its "
+                "build((None, …)) in build, for the optimizer to know them"
+            )
+    return list(heads)
+
+
+def _loss(objective, seen, batch):
+    """What an objective returns, float32; refused where it is neither [batch] nor a scalar."""
+    found = objective.loss(*seen, batch)
+    try:
+        found = tf.cast(tf.convert_to_tensor(found), tf.float32)
+    except (TypeError, ValueError):
+        raise UserError(
+            f"the loss of '{objective.name}' is a {type(found).__name__}: expected a tensor, "
+            "[batch] or a scalar"
+        ) from None
+    number = next(part for part in tf.nest.flatten(seen[1]) if part is not None).shape[0]
+    rank = found.shape.rank
+    if rank not in (None, 0, 1) or (rank and len({number, found.shape[0]} - {None}) > 1):
+        raise UserError(
+            f"the loss of '{objective.name}' has shape {tuple(found.shape)} for {number or 'some'} "
+            "images: expected [batch] or a scalar"
+        )
+    return found
 
 
 def _joined(network, views):
@@ -177,5 +231,11 @@ def _of_all_devices(structure):
     if structure is None or context is None or context.num_replicas_in_sync == 1:
         return structure
     flat = tf.nest.flatten(structure)
-    found = [None if part is None else context.all_gather(part, axis=0) for part in flat]
+    found = [
+        # Of a batch of unknown size the sizes of maps would be lost on the way.
+        part
+        if part is None
+        else tf.ensure_shape(context.all_gather(part, axis=0), [None, *part.shape[1:]])
+        for part in flat
+    ]
     return tf.nest.pack_sequence_as(structure, found)

@@ -14,6 +14,8 @@ long the stage is. What an objective needs beside labels it names in `beside`, a
 names; `heads` are layers of its own that are trained beside the student.
 """
 
+import inspect
+
 import keras
 import tensorflow as tf
 
@@ -229,7 +231,10 @@ def objective(stage, *, flow_weights=None, temperature=3.0, hint_reduction="sum"
             try:
                 made = made(**dict(loss.parameters))
             except TypeError as error:
-                raise UserError(f"'{loss}' cannot be made: {one_line(error)}") from None
+                takes = ", ".join(inspect.signature(find(loss.name)).parameters) or "none"
+                raise UserError(
+                    f"'{loss}' cannot be made ({one_line(error)}): its parameters are {takes}"
+                ) from None
             return Compared(made, loss.weight, number), 1.0
         if loss.name == "soft":  # Its weight is not a factor of another: τ², if none is given.
             return one("soft", loss.weight and (loss.weight, loss.weight)), 1.0

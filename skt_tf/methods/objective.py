@@ -1,9 +1,14 @@
 """What every objective of a sequence is: what it looks at, and how it compares it."""
 
 import inspect
+import re
 import typing
 
 import tensorflow as tf
+
+from skt_tf.methods.objective_names import objective_names
+from skt_tf.methods.stage import BUILT_IN
+from skt_tf.utils.errors import UserError
 
 # {name: {(module, class): subclass of Objective}}; a cell of a notebook that is run again defines
 # the same class again.
@@ -78,6 +83,17 @@ class Objective:
         super().__init_subclass__(**options)
         if "name" not in vars(cls):
             cls.name = cls.__module__.rpartition(".")[2]
+        if not re.fullmatch(r"[A-Za-z_]\w*", str(cls.name), re.ASCII) or cls.name == "__main__":
+            raise UserError(
+                f"the objective {cls.__name__} has the name {cls.name!r}: give it a `name` of "
+                "letters, digits and _, such as 'cosine'"
+            )
+        ours = __name__.partition(".")[0] + "."
+        if cls.name in (*BUILT_IN, *objective_names()) and not cls.__module__.startswith(ours):
+            raise UserError(
+                f"the objective {cls.__name__} has the name '{cls.name}', which is one of skt_tf's "
+                "own: give it another `name`"
+            )
         _KNOWN.setdefault(cls.name, {})[cls.__module__, cls.__qualname__] = cls
 
     def parameters(self):

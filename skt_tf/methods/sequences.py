@@ -13,7 +13,7 @@ from fractions import Fraction
 from skt_tf.methods.objective_names import objective_names
 from skt_tf.methods.stage import BUILT_IN, Loss, Stage, plain_number
 from skt_tf.models.points import RESNET, dense_flows, disjoint_flows
-from skt_tf.utils.errors import UserError, close_to
+from skt_tf.utils.errors import UserError, close_to, option
 
 _ANCHOR = "anchor"
 _NUMBER = r"(?:\d{1,12}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE]-?\d{1,2})?"
@@ -60,6 +60,8 @@ def sequence(given, shares=None, *, overlap="span", layout=RESNET, section_flows
         >>> str(sequence([[Loss("flows")], [Loss("task"), Loss("at", 500)]]))
         'flows>task+at*500'
     """
+    if isinstance(given, Sequence):
+        given = str(given)
     if not isinstance(given, str):
         parts = [stage if isinstance(stage, str) else "+".join(map(str, stage)) for stage in given]
         shares = [None] * len(parts) if shares is None else shares
@@ -85,7 +87,7 @@ def sequence(given, shares=None, *, overlap="span", layout=RESNET, section_flows
 
 def is_text(text):
     """Whether a text is written as a sequence, or is the name of a single loss."""
-    return bool(re.search(r"[>+*:(]", text)) or text.strip() in _names()
+    return bool(re.search(r"[>+*:(]", text)) or text in _names() or _is_defined(text)
 
 
 def folder_name(method):
@@ -178,6 +180,8 @@ class _Reader:
             if loss.name == _ANCHOR:
                 if loss.weight is None or loss.parameters:
                     raise self._wrong(began, "'anchor' needs a weight, such as anchor*0.001")
+                if anchor:
+                    raise self._wrong(began, "'anchor' stands twice in one stage")
                 anchor = loss.weight
             elif loss.name in [other.name for other in losses]:
                 raise self._wrong(began, f"'{loss.name}' stands twice in one stage")
@@ -206,7 +210,7 @@ class _Reader:
         if not name:
             raise self._wrong(began, "the name of a loss is missing")
         if name not in _names() and name != _ANCHOR and not (self.own or _is_defined(name)):
-            raise self._wrong(began, f"'{name}' is no loss{close_to(name, _names())}")
+            raise self._wrong(began, _no_loss(name))
         parameters, weight = (), None
         if self._take(r"\("):
             parameters = self._parameters()
@@ -226,6 +230,8 @@ class _Reader:
         self._expect(r"\)", "')'")
         for part in filter(None, map(str.strip, inside.split(";"))):
             name, equals, value = part.partition("=")
+            if name.strip() in found:
+                raise self._wrong(began, f"'{name.strip()}' is given twice")
             try:
                 found[name.strip()] = ast.literal_eval(value.strip())
             except (ValueError, SyntaxError):
@@ -262,6 +268,16 @@ class _Reader:
             f"'{self.text}', character {place + 1}, {rest!r}: {what}: a sequence is losses, joined "
             f"by + within a stage and by > between stages, of {losses}"
         )
+
+
+def _no_loss(name):
+    """What is said of a name that is none of a loss."""
+    from skt_tf.methods.catalogue import METHOD_NAMES
+
+    if name in METHOD_NAMES:
+        return f"'{name}' is a method, which stands alone"
+    modules = option("import_modules", "a class of skt_tf.Objective")
+    return f"'{name}' is no loss{close_to(name, _names())}, nor known by {modules}"
 
 
 def _is_defined(name):

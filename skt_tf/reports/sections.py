@@ -211,13 +211,16 @@ def use_of_images(results):
     ]
 
 
+def _given(results):
+    """The configuration, and the modules of the user's own that the losses are in."""
+    return {**results["config"], "import_modules": results.get("import_modules")}
+
+
 def origin(pool, command_line):
     """How to make this again: command, configuration, environment."""
     config = pool.results["config"]
     commands = [
-        " ".join(
-            ["python -m skt_tf.main", *map(shlex.quote, command_line.as_flags(each["config"]))]
-        )
+        " ".join(["python -m skt_tf.main", *map(shlex.quote, command_line.as_flags(_given(each)))])
         for each in pool.each
     ]
     blocks = [

@@ -46,6 +46,7 @@ def asked_for(objective, beside, stage):
         what = {"indices": "the numbers of its images", "second": "a second view of its images"}
         raise UserError(
             f"stage '{stage}' needs {what[min(missing)]} beside each batch, which the images that "
-            "are given do not have: give a skt_tf.Dataset"
+            "are given do not have: give a skt_tf.Dataset to distill, or to fit its "
+            f"skt_tf.training_batches(…, {', '.join(f'{name}=True' for name in sorted(asked))})"
         )
     return {name: beside[name] for name in asked}

@@ -131,10 +131,16 @@ class Guard(keras.callbacks.Callback):
         stage, step, rate = self.model.stage, self.progress.step, self._rate()
         bad = [flow_name(f) for f in stage.flows if not np.isfinite(losses.get(flow_name(f), 0.0))]
         flow = bad[0] if bad else None
+        parts = [name for name in losses if name not in ("loss", "accuracy")]
+        broken = [name for name in parts if not np.isfinite(losses[name])]
+        lies_in = stage.objective == "losses" and 0 < len(broken) < len(parts)
+        advice = self._advice()
+        if lies_in:  # Not in the student, of which the others are made too.
+            advice = f"the other losses are finite: give {' and '.join(broken)} a smaller weight"
+        name = f"flow {flow}" if flow else broken[0] if lies_in else "the loss"
         raise Diverged(
-            f"{self.title or self.model.name}: {f'flow {flow}' if flow else 'the loss'} is "
-            f"{losses[flow or 'loss']} at iteration {step} of stage {stage.name}, learning rate "
-            f"{rate:g}: {self._advice()}",
+            f"{self.title or self.model.name}: {name} is {losses[flow or 'loss']} at iteration "
+            f"{step} of stage {stage.name}, learning rate {rate:g}: {advice}",
             stage.name,
             step,
             flow,

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from skt_tf.data.datasets import Dataset
 from skt_tf.data.user_data import Stream
-from skt_tf.methods.catalogue import ONE_START, needs_teacher, stages
+from skt_tf.methods.catalogue import ONE_START, needs_teacher, spelled, stages
 from skt_tf.methods.sequences import Sequence
 from skt_tf.models.checks import check_classifier, check_images, check_network, check_weights
 from skt_tf.models.saving import check_saving
@@ -106,6 +106,7 @@ def distill(
         ... )
         >>> result.accuracy, result.history["task"]["loss"]
     """
+    method = spelled(str(method) if isinstance(method, Sequence) else method)
     options = {
         "transfer_steps": transfer_steps,
         "task_steps": task_steps,
@@ -203,10 +204,11 @@ def _config(method, teacher, options, settings):
             raise UserError(
                 f"distill has no setting '{name}'{close}: expected some of {', '.join(SETTINGS)}"
             )
-    if isinstance(method, Sequence):
-        method = str(method)
     if not isinstance(method, str):
-        raise UserError(f"method={method!r} is no name: expected one, such as 'skt'")
+        raise UserError(
+            f"method is a {type(method).__name__}: expected a name, such as 'skt', or a sequence, "
+            "such as 'flows>task+soft'"
+        )
     if needs_teacher(stages(method)) and teacher is None:
         raise UserError(f"the method '{method}' needs a teacher and none was given")
     for name in ("teacher_points", "student_points"):

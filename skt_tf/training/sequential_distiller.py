@@ -11,6 +11,7 @@ from skt_tf.methods.projections import bridge
 from skt_tf.methods.stage import Stage
 from skt_tf.models.batch_norm import fuse_batch_norm
 from skt_tf.models.checks import check_apart, check_network, check_same_images
+from skt_tf.models.names import plain
 from skt_tf.models.nested import inner_graph
 from skt_tf.training.batch_parts import asked_for, parts_of, weighted_mean
 from skt_tf.utils.distribution import (
@@ -94,7 +95,7 @@ class SequentialDistiller(keras.Model):
         if teacher is student:
             raise UserError("the teacher and the student are the same model: expected two")
         # The student's policy decides whether the loss is scaled.
-        super().__init__(name=f"{student.name}_{stage.name}", dtype=student.dtype_policy)
+        super().__init__(name=plain(f"{student.name}_{stage.name}"), dtype=student.dtype_policy)
         modes = ("batch", "inference")
         if transfer_batch_norm not in modes:
             given = f"transfer_batch_norm={transfer_batch_norm}"

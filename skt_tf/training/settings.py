@@ -7,7 +7,7 @@ import dataclasses
 import json
 from fractions import Fraction
 
-from skt_tf.methods.catalogue import spelled, stages, transfers
+from skt_tf.methods.catalogue import listed, spelled, stages, transfers
 from skt_tf.models.points import SECTION_FLOWS, layout
 from skt_tf.training.setting_checks import OPTIMIZERS, check, shares
 from skt_tf.utils.fields import COUNT, DECAY, NATURAL, POSITIVE, TEMPERATURE, setting
@@ -162,7 +162,8 @@ class Settings:
     FREE = ("checkpoint_every",)
 
     def __post_init__(self):
-        object.__setattr__(self, "methods", tuple(map(spelled, self.methods)))
+        if all(isinstance(method, str) for method in self.methods):
+            object.__setattr__(self, "methods", tuple(map(spelled, listed(self.methods))))
         for name in ("transfer_boundaries", "task_boundaries"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, shares(name, getattr(self, name)))

@@ -17,7 +17,7 @@ from skt_tf.training.schedules import learning_rate
 from skt_tf.training.sequential_distiller import SequentialDistiller
 from skt_tf.training.user_callbacks import SETS_THE_RATE, OneTraining
 from skt_tf.utils.distribution import all_agree
-from skt_tf.utils.errors import UserError
+from skt_tf.utils.errors import UserError, option
 from skt_tf.utils.signals import steps_in_peace
 
 
@@ -160,6 +160,12 @@ def _compiled(teacher, student, stage, steps, config, flow_weights, projections,
     boundaries = config.boundaries(stage)
     rate = learning_rate(config.schedule, kind, config.rate(kind), steps, boundaries)
     optimizer = stage_optimizer(config, rate)
+    compares = [n.name for n in _objectives(distiller.objective) if n.compares_images]
+    if compares and config.batch_size < 2:
+        raise UserError(
+            f"'{compares[0]}' compares the images of a batch with one another: give "
+            f"{option('batch_size')} of 2 or more"
+        )
     together = optimizer.gradient_accumulation_steps or 1
     if together > steps:
         raise UserError(
@@ -168,6 +174,12 @@ def _compiled(teacher, student, stage, steps, config, flow_weights, projections,
         )
     distiller.compile(optimizer, jit_compile=config.jit_compile)
     return distiller, rate
+
+
+def _objectives(objective):
+    """The objectives of the field that a stage's losses are of."""
+    parts = (part for part, _ in getattr(objective, "parts", ()))
+    return [part.objective for part in parts if hasattr(part, "objective")]
 
 
 def _fit(distiller, guard, training, dataset, config, seed, verbose, **views):

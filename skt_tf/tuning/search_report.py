@@ -58,7 +58,9 @@ def write(folder, record, trials, best):
     if best is not None:
         values = {k: v for k, v in best.as_dict().items() if k not in _OF_THE_SEARCH}
         # It decides no result, but without it the images would not be found.
-        lines = best.as_flags({**values, "data_dir": best.data_dir})
+        lines = best.as_flags(
+            {**values, "data_dir": best.data_dir, "import_modules": best.import_modules}
+        )
         comment = (
             f"# {title}: trial {trials[0]['number']}, {trials[0]['accuracy']:.2%} of the "
             f"validation images{shortened(trials[0])}."

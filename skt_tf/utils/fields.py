@@ -124,10 +124,7 @@ def as_words(fields, values, left_open):
         if isinstance(value, bool):
             words.append(f"--{'' if value else 'no'}{field.name}")
         else:
-            parts = value if isinstance(value, list) else [value]
-            # Within quotes, a comma is a part's own.
-            text = ",".join(
-                f'"{p}"' if isinstance(value, list) and "," in str(p) else str(p) for p in parts
-            )
+            parts = value if isinstance(value, list | tuple) else [value]
+            text = ",".join(map(str, parts))
             words.append(f"--{field.name}={text}")
     return words
