@@ -146,9 +146,10 @@ def _check(objective):
     """Refuses a class of a user's own that does not say what an objective says."""
     known, looks_at = ("logits", "embedding", "maps"), objective.looks_at
     if not isinstance(looks_at, tuple | list) or not looks_at or not {*looks_at} <= {*known}:
+        listed = ", ".join(map(str, looks_at)) if isinstance(looks_at, tuple | list) else looks_at
         raise UserError(
-            f"the objective '{objective.name}' has looks_at={looks_at!r}: expected a tuple of some "
-            f"of {', '.join(known)}"
+            f"the objective '{objective.name}' looks_at {listed or 'nothing'}: expected a tuple of "
+            f"some of {', '.join(known)}"
         )
     if not isinstance(objective.sections, slice):
         raise UserError(
