@@ -77,7 +77,7 @@ def _check_points(settings):
 
 def _check_methods(settings):
     methods = f"{option('methods')}={','.join(map(str, settings.methods))}"
-    if not settings.methods or not all(isinstance(name, str) for name in settings.methods):
+    if not settings.methods or not all(isinstance(n, str) and n for n in settings.methods):
         empty = "" if any(settings.methods) else " is empty"
         raise UserError(f"{methods}{empty}: expected one method or more, such as skt")
     if len(set(settings.methods)) < len(settings.methods):

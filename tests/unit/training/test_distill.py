@@ -310,7 +310,7 @@ REFUSED = {
     "no seed": ({"seed": None}, "seed=None is no integer"),
     "a word for a switch": ({"project": "no"}, "project='no' is neither True nor False"),
     "a mistyped method": ({"method": "kd_lnog"}, "'kd_lnog' is unknown (did you mean kd_long?)"),
-    "a method that is none": ({"method": None}, "method=None is no name"),
+    "a method that is none": ({"method": None}, "method is a NoneType: expected a name"),
     "a number for names": ({"teacher_points": 5}, "teacher_points=5: expected a list of names"),
     "words for numbers": ({"flow_weights": ["1"] * 5}, "weights=1,1,1,1,1 is no list of numbers"),
     "too few weights in an array": ({"flow_weights": np.ones(3)}, "expected 5"),

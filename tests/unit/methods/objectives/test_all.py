@@ -177,7 +177,7 @@ def test_what_has_no_meaning_is_refused():
     with refused("differ in size"):
         halved = tuple((h // 2, w // 2, c) for h, w, c in MAPS)
         built(find("reviewkd"), student=shapes(maps=halved), fused=False)
-    with refused("there are none: expected two or more"):
+    with refused("how many there are is not known: expected two or more"):
         find("crd")().build(shapes(), shapes())
     with refused("kernel 'flat' is unknown"):
         find("cc")(kernel="flat")
