@@ -15,6 +15,7 @@ from absl import app, flags, logging
 from skt_tf import flags as project_flags
 from skt_tf import help_page
 from skt_tf.configuration import JOBS, Config
+from skt_tf.methods.catalogue import stages
 from skt_tf.utils.errors import UserError, close_to, named_as_flags, one_line
 from skt_tf.utils.fields import check_choice
 from skt_tf.utils.files import undrafted, why
@@ -127,6 +128,7 @@ def main(argv):
             if config.job != "report":
                 load_tensorflow(config.distribution, config.deterministic)
             import_modules(config.import_modules or ())
+            _check_losses(config)
             job = importlib.import_module(f"skt_tf.{JOBS[config.job]}.{config.job}")
             outcome = job.run(config)
         if config.job == "experiment":
@@ -156,6 +158,12 @@ def main(argv):
             f"{config.output_dir}, for temporary files in {tempfile.gettempdir()}, and for the "
             "output"
         )
+
+
+def _check_losses(config):
+    """Raises a ValueError for a loss that is not known now that all modules are imported."""
+    for method in config.methods if config.import_modules else ():
+        stages(method, config.dense_flows, None, config.layout, config.section_flows)
 
 
 def console():

@@ -8,7 +8,7 @@ import tensorflow as tf
 from skt_tf.methods.fsp import FlowModel
 from skt_tf.methods.objective import Batch, Objective, Seen
 from skt_tf.models.checks import check_logits
-from skt_tf.models.maps import embedding_output, point_output
+from skt_tf.models.maps import before_relu, embedding_output, point_output
 from skt_tf.models.nested import unnested
 from skt_tf.models.points import RESNET
 from skt_tf.utils.errors import UserError
@@ -128,7 +128,8 @@ class Compared:
             parts += [point_output(network, name, {name: name}) for name in names]
         elif "maps" in looks_at:
             ends = [point for point in points or RESNET.points if point[0] == "p" and point != "p0"]
-            parts += [point_output(network, p, points) for p in ends[self.objective.sections]]
+            maps = [point_output(network, p, points) for p in ends[self.objective.sections]]
+            parts += map(before_relu, maps) if role in self.objective.before_relu else maps
         return parts
 
     def _seen(self, shown):
@@ -165,6 +166,14 @@ def _built(objective):
     heads = objective.heads
     if not isinstance(heads, tuple | list) or not all(isinstance(h, keras.Layer) for h in heads):
         raise UserError(f"the heads of '{objective.name}' are no list of Keras layers")
+    known = {id(part) for head in heads for part in head._flatten_layers()}
+    held = [each for value in vars(objective).values() for each in _as_list(value)]
+    for layer in held:
+        if isinstance(layer, keras.Layer) and layer.trainable_weights and id(layer) not in known:
+            raise UserError(
+                f"the layer '{layer.name}' of '{objective.name}' is none of its heads, and would "
+                "not be trained: name it in heads, or set its trainable to False"
+            )
     for head in heads:
         if not head.built:
             raise UserError(

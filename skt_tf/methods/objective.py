@@ -59,6 +59,8 @@ class Objective:
         name: by which it is asked for; of a class without one, the last part of its module's name.
         looks_at: which of `"logits"`, `"embedding"` and `"maps"`, in both networks.
         sections: a slice of the sections whose ends its maps are taken from.
+        before_relu: which of `"teacher"` and `"student"` show the maps of points that are the
+            output of a ReLU as they are before it.
         weight: its factor in the recipe, where a sequence names none.
         warmup: the share of a stage over which the recipe's factor grows from 0, linearly.
         labels: whether it needs `Batch.labels`.
@@ -71,6 +73,7 @@ class Objective:
 
     looks_at = ("logits",)
     sections = slice(None)
+    before_relu = ()
     weight = 1.0
     warmup = 0.0
     labels = False

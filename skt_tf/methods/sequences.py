@@ -5,6 +5,7 @@ share of the transfer and task iterations together. Pure Python, without TensorF
 """
 
 import ast
+import numbers
 import re
 import sys
 import zlib
@@ -16,7 +17,7 @@ from skt_tf.models.points import RESNET, dense_flows, disjoint_flows
 from skt_tf.utils.errors import UserError, close_to, option
 
 _ANCHOR = "anchor"
-_NUMBER = r"(?:\d{1,12}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE]-?\d{1,2})?"
+_NUMBER = r"(?:\d{1,12}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE]-?\d{1,2})?"
 _MOST_STAGES, _MOST_LOSSES = 100, 20
 
 
@@ -39,7 +40,8 @@ def sequence(given, shares=None, *, overlap="span", layout=RESNET, section_flows
     """The stages of a sequence.
 
     Args:
-        given: its text; or a list of stages, each a list of `Loss`es or their text.
+        given: its text; or a list of stages, each a `Loss`, a `Stage` of another sequence, a list
+            of `Loss`es, or the text of one of them.
         shares: with a list, the share of each stage of the transfer and task iterations together,
             None for those that are to share evenly what the others leave.
         overlap: which flows are dense, as in `dense_flows`.
@@ -52,7 +54,8 @@ def sequence(given, shares=None, *, overlap="span", layout=RESNET, section_flows
         A `Sequence`, a tuple of `Stage`s, whose `str` is its text.
 
     Raises:
-        ValueError: a text that is mistyped, with the place; shares that cannot be.
+        ValueError: a text that is mistyped, with the place; shares that cannot be; what is
+            neither a text nor a list of stages.
 
     Example:
         >>> str(sequence("flows : 0.2 > dkd * 8 + task"))
@@ -60,17 +63,7 @@ def sequence(given, shares=None, *, overlap="span", layout=RESNET, section_flows
         >>> str(sequence([[Loss("flows")], [Loss("task"), Loss("at", 500)]]))
         'flows>task+at*500'
     """
-    if isinstance(given, Sequence):
-        given = str(given)
-    if not isinstance(given, str):
-        parts = [stage if isinstance(stage, str) else "+".join(map(str, stage)) for stage in given]
-        shares = [None] * len(parts) if shares is None else shares
-        if len(shares) != len(parts):
-            raise UserError(f"{len(shares)} shares for {len(parts)} stages: expected one for each")
-        given = ">".join(
-            part + ("" if share is None else f":{_share_text(Fraction(str(share)))}")
-            for part, share in zip(parts, shares)
-        )
+    given = _as_text(given, shares)
     stages = _Reader(given, own).stages()
     flows = {
         "flows": disjoint_flows(layout.sections, section_flows),
@@ -99,6 +92,41 @@ def folder_name(method):
     plain = re.sub(r"[^\w.]+", "-", plain)[:80]
     # What was left out of the name may be all that two of them differ in.
     return f"{plain}-{zlib.crc32(method.encode()):08x}"
+
+
+def _as_text(given, shares):
+    """The text of what `sequence` is given."""
+    if isinstance(given, str | Sequence):
+        if shares is not None:
+            raise UserError(
+                f"shares={shares!r} beside '{given}': a text has its own, as flows:0.2>task"
+            )
+        return str(given)
+    if not isinstance(given, list | tuple):
+        raise UserError(
+            f"a sequence is {given!r}: expected a text, such as 'flows>task', or a list of stages"
+        )
+    parts = [_stage_text(stage) for stage in given]
+    if shares is None:
+        return ">".join(parts)
+    if not isinstance(shares, list | tuple) or len(shares) != len(parts):
+        raise UserError(f"shares={shares!r}: expected a list of {len(parts)}, one for each stage")
+    written = ["" if share is None else f":{_share_text(_share(share))}" for share in shares]
+    return ">".join(part + share for part, share in zip(parts, written))
+
+
+def _stage_text(stage):
+    if isinstance(stage, str | Loss | Stage):
+        return str(stage)
+    if isinstance(stage, list | tuple) and all(isinstance(loss, str | Loss) for loss in stage):
+        return "+".join(map(str, stage))
+    raise UserError(f"a stage is {stage!r}: expected a list of Loss or of their texts")
+
+
+def _share(given):
+    if isinstance(given, numbers.Real) and not isinstance(given, bool) and 0 < given <= 1:
+        return Fraction(str(given))
+    raise UserError(f"a share is {given!r}: expected a number above 0 and at most 1, or None")
 
 
 def _names():

@@ -2,7 +2,11 @@
 
 import dataclasses
 import decimal
+import math
+import numbers
 from fractions import Fraction
+
+from skt_tf.utils.errors import UserError
 
 # What the losses of a sequence that this project has of its own are in terms of objectives.
 BUILT_IN = {
@@ -19,7 +23,11 @@ class Loss:
             (disjoint) or `dense`; or that of an objective, such as `dkd` (docs/methods.md).
         weight: its factor; None: the recipe's, which is 1 for those of this project, but τ² for
             `soft`.
-        parameters: {argument: value} of an objective where they are not the recipe's.
+        parameters: {argument: value} of an objective where they are not the recipe's; values are
+            numbers, words, None, or tuples of them.
+
+    Raises:
+        ValueError: what cannot be written as a text of a sequence.
     """
 
     name: str
@@ -27,7 +35,19 @@ class Loss:
     parameters: tuple = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "parameters", tuple(sorted(dict(self.parameters).items())))
+        if not isinstance(self.name, str) or not self.name.isidentifier():
+            raise UserError(f"a loss has the name {self.name!r}: expected a word, such as 'task'")
+        if self.weight is not None:
+            object.__setattr__(self, "weight", _weight(self.name, self.weight))
+        try:
+            given = sorted(dict(self.parameters).items())
+        except (TypeError, ValueError):
+            raise UserError(
+                f"parameters={self.parameters!r} of '{self.name}': expected a dictionary, such as "
+                "{'temperature': 4}"
+            ) from None
+        plain = tuple((name, _plain_value(self.name, name, value)) for name, value in given)
+        object.__setattr__(self, "parameters", plain)
 
     def __str__(self):
         given = "; ".join(f"{name}={value!r}" for name, value in self.parameters)
@@ -61,7 +81,7 @@ class Stage:
 
     name: str
     objective: str
-    iterations: dict
+    iterations: dict = dataclasses.field(hash=False)
     flows: tuple = ()
     soft_weight: tuple | None = None
     point: str | None = None
@@ -108,6 +128,28 @@ class Stage:
             values["soft_weight"] = tuple(values["soft_weight"])
         values["losses"] = tuple(Loss(**loss) for loss in values.get("losses", ()))
         return cls(**values)
+
+
+def _weight(name, given):
+    if isinstance(given, numbers.Real) and not isinstance(given, bool) and 0 < given < 1e9:
+        return float(given)
+    raise UserError(f"'{name}' has the weight {given!r}: expected a number above 0 and below 10⁹")
+
+
+def _plain_value(loss, name, value):
+    """A value of a parameter that a text can hold: of Python's own types, lists as tuples."""
+    if isinstance(value, list | tuple):
+        return tuple(_plain_value(loss, name, part) for part in value)
+    value = value.item() if hasattr(value, "item") else value
+    fits = value is None or isinstance(value, bool | int | str)
+    fits = fits or (isinstance(value, float) and math.isfinite(value))
+    # A text of a sequence ends parameters at these signs.
+    if not fits or set(str(value)) & set(";()") or not str(name).isidentifier():
+        raise UserError(
+            f"'{loss}' has the parameter {name!r} with the value {value!r}: expected a word, and a "
+            "number, a text without ; ( ), None, or several of them"
+        )
+    return value
 
 
 def stage_steps(stages, budget):

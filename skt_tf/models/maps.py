@@ -57,6 +57,15 @@ def point_output(model, point, points=None):
     return output
 
 
+def before_relu(output):
+    """What the ReLU takes whose output a symbolic tensor is; the tensor itself of other layers."""
+    layer, index, _ = output._keras_history
+    activation = layer.activation if type(layer) is keras.layers.Activation else None
+    if isinstance(layer, keras.layers.ReLU) or activation is keras.activations.relu:
+        (output,) = layer._inbound_nodes[index].input_tensors
+    return output
+
+
 def embedding_output(model):
     """The symbolic [batch, features] that the classifier of `model`, its last dense layer, takes.
 

@@ -89,6 +89,11 @@ class SequentialDistiller(keras.Model):
         project=False,
         number=None,
     ):
+        if not isinstance(stage, Stage):
+            raise UserError(
+                f"a stage is {stage!r}: expected a Stage, as skt_tf.stages and skt_tf.sequence "
+                "return them"
+            )
         for network in (teacher, student):
             if network is not None:
                 check_network(network)

@@ -82,11 +82,17 @@ def _check_methods(settings):
         raise UserError(f"{methods}{empty}: expected one method or more, such as skt")
     if len(set(settings.methods)) < len(settings.methods):
         raise UserError(f"{methods} names a method twice")
+    known = {}
     for method in settings.methods:
         try:
-            settings.stages(method, even=True)
+            plan = settings.stages(method, even=True)
         except UserError as error:
             raise UserError(f"{methods}: {error}") from None
+        # A sum is the same in any order.
+        losses = tuple((frozenset(s.losses), s.anchor, *s.iterations.values()) for s in plan)
+        other = known.setdefault(losses if all(s.losses for s in plan) else method, method)
+        if other != method:
+            raise UserError(f"{methods}: '{method}' is '{other}' once more: leave out one of them")
     _check_split(settings, methods)
     for name in ("transfer_boundaries", "task_boundaries"):
         _check_boundaries(settings, name)

@@ -22,8 +22,8 @@ class ReviewKD(Objective):
     both pooled to each of the smaller `levels`, over the sum of the weights.
 
     The recipe's weight is that of resnet56 → resnet20; it has 5 for resnet32x4 → resnet8x4 and
-    wrn40-2 → wrn16-2. Its authors take the teacher's maps before their last ReLU. Here they are as
-    the points are named: to have theirs, name layers before the ReLU as the teacher's points.
+    wrn40-2 → wrn16-2. As its authors' code has it, the teacher's maps are those before the ReLU at
+    its points, the student's those behind it.
 
     Args:
         fused: whether there are fusion modules; without, the maps themselves are compared, which
@@ -31,14 +31,16 @@ class ReviewKD(Objective):
         pooled: whether the embedding is a last map, of 1×1.
         levels: sizes that maps are pooled to, where those are smaller.
         epsilon: ε of the batch normalisations.
+        rectified: whether the teacher's maps are those behind the ReLU too.
     """
 
     weight = 0.6
     warmup = 20 / 240  # Its authors' code: min(epoch / 20, 1), of 240.
 
-    def __init__(self, fused=True, pooled=True, levels=(4, 2, 1), epsilon=1e-5):
-        self.fused, self.pooled = fused, pooled
+    def __init__(self, fused=True, pooled=True, levels=(4, 2, 1), epsilon=1e-5, rectified=False):
+        self.fused, self.pooled, self.rectified = fused, pooled, rectified
         self.levels, self.epsilon = tuple(levels), epsilon
+        self.before_relu = () if rectified else ("teacher",)
         self.looks_at = ("embedding", "maps") if pooled else ("maps",)
 
     def build(self, teacher, student, number=None):

@@ -45,8 +45,9 @@ class VID(Objective):
         for head, taught, maps in zip(self.heads, teacher.maps, student.maps):
             taught, maps = pooled_alike(taught, maps)
             mean, variance = head(maps)
-            error = tf.math.squared_difference(mean, taught) / variance + tf.math.log(variance)
-            losses.append(0.5 * tf.reduce_mean(error, [1, 2, 3]))
+            # Places first: maps are large, and a variance is of a channel.
+            error = tf.reduce_mean(tf.math.squared_difference(mean, taught), [1, 2])
+            losses.append(0.5 * tf.reduce_mean(error / variance + tf.math.log(variance), 1))
         return tf.add_n(losses)
 
 

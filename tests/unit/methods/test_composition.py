@@ -73,6 +73,24 @@ def test_a_step_follows_the_gradient_of_the_weighted_sum(networks, batch):
     assert distiller.get_metrics_result().keys() == parts
 
 
+@pytest.mark.parametrize(
+    ("text", "before"), [("reviewkd", True), ("reviewkd(rectified=True)", False)]
+)
+def test_the_review_takes_the_teachers_maps_before_their_relu(networks, batch, text, before):
+    distiller = made(networks, text)
+    images, _ = batch
+    shown = distiller.teacher_view(images, training=False)[1:], distiller.student_view(images)[1:]
+    for k in range(3):
+        taught, maps = (float(tf.reduce_min(parts[k])) for parts in shown)
+        assert (taught < 0) == before
+        assert maps >= 0
+    names = [f"s{k}b2_add" if before else f"p{k}" for k in (1, 2, 3)]
+    teacher = networks[0]
+    expected = keras.Model(teacher.input, [teacher.get_layer(name).output for name in names])
+    for one, other in zip(shown[0], expected(images, training=False)):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 def test_each_network_runs_once_and_no_deeper_than_its_losses_look(networks, batch):
     def flops(text):
         step = tf.function(made(networks, text).train_step)

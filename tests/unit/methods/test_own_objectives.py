@@ -39,6 +39,11 @@ def made(loss=lambda student: tf.reduce_sum(student.logits, 1), **attributes):
     return name
 
 
+def forgets_its_head(self, teacher, student, number=None):
+    self.head = keras.layers.Dense(2, name="forgotten")
+    self.head.build((None, *student.logits))
+
+
 def train(networks, data, method, **options):
     options = {"transfer_steps": 1, "task_steps": 1, "batch_size": 16, "verbose": 0, **options}
     return skt_tf.distill(*networks, data, method=method, **options)
@@ -81,6 +86,7 @@ def test_any_float_will_do(loss, networks, data):
         ({"looks_at": ("maps",), "sections": 1}, "sections=1.*slice"),
         ({"heads": 3}, "no list of Keras layers"),
         ({"heads": [keras.layers.Dense(2, name="late")]}, "'late'.*build"),
+        ({"build": forgets_its_head}, "'forgotten'.*none of its heads"),
     ],
 )
 def test_what_it_says_of_itself(attributes, says, networks, data):
@@ -117,6 +123,20 @@ def test_it_may_stand_alone_and_unknown_ones_say_how_they_become_known(networks,
     assert config.methods == ("nowhere",)
     with refused("did you mean skt"):
         Config(methods=("sktt",), import_modules=("mine",))
+
+
+def test_a_sum_in_another_order_is_no_other_method():
+    with refused("'at.task' is 'task.at' once more"):
+        Config(methods=("task+at", "skt", "at+task"))
+    Config(
+        methods=("task+at", "task+at*2", "task+at:0.5", "at>task", "task>at", "task", "baseline")
+    )
+
+
+def test_a_stage_is_no_text(networks):
+    for stage in ("task+at", skt_tf.sequence("task+at"), None):
+        with refused("a stage is .*expected a Stage"):
+            skt_tf.SequentialDistiller(*networks, stage)
 
 
 def test_a_batch_of_one_has_nothing_to_compare(networks, data):

@@ -3,6 +3,7 @@
 import itertools
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,6 +130,56 @@ def test_what_is_mistyped_is_pointed_at(text, place, says):
 def test_shares_and_sizes_that_cannot_be(text, says):
     with refused(says):
         sequence(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "shares", "says"),
+    [
+        (None, None, "a sequence is None"),
+        (Loss("task"), None, "list of stages"),
+        ({"task": 1}, None, "list of stages"),
+        (["flows", None], None, "a stage is None"),
+        ([["flows", 3]], None, "a stage is .*3"),
+        ("flows>task", [0.5, 0.5], "a text has its own"),
+        (["flows", "task"], [0.5], "a list of 2"),
+        (["flows", "task"], 0.5, "a list of 2"),
+        (["flows", "task"], [float("nan"), None], "a share is nan"),
+        (["flows", "task"], [True, None], "a share is True"),
+        (["flows", "task"], ["half", None], "a share is 'half'"),
+    ],
+)
+def test_what_is_neither_a_text_nor_a_list_of_stages(given, shares, says):
+    with refused(says):
+        sequence(given, shares)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((3,), "name 3"),
+        (("at>task",), "name 'at>task'"),
+        (("at", "2"), "weight '2'"),
+        (("at", True), "weight True"),
+        (("at", float("inf")), "weight inf"),
+        (("at", 1, "power"), "dictionary"),
+        (("at", 1, {"power": float("nan")}), "value nan"),
+        (("at", 1, {"power": "a;b"}), "value 'a;b'"),
+        (("at", 1, {1: 2}), "parameter 1"),
+    ],
+)
+def test_a_loss_that_cannot_be_written(arguments, says):
+    with refused(says):
+        Loss(*arguments)
+
+
+def test_stages_and_losses_stand_for_themselves_and_numpy_for_its_numbers():
+    first = sequence("flows>task")[0]
+    made = sequence([first, Loss("task"), "at+task"], [np.float32(0.25), Fraction(1, 3), None])
+    assert str(made) == "flows:0.25>task:1/3>at+task:5/12"
+    loss = Loss("mlkd", np.float32(3), {"temperatures": [np.int64(4), 2.0]})
+    assert loss == Loss("mlkd", 3.0, (("temperatures", (4, 2.0)),))
+    assert str(sequence([loss])) == "mlkd(temperatures=(4, 2.0))*3"
+    assert len({made, sequence(str(made)), sequence("task")}) == 2
 
 
 def test_dense_flows_need_middles():
