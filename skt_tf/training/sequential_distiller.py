@@ -91,7 +91,7 @@ class SequentialDistiller(keras.Model):
     ):
         if not isinstance(stage, Stage):
             raise UserError(
-                f"a stage is {stage!r}: expected a Stage, as skt_tf.stages and skt_tf.sequence "
+                f"a stage is '{stage}': expected a Stage, as skt_tf.stages and skt_tf.sequence "
                 "return them"
             )
         for network in (teacher, student):
