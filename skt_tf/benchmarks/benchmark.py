@@ -29,6 +29,11 @@ ROUNDS = 10
 RATIOS = (
     ("transfer to teacher's pass and task", ["transfer_dense"], ["teacher_forward", "task"]),
     (
+        "the same, with the student's FSP matrices",
+        ["transfer_dense"],
+        ["teacher_forward", "task", "student_flows"],
+    ),
+    (
         "Keras' distiller, float32, to transfer by fit",
         ["keras_distiller_float32"],
         ["fit_transfer_dense"],
