@@ -101,7 +101,13 @@ def test_a_loss_that_is_not_written(networks, data):
         train(networks, data, "unwritten+task")
 
 
-@pytest.mark.parametrize("name", ["at", "task", "dense", "my-loss", "__main__", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "at", "task", "dense", "my-loss", "__main__", "", "cross_entropy", "softened", "loss",
+        "accuracy", "kd", "skt", "anchor", "p0_p1",
+    ],
+)  # fmt: skip
 def test_names_that_are_taken_or_none(name):
     with refused("name"):
         type("Own", (skt_tf.Objective,), {"name": name})
