@@ -226,7 +226,7 @@ class _Reader:
             raise UserError(f"a stage of {len(names)} losses: expected {_MOST_LOSSES} at most")
         if self._take(":"):
             began = self.place
-            number = self._take(rf"\d{{1,30}}/0*[1-9]\d{{0,29}}|{_NUMBER}")
+            number = self._take(rf"\d{{1,200}}/0*[1-9]\d{{0,199}}|{_NUMBER}")
             share = Fraction(number) if number else None
             if not share or share > 1:
                 raise self._wrong(began, "a share is expected, above 0 and at most 1")
