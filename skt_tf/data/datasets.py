@@ -12,7 +12,7 @@ from skt_tf.data.batches import evaluation_batches, training_batches
 from skt_tf.data.identity import Identity, Origin
 from skt_tf.data.images import CROPS, check_labels, held_out_name, mirrored_by_default, spread
 from skt_tf.data.lazy_images import Array, LazyImages, part
-from skt_tf.utils.errors import UserError, option, unknown
+from skt_tf.utils.errors import UserError, about, option, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,7 +270,7 @@ def load_dataset(
     found = sources.find(name, data_dir, image_size, image_bits, crop, stream)
     parts, class_names, origin, test_name = found
     (train_images, train_labels), (test_images, test_labels) = parts
-    try:
+    with about(f"dataset '{name}' cannot be used"):
         dataset = Dataset(
             name,
             train_images,
@@ -289,6 +289,4 @@ def load_dataset(
                 f"all training images are of class {dataset.train_labels[0]}: expected two "
                 "classes or more"
             )
-    except UserError as error:
-        raise UserError(f"dataset '{name}' cannot be used: {error}") from None
     return dataset

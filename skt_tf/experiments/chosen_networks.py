@@ -2,7 +2,7 @@
 
 from skt_tf.models.architectures import STANDARD, WIDTH
 from skt_tf.models.points import SECTIONS, check_depth
-from skt_tf.utils.errors import UserError
+from skt_tf.utils.errors import UserError, about
 
 TEACHER_DEPTH, _STUDENT_DEPTH = 26, 8
 _SIDES = ("teacher", "student")
@@ -61,10 +61,8 @@ def check_networks(config):
 def _check_side(config, side, name):
     depth = _depth(config, side)
     if name is None:
-        try:
+        with about(f"--{side}_depth"):
             check_depth(depth)
-        except UserError as error:
-            raise UserError(f"--{side}_depth: {error}") from None
         return
     path = getattr(config, side)
     if path and config.job != "export":

@@ -19,7 +19,7 @@ from skt_tf.models.names import plain_names
 from skt_tf.models.saving import load_network
 from skt_tf.utils.document import Bullets, markdown, show
 from skt_tf.utils.environment import environment
-from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.errors import UserError, about, option
 from skt_tf.utils.files import whole_folder, write_json, write_text
 
 # Training images that int8 quantisation takes the ranges of activations from.
@@ -137,10 +137,8 @@ def export_saved_model(student, folder):
 def run(config):
     """Writes the student of `config` into its output folder, and compares what it wrote."""
     student, folder = load_network(config.student), pathlib.Path(config.output_dir)
-    try:
+    with about(f"--student={config.student} cannot be exported"):
         check_student(student)
-    except UserError as error:
-        raise UserError(f"--student={config.student} cannot be exported: {error}") from None
     kinds = _kinds(config.export, True, config.input_dtype)
     alone = kinds == FORMATS[:1]
     labels = None if config.labels is None else label_names.read(config.labels)

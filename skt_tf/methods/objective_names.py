@@ -4,7 +4,7 @@ import importlib
 import pathlib
 import pkgutil
 
-from skt_tf.utils.errors import UserError, close_to
+from skt_tf.utils.errors import UserError, unknown
 
 _FOLDER = pathlib.Path(__file__).parent / "objectives"
 
@@ -35,7 +35,7 @@ def find(name):
         raise UserError(f"the objective '{name}' could be {classes}: give each a `name` of its own")
     if not found:
         raise UserError(
-            f"the objective '{name}' is unknown{close_to(name, listed)}: expected one of "
-            f"{', '.join(listed)}, or the name of a class of your own that has been imported"
+            unknown(f"the objective '{name}'", name, listed)
+            + ", or the name of a class of your own that has been imported"
         )
     return found[0]

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import pathlib
 import shutil
-import sys
 import tempfile
 import time
 
@@ -13,7 +12,7 @@ import tensorflow as tf
 import skt_tf
 from skt_tf.training.history import Progress, StageRecord
 from skt_tf.utils.distribution import several_workers
-from skt_tf.utils.errors import UserError, one_line, start_over
+from skt_tf.utils.errors import UserError, one_line, start_over, warn
 from skt_tf.utils.files import whole_folder
 
 _KEPT = 2
@@ -97,8 +96,7 @@ class Checkpoints:
                     f"is {skt_tf.__version__}: go on with that one, or {start_over()}"
                 )
             for other, reason in damaged:
-                print(f"skt_tf: warning: the checkpoint {other} is damaged ({reason}): going on "
-                      f"from {path}", file=sys.stderr)  # fmt: skip
+                warn(f"the checkpoint {other} is damaged ({reason}): going on from {path}")
                 if self.writes:
                     shutil.rmtree(other)
             self._found = path, state

@@ -14,13 +14,8 @@ from skt_tf.models.checks import check_apart, check_network, check_same_images
 from skt_tf.models.names import plain
 from skt_tf.models.nested import inner_graph
 from skt_tf.training.batch_parts import asked_for, parts_of, weighted_mean
-from skt_tf.utils.distribution import (
-    mark_of,
-    one_image_or_more,
-    several_workers,
-    share_overflow,
-)
-from skt_tf.utils.errors import UserError, unknown
+from skt_tf.utils.distribution import mark_of, one_image_or_more, several_workers, share_overflow
+from skt_tf.utils.errors import UserError, check_one_of
 
 
 @keras.saving.register_keras_serializable(package="skt_tf")
@@ -101,10 +96,7 @@ class SequentialDistiller(keras.Model):
             raise UserError("the teacher and the student are the same model: expected two")
         # The student's policy decides whether the loss is scaled.
         super().__init__(name=plain(f"{student.name}_{stage.name}"), dtype=student.dtype_policy)
-        modes = ("batch", "inference")
-        if transfer_batch_norm not in modes:
-            given = f"transfer_batch_norm={transfer_batch_norm}"
-            raise UserError(unknown(given, transfer_batch_norm, modes))
+        check_one_of("transfer_batch_norm", transfer_batch_norm, ("batch", "inference"))
         self.objective = objective(
             stage,
             flow_weights=flow_weights,
