@@ -105,12 +105,11 @@ def export(
         check_calibration(student, calibration_images)
     runtimes.check_installed(kinds, running=False)
     source = None if trained_in is None else provenance_of(student, trained_in)
-    facts = _facts(
-        student, input_dtype, labels or label_names.known(classes, source), license, source
-    )
-    with whole_folder(folder) as draft, plain_names(student):
-        written = _write(student, draft, kinds, calibration_images, input_dtype)
-        write_card(draft, written, facts)
+    labels = labels or label_names.known(classes, source)
+    with whole_folder(folder) as draft:
+        with plain_names(student):
+            written = _write(student, draft, kinds, calibration_images, input_dtype)
+        write_card(draft, written, Facts(student, input_dtype, labels, license, source))
     return {kind: folder / path.relative_to(draft) for kind, path in written.items()}
 
 
@@ -149,7 +148,7 @@ def run(config):
     source = provenance(config.student)
     dataset = None if alone else _dataset(config, student)
     labels = labels or label_names.known(classes, source, config.data_dir, dataset)
-    facts = _facts(student, config.input_dtype, labels, config.license, source)
+    facts = Facts(student, config.input_dtype, labels, config.license, source)
     images = None if alone else np.asarray(dataset.sample(_CALIBRATION))
     with whole_folder(folder) as draft:
         written = _write(student, draft, kinds, images, config.input_dtype)
@@ -167,19 +166,6 @@ def run(config):
         print(f"{LABELS} is left out: the names of the classes are not known; --labels gives them")
     what = "SavedModel" if alone else "files, export.json, export.md"
     print(f"{what}, {CARD}: {folder}")
-
-
-def _facts(student, input_dtype, labels, license, source):
-    return Facts(
-        name=student.name,
-        parameters=student.count_params(),
-        image=student.input_shape[1:],
-        classes=student.output_shape[-1],
-        input_dtype=input_dtype,
-        labels=labels,
-        license=license,
-        provenance=source,
-    )
 
 
 def _compare(config, student, written, dataset, images, folder):

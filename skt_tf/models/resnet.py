@@ -29,8 +29,20 @@ def check_shapes(num_classes, input_shape, normalization):
         )
     if num_classes < 2:
         raise UserError(f"expected num_classes ≥ 2, received {num_classes}")
-    if normalization is not None:
-        _check_normalization(normalization, input_shape[-1])
+    if normalization is None:
+        return
+    channels = input_shape[-1]
+    try:
+        mean, variance = (np.asarray(part, np.float64) for part in normalization)
+        fits = {mean.shape, variance.shape} <= {(), (1,), (channels,)} and (variance >= 0).all()
+        fits = fits and np.isfinite(mean).all() and np.isfinite(variance).all()
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise UserError(
+            "normalization is not (mean, variance): expected finite numbers, one for all channels "
+            f"or one for each of the {channels} channels"
+        )
 
 
 def standardized(input_shape, normalization):
@@ -179,20 +191,6 @@ def resnet_for(dataset, depth, width=16, seed=None):
         normalization=(dataset.mean.tolist(), dataset.variance.tolist()),
         seed=seed,
     )
-
-
-def _check_normalization(normalization, channels):
-    try:
-        mean, variance = (np.asarray(part, np.float64) for part in normalization)
-        fits = {mean.shape, variance.shape} <= {(), (1,), (channels,)} and (variance >= 0).all()
-        fits = fits and np.isfinite(mean).all() and np.isfinite(variance).all()
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        raise UserError(
-            "normalization is not (mean, variance): expected finite numbers, one for all channels "
-            f"or one for each of the {channels} channels"
-        )
 
 
 def weighted_layers(network):

@@ -200,10 +200,8 @@ class Distillation:
             if pair[0] != pair[1] and not (name == "data" and self._is_of(pair[0])):
                 found[name.replace("_", "'s ")] = pair
         # Of data that come otherwise each time, such as shuffled and cut, content tells nothing.
-        if (
-            "validation's content" in found
-            and _content(self.data) != found["validation's content"][1]
-        ):
+        content = found.get("validation's content")
+        if content and _content(self.data) != content[1]:
             del found["validation's content"]
         refuse_other(self.folder, "distillation", found)
         # Once it is trained, a student is another one.

@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from skt_tf.methods.catalogue import needs_teacher
+from skt_tf.methods.heads import bridge
 from skt_tf.methods.losses import objective
-from skt_tf.methods.projections import bridge
 from skt_tf.methods.stage import Stage
 from skt_tf.models.batch_norm import fuse_batch_norm
 from skt_tf.models.checks import check_apart, check_network, check_same_images
@@ -138,7 +138,11 @@ class SequentialDistiller(keras.Model):
         self.student_view = student_view if own else fuse_batch_norm(student_view)
         # Trained beside the student; Keras looks for the variables of layers in lists.
         self.heads = list(getattr(self.objective, "heads", ()))
-        self.anchors = self._anchors() if stage.anchor else []
+        # The weights that the stage begins with; a checkpoint has them, to go on from others.
+        self.anchors = [
+            keras.Variable(v.numpy(), dtype=v.dtype, trainable=False, name="anchor")
+            for v in (self.student_view.trainable_variables if stage.anchor else ())
+        ]
         if not self.student_view.trainable_variables:
             raise UserError(
                 f"no variable of the student '{student.name}' is trainable in stage "
@@ -254,13 +258,6 @@ class SequentialDistiller(keras.Model):
         if weights is not None:
             loss *= weights
         return self._track({"loss": loss}, labels, logits)
-
-    def _anchors(self):
-        """The weights that the stage begins with; a checkpoint has them, to go on from others."""
-        return [
-            keras.Variable(v.numpy(), dtype=v.dtype, trainable=False, name="anchor")
-            for v in self.student_view.trainable_variables
-        ]
 
     def _track(self, losses, labels, logits):
         values = dict(losses)
