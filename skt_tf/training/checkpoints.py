@@ -31,17 +31,15 @@ class Checkpoints:
     """
 
     def __init__(self, folder, every="60s", writes=True):
-        self.folder, self.writes = pathlib.Path(folder), writes
-        self._seconds = float(every[:-1]) if every.endswith("s") else None
-        self._steps = None if every.endswith("s") else int(every)
+        self.folder, self.every, self.writes = pathlib.Path(folder), every, writes
         self._saved = time.monotonic()
         self._found = None
 
     def due(self, progress):
         """Whether it is time to save."""
-        if self._steps is None:
-            return time.monotonic() - self._saved >= self._seconds
-        return progress.step % self._steps == 0
+        if self.every.endswith("s"):
+            return time.monotonic() - self._saved >= float(self.every[:-1])
+        return progress.step % int(self.every) == 0
 
     def save(self, progress, variables):
         """Writes a checkpoint, whole or not at all, and removes those before the last two.
