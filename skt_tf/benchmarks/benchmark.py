@@ -29,6 +29,11 @@ _FIT, _PASS_AND_TASK = ["fit_transfer_dense"], ["teacher_forward", "task"]
 # (What a ratio says, the part whose time it has, over those of these parts, added up.)
 RATIOS = (
     ("transfer to teacher's pass and task", "transfer_dense", _PASS_AND_TASK),
+    (
+        "the same, with the student's FSP matrices",
+        "transfer_dense",
+        [*_PASS_AND_TASK, "student_flows"],
+    ),
     ("Keras' distiller, float32, to transfer by fit", "keras_distiller_float32", _FIT),
     ("the same, to kept targets", "keras_distiller_float32", ["fit_transfer_dense_kept"]),
     ("PyTorch, float32, to transfer by fit", "torch_transfer_dense_float32", _FIT),

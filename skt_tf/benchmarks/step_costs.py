@@ -9,11 +9,13 @@ import tensorflow as tf
 from skt_tf.data.batches import training_batches
 from skt_tf.methods.catalogue import TASK, is_sequence
 from skt_tf.methods.flow_weights import normalized_flow_weights
-from skt_tf.methods.fsp import flow_model
+from skt_tf.methods.fsp import flow_model, fsp_matrix
+from skt_tf.methods.losses import Transfer
 from skt_tf.methods.objectives.simkd import with_classifier_of
 from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.building import build
 from skt_tf.models.cost import flops_by_dtype
+from skt_tf.models.maps import point_output
 from skt_tf.training.checkpoints import Checkpoints, stage_variables
 from skt_tf.training.history import Progress
 from skt_tf.training.kept_targets import keep_targets
@@ -46,7 +48,9 @@ class Parts:
         hint = config.stages("hint")[0]
         self.batch = batch = next(iter(self.batches()))
 
-        self._forward(flow_model(frozen, self.flows), batch[0])
+        forward = flow_model(frozen, self.flows)
+        self._timed("teacher_forward", lambda: forward(batch[0], training=False))
+        self._student_flows(forward(batch[0], training=False))
         self.steps("task", self._distiller(TASK, None), batch)
         self.steps("transfer_disjoint", self._distiller(disjoint, frozen), batch)
         trained = self._distiller(dense, frozen)
@@ -111,12 +115,28 @@ class Parts:
         model.compile(optimizer, jit_compile=self.config.jit_compile, **options)
         return model
 
-    def _forward(self, view, images):
-        function = tf.function(
-            lambda: view(images, training=False), jit_compile=self.config.jit_compile
-        )
-        self.flops["teacher_forward"] = flops_by_dtype(function.get_concrete_function().graph)
-        self.calls["teacher_forward"] = lambda steps: timed(function, steps)
+    def _timed(self, name, function):
+        function = tf.function(function, jit_compile=self.config.jit_compile)
+        self.flops[name] = flops_by_dtype(function.get_concrete_function().graph)
+        self.calls[name] = lambda steps: timed(function, steps)
+
+    def _student_flows(self, targets):
+        """The student's FSP matrices alone, and their gradients, of maps that lie ready."""
+        student, objective = self.student(), Transfer(self.flows, self.weights)
+        points = sorted({point for flow in self.flows for point in flow})
+        view = keras.Model(student.inputs[0], [point_output(student, p) for p in points])
+        maps = view(self.batch[0], training=True)
+
+        def step():
+            with tf.GradientTape() as tape:
+                tape.watch(maps)
+                shown = dict(zip(points, maps))
+                outputs = [fsp_matrix(*(shown[point] for point in flow)) for flow in self.flows]
+                loss = tf.add_n([*objective.losses(None, targets, outputs, None).values()])
+            # One number of each, for whole maps would be copied.
+            return [gradient[0, 0, 0, 0] for gradient in tape.gradient(loss, maps)]
+
+        self._timed("student_flows", step)
 
     def steps(self, name, model, batch):
         """Adds a step of `model`, on a batch that lies ready."""

@@ -45,6 +45,8 @@ class Sum:
             if "second" in more:
                 more["second"] = self._of(k, more["second"])
             losses = part.losses(labels, *self._of(k, (targets, outputs)), progress, mean, **more)
+            if twice := sorted(found.keys() & losses.keys()):
+                raise UserError(f"two losses of the stage are called '{twice[0]}': rename one")
             found |= {name: factor * loss for name, loss in losses.items()}
         return found
 
@@ -129,7 +131,8 @@ class Compared:
         elif "maps" in looks_at:
             ends = [point for point in points or RESNET.points if point[0] == "p" and point != "p0"]
             maps = [point_output(network, p, points) for p in ends[self.objective.sections]]
-            parts += map(before_relu, maps) if role in self.objective.before_relu else maps
+            early = role in self.objective.before_relu
+            parts += [before_relu(network, tensor) for tensor in maps] if early else maps
         return parts
 
     def _seen(self, shown):

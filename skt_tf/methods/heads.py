@@ -1,8 +1,9 @@
 """Layers that are trained beside a student, and that are thrown away after their stages.
 
-Each is seeded by its name, for the same run twice must give the same bytes. Those of objectives
-compute in float32 whatever the networks do; their kernels start uniformly within ±1/√inputs, as in
-the code that the recipes were found with, and their biases at zero.
+Each is seeded by its name, for the same run twice must give the same bytes, and all nets of a run
+start with the same ones. Those of objectives compute in float32 whatever the networks do; their
+kernels start uniformly within ±1/√inputs, as in the code that the recipes were found with, unless a
+`scale` says otherwise, and their biases at zero.
 """
 
 import zlib
@@ -22,7 +23,7 @@ def dense(units, name):
     return keras.layers.Dense(units, kernel_initializer=_start(name), dtype="float32", name=name)
 
 
-def convolution(channels, size, name, *, bias=False, activation=None, dtype="float32"):
+def convolution(channels, size, name, *, bias=False, activation=None, dtype="float32", scale=1.0):
     """A convolution of `size`×`size` that keeps the size of its maps."""
     return keras.layers.Conv2D(
         channels,
@@ -30,7 +31,7 @@ def convolution(channels, size, name, *, bias=False, activation=None, dtype="flo
         padding="same",
         use_bias=bias,
         activation=activation,
-        kernel_initializer=_start(name),
+        kernel_initializer=_start(name, scale),
         dtype=dtype,
         name=name,
     )
@@ -43,8 +44,9 @@ def batch_norm(name, epsilon=1e-5, dtype="float32"):
     )
 
 
-def _start(name):
-    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed(name))
+def _start(name, scale=1.0):
+    """Uniform within ±scale/√inputs."""
+    return keras.initializers.VarianceScaling(scale**2 / 3, "fan_in", "uniform", seed=seed(name))
 
 
 def bridge(teacher, student, flows, points=(None, None)):

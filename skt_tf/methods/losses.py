@@ -14,20 +14,18 @@ long the stage is. What an objective needs beside labels it names in `beside`, a
 names; `heads` are layers of its own that are trained beside the student.
 """
 
-import inspect
-
 import keras
 import tensorflow as tf
 
 from skt_tf.methods.composition import Compared, Sum
 from skt_tf.methods.fsp import flow_model, max_pool_to, smaller_size
 from skt_tf.methods.numerics import check_temperature
-from skt_tf.methods.objective_names import find
+from skt_tf.methods.objective_names import made
 from skt_tf.methods.stage import BUILT_IN
 from skt_tf.models.checks import check_logits
 from skt_tf.models.maps import point_output
 from skt_tf.models.points import RESNET, flow_name
-from skt_tf.utils.errors import UserError, check_one_of, one_line
+from skt_tf.utils.errors import UserError, check_one_of
 
 
 class Transfer:
@@ -222,15 +220,7 @@ def objective(stage, *, flow_weights=None, temperature=3.0, hint_reduction="sum"
     def part(loss):
         """(objective, factor) of one of several losses."""
         if loss.name not in BUILT_IN:
-            made = find(loss.name)
-            try:
-                made = made(**dict(loss.parameters))
-            except TypeError as error:
-                takes = ", ".join(inspect.signature(find(loss.name)).parameters) or "none"
-                raise UserError(
-                    f"'{loss}' cannot be made ({one_line(error)}): its parameters are {takes}"
-                ) from None
-            return Compared(made, loss.weight, number), 1.0
+            return Compared(made(loss), loss.weight, number), 1.0
         if loss.name == "soft":  # Its weight is not a factor of another: τ², if none is given.
             return one("soft", loss.weight and (loss.weight, loss.weight)), 1.0
         return one(BUILT_IN[loss.name]), 1.0 if loss.weight is None else loss.weight

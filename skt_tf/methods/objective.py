@@ -6,13 +6,17 @@ import typing
 
 import tensorflow as tf
 
+from skt_tf.methods.catalogue import METHOD_NAMES
 from skt_tf.methods.objective_names import objective_names
+from skt_tf.methods.sequences import ANCHOR
 from skt_tf.methods.stage import BUILT_IN
 from skt_tf.utils.errors import UserError
 
 # {name: {(module, class): subclass of Objective}}; a cell of a notebook that is run again defines
 # the same class again.
 _KNOWN = {}
+# What logs call the parts of this project's own losses, beside flows.
+_LOGGED = ("loss", "accuracy", "cross_entropy", "softened")
 
 
 class Seen(typing.NamedTuple):
@@ -59,8 +63,8 @@ class Objective:
         name: by which it is asked for; of a class without one, the last part of its module's name.
         looks_at: which of `"logits"`, `"embedding"` and `"maps"`, in both networks.
         sections: a slice of the sections whose ends its maps are taken from.
-        before_relu: which of `"teacher"` and `"student"` show the maps of points that are the
-            output of a ReLU as they are before it.
+        before_relu: which of `"teacher"` and `"student"` show the maps of points as they are before
+            the ReLU whose output they are, or, in networks that normalise first, become.
         weight: its factor in the recipe, where a sequence names none.
         warmup: the share of a stage over which the recipe's factor grows from 0, linearly.
         labels: whether it needs `Batch.labels`.
@@ -92,7 +96,9 @@ class Objective:
                 "letters, digits and _, such as 'cosine'"
             )
         ours = __name__.partition(".")[0] + "."
-        if cls.name in (*BUILT_IN, *objective_names()) and not cls.__module__.startswith(ours):
+        taken = (*BUILT_IN, *_LOGGED, ANCHOR, *METHOD_NAMES, *objective_names())
+        taken = cls.name in taken or re.fullmatch(r"[pmf]\d+_[pmf]\d+", cls.name)
+        if taken and not cls.__module__.startswith(ours):
             raise UserError(
                 f"the objective {cls.__name__} has the name '{cls.name}', which is one of skt_tf's "
                 "own: give it another `name`"

@@ -1,10 +1,11 @@
 """Objectives by name; names are listed without loading TensorFlow, for the command line."""
 
 import importlib
+import inspect
 import pathlib
 import pkgutil
 
-from skt_tf.utils.errors import UserError, unknown
+from skt_tf.utils.errors import UserError, one_line, unknown
 
 _FOLDER = pathlib.Path(__file__).parent / "objectives"
 
@@ -39,3 +40,19 @@ def find(name):
             + ", or the name of a class of your own that has been imported"
         )
     return found[0]
+
+
+def made(loss):
+    """The `Objective` of a `Loss`, with its parameters.
+
+    Raises:
+        ValueError: a name that no class has, or parameters that it does not take.
+    """
+    kind = find(loss.name)
+    try:
+        return kind(**dict(loss.parameters))
+    except TypeError as error:
+        takes = ", ".join(inspect.signature(kind).parameters) or "none"
+        raise UserError(
+            f"'{loss}' cannot be made ({one_line(error)}): its parameters are {takes}"
+        ) from None

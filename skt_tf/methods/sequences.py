@@ -16,7 +16,7 @@ from skt_tf.methods.stage import BUILT_IN, Loss, Stage, plain_number
 from skt_tf.models.points import RESNET, dense_flows, disjoint_flows
 from skt_tf.utils.errors import UserError, close_to, option
 
-_ANCHOR = "anchor"
+ANCHOR = "anchor"
 _NUMBER = r"(?:\d{1,12}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE]-?\d{1,2})?"
 _MOST_STAGES, _MOST_LOSSES = 100, 20
 
@@ -205,7 +205,7 @@ class _Reader:
         while True:
             began = self.place
             loss = self._loss()
-            if loss.name == _ANCHOR:
+            if loss.name == ANCHOR:
                 if loss.weight is None or loss.parameters:
                     raise self._wrong(began, "'anchor' needs a weight, such as anchor*0.001")
                 if anchor:
@@ -237,7 +237,7 @@ class _Reader:
         name = self._take(r"[A-Za-z_]\w*")
         if not name:
             raise self._wrong(began, "the name of a loss is missing")
-        if name not in _names() and name != _ANCHOR and not (self.own or _is_defined(name)):
+        if name not in _names() and name != ANCHOR and not (self.own or _is_defined(name)):
             raise self._wrong(began, _no_loss(name))
         parameters, weight = (), None
         if self._take(r"\("):

@@ -57,13 +57,33 @@ def point_output(model, point, points=None):
     return output
 
 
-def before_relu(output):
-    """What the ReLU takes whose output a symbolic tensor is; the tensor itself of other layers."""
+def before_relu(model, output):
+    """What a ReLU takes whose output a symbolic tensor of `model` is, or becomes.
+
+    Where networks normalise and rectify before their convolutions, that is the tensor behind the
+    batch normalisation that reads it. Of other layers it is `output` itself.
+    """
     layer, index, _ = output._keras_history
-    activation = layer.activation if type(layer) is keras.layers.Activation else None
-    if isinstance(layer, keras.layers.ReLU) or activation is keras.activations.relu:
-        (output,) = layer._inbound_nodes[index].input_tensors
+    if _is_relu(layer):
+        return layer._inbound_nodes[index].input_tensors[0]
+    nodes = [*itertools.chain(*unnested(model).model._nodes_by_depth.values())]
+    rectified = {id(x) for node in nodes if _is_relu(node.operation) for x in node.input_tensors}
+    for node in nodes:
+        normalizes = isinstance(node.operation, keras.layers.BatchNormalization)
+        if normalizes and node.input_tensors[0] is output and id(node.outputs[0]) in rectified:
+            return node.outputs[0]
     return output
+
+
+def _is_relu(layer):
+    activation = layer.activation if type(layer) is keras.layers.Activation else None
+    return isinstance(layer, keras.layers.ReLU) or activation is keras.activations.relu
+
+
+def layer_of(model, tensor):
+    """The name, or the path in inner models, of the layer that puts out a tensor of `model`."""
+    layer = tensor._keras_history.operation
+    return next(path for path, other in layers_by_path(model).items() if other is layer)
 
 
 def embedding_output(model):

@@ -7,7 +7,7 @@ hunto/DIST_KD, sunshangquan/logit-standardization-KD and DefangChen/SimKD.
 """
 
 from skt_tf.methods.catalogue import is_sequence, stages
-from skt_tf.methods.objective_names import find, objective_names
+from skt_tf.methods.objective_names import made, objective_names
 
 DATASET, EXPERIMENT = "cifar100", "minimization"
 # Iterations: 240 epochs of 50,000 images.
@@ -44,6 +44,15 @@ _ROWS = (
     (("task+dkd", "task+dkd(beta=8)", "task+dkd(beta=6)"), "DKD", (71.97, 76.32, 76.23)),
     (("task+dist",), "DIST", (71.75, 76.31, None)),
     (("task+logit_std_kd", "task*0.1+logit_std_kd"), "logit std.", (71.43, 76.62, 76.11)),
+    (
+        (
+            "task+dkd(standardized=True; temperature=3)",
+            "task+dkd(standardized=True; beta=8; temperature=2)*9",
+            "task+dkd(standardized=True; temperature=2)*12",
+        ),
+        "logit std.",
+        (72.32, 77.01, 76.39),
+    ),
     (("task+mlkd", "task*0.1+mlkd"), "logit std.", (72.19, 77.08, 76.63)),
     (("simkd",), "SimKD", (None, 78.08, None)),
 )
@@ -78,10 +87,14 @@ def _losses(text):
     first, *others = stages(text, own=True)
     if others or first.anchor:
         return None
-    return frozenset((loss.name, _weight(loss), loss.parameters) for loss in first.losses)
+    return frozenset(map(_in_full, first.losses))
 
 
-def _weight(loss):
-    if loss.weight is not None or loss.name == "soft":
-        return loss.weight
-    return find(loss.name).weight if loss.name in objective_names() else 1
+def _in_full(loss):
+    """(name, weight, parameters) of a loss, those of the recipe too."""
+    if loss.name not in objective_names():
+        weight = 1 if loss.weight is None and loss.name != "soft" else loss.weight
+        return loss.name, weight, loss.parameters
+    objective = made(loss)
+    weight = objective.weight if loss.weight is None else loss.weight
+    return loss.name, weight, tuple(sorted(objective.parameters().items()))

@@ -45,13 +45,14 @@ class SequentialDistiller(keras.Model):
             weights apart from it).
         transfer_batch_norm: `"batch"` or `"inference"`: what the student's batch
             normalisation uses in transfer and hint stages.
-        steps: iterations of the stage; only a fading weight needs it.
+        steps: iterations of the stage; only a weight that fades or grows needs it.
         teacher_points: {point: layer name} of the teacher, as `skt_tf.layout(names).named(names)`
             makes it; None where its layers have the points' names.
         student_points: likewise of the student.
         project: whether a trained 1×1 convolution on the student's side bridges channels that
             differ at a point; or {point: layer}, the `projections` of an earlier stage, to go
             on training these.
+        number: of training images, where a loss remembers each of them, as `crd` does.
 
     Attributes:
         projections: {point: layer} of these convolutions, which are no part of the student.
@@ -86,7 +87,7 @@ class SequentialDistiller(keras.Model):
     ):
         if not isinstance(stage, Stage):
             raise UserError(
-                f"a stage is {stage!r}: expected a Stage, as skt_tf.stages and skt_tf.sequence "
+                f"a stage is '{stage}': expected a Stage, as skt_tf.stages and skt_tf.sequence "
                 "return them"
             )
         for network in (teacher, student):
@@ -138,10 +139,14 @@ class SequentialDistiller(keras.Model):
         self.student_view = student_view if own else fuse_batch_norm(student_view)
         # Trained beside the student; Keras looks for the variables of layers in lists.
         self.heads = list(getattr(self.objective, "heads", ()))
+        # Not a regressor or a projection, which begin at random.
+        own = {id(variable) for variable in student.variables if stage.anchor}
+        moved = self.student_view.trainable_variables
+        self._anchored = [variable for variable in moved if id(variable) in own]
         # The weights that the stage begins with; a checkpoint has them, to go on from others.
         self.anchors = [
             keras.Variable(v.numpy(), dtype=v.dtype, trainable=False, name="anchor")
-            for v in (self.student_view.trainable_variables if stage.anchor else ())
+            for v in self._anchored
         ]
         if not self.student_view.trainable_variables:
             raise UserError(
@@ -234,7 +239,7 @@ class SequentialDistiller(keras.Model):
                 kernels = [tf.cast(kernel, tf.float32) for kernel in kernels]
                 minimized += self.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in kernels])
             if self.anchors:
-                pairs = zip(self.student_view.trainable_variables, self.anchors)
+                pairs = zip(self._anchored, self.anchors)
                 moved = [tf.cast(v.value - first.value, tf.float32) for v, first in pairs]
                 minimized += self.stage.anchor * tf.add_n([2 * tf.nn.l2_loss(m) for m in moved])
             # Replicas see equal parts of a batch and add up their gradients.

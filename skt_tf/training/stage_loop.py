@@ -97,9 +97,10 @@ def run_stages(
             checkpoints,
             title,
         )
-        # The task's batches are the same in every method, whatever stages came before:
-        # nets of one seed are pairs.
-        stream = 0 if distiller.objective.has_logits else 1 + number
+        # The last stage's batches are the same in every method, whatever stages came before: nets
+        # of one seed are pairs. An earlier one sees others.
+        last = number == len(plan) - 1
+        stream = 0 if last and distiller.objective.has_logits else 1 + number
         views = dict.fromkeys(getattr(distiller.objective, "beside", ()), True)
         if kept and stage.objective == "transfer":
             views |= {"kept": kept, "flows": stage.flows}

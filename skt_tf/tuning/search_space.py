@@ -4,7 +4,7 @@ import dataclasses
 from fractions import Fraction
 
 from skt_tf.methods.catalogue import TEACHERS, transfers
-from skt_tf.methods.objective_names import find
+from skt_tf.methods.objective_names import made
 from skt_tf.methods.sequences import Sequence
 from skt_tf.methods.stage import BUILT_IN
 from skt_tf.models.points import flow_name
@@ -119,7 +119,7 @@ def _weight(loss, config):
         return loss.weight
     if loss.name in BUILT_IN:
         return config.temperature**2 if loss.name == "soft" else 1.0
-    return find(loss.name).weight
+    return made(loss).weight
 
 
 def _changed(plan, values):

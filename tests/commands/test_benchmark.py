@@ -8,6 +8,7 @@ from command_line import tiny, together
 
 NAMES = (
     "teacher_forward",
+    "student_flows",
     "task",
     "transfer_disjoint",
     "transfer_dense",
@@ -75,6 +76,15 @@ def test_a_transfer_step_is_the_teacher_s_forward_pass_and_the_student_s_step(me
     assert flops["keras_distiller_float32"] == pytest.approx(
         flops["teacher_forward"] + 2 * flops["task"], rel=0.15
     )
+
+
+def test_the_students_flows_alone_are_their_products_and_the_gradients_of_these(measured):
+    _, _, results = measured
+    # 8×8 images, 2, 4 and 8 channels; positions of a flow: those of its smaller map.
+    flows = [(2, 2, 64), (2, 4, 16), (4, 8, 4), (2, 4, 16), (2, 8, 4)]
+    products = sum(2 * first * second * places for first, second, places in flows)
+    counted = sum(results["stages"]["student_flows"]["flops_per_image"].values())
+    assert counted == pytest.approx(3 * products)
 
 
 def test_each_part_says_what_it_multiplies_in(measured):

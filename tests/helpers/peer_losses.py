@@ -21,7 +21,7 @@ class Ours:
             entry's parameters.
         extras: from the objective, the entry and what it sees of the teacher to {name: array}.
         factor: theirs over ours, or the hyper-parameter that it is.
-        ties: whether single entries of a gradient depend on how ties are broken.
+        ties: whether gradients where an input is zero depend on how ties are broken.
     """
 
     objective: object
@@ -92,11 +92,14 @@ def _projector(projector):
     return [found]
 
 
-def _matrices(kind):
-    def extras(objective, entry, teacher):
-        return {f"matrix_{kind}{k}": m for k, m in enumerate(objective.matrices(teacher), 1)}
-
-    return extras
+def _matrices(objective, entry, teacher):
+    """The teacher's FSP matrices by either pooling."""
+    by_pooling = {"avg": objective, "max": type(objective)()}
+    return {
+        f"matrix_{kind}{k}": matrix
+        for kind, one in by_pooling.items()
+        for k, matrix in enumerate(one.matrices(teacher), 1)
+    }
 
 
 def _remembered(objective, entry, teacher):
@@ -117,6 +120,8 @@ _RKD = {
 }
 _DIST = {"inter": {"beta": 1, "gamma": 0}, "intra": {"beta": 0, "gamma": 1}}
 _MLKD = {term: {"terms": (term,)} for term in ("kd", "class", "batch")}
+# The peers' entry counts the strong view's cross-entropy to the task.
+_UNLABELLED = {"cross_entropy": 0}
 _ONE_TERM = {"weak_temperatures": (), "masked": False}
 _CRD = {
     **_TEMPERATURE,
@@ -142,15 +147,15 @@ OURS = {
     "pkt": Ours("pkt"),
     "nst": Ours("nst", renamed={"kernel": None}),
     "vid": Ours("vid", renamed={"initial_variance": "variance"}, heads=_guesses),
-    "fsp": Ours("fsp", {"pooling": "average", "reduction": "mean"}, extras=_matrices("avg")),
-    "fsp_torchdistill": Ours("fsp", {"reduction": "columns"}, extras=_matrices("max"), ties=True),
+    "fsp": Ours("fsp", {"pooling": "average", "reduction": "mean"}, extras=_matrices),
+    "fsp_torchdistill": Ours("fsp", {"reduction": "columns"}, ties=True),
     "cc": Ours("cc", renamed={"recipe_width": None}, heads=_embeddings),
     "cc_plain": Ours("cc", {"width": None}),
     "cc_gaussian": Ours("cc", {"kernel": "gaussian", "width": None}, {"P": "order"}),
     "hint": Ours(HintOfOurs, {"reduction": "mean"}, factor=2.0),
     "hint_regressor": Ours("fitnet", heads=_regressors),
     "hcl": Ours("reviewkd", {"fused": False}),
-    "mlkd": Ours("mlkd", renamed={"weight": None}, parts=_MLKD, factor="weight"),
+    "mlkd": Ours("mlkd", _UNLABELLED, {"weight": None}, _MLKD, factor="weight"),
     "mlkd_class": Ours("mlkd", {**_ONE_TERM, "terms": ("class",)}, {"T": "temperatures"}),
     "mlkd_batch": Ours("mlkd", {**_ONE_TERM, "terms": ("batch",)}, {"T": "temperatures"}),
     "simkd": Ours("simkd", renamed={"factor": None, "epsilon": None}, heads=_projector),

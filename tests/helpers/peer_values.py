@@ -174,15 +174,21 @@ def gradients_of(peers, name, run):
     found = {}
     for one, of in peers.losses[name]["gradients"].items():
         expected, gradient = peers.arrays[of["key"]], run.gradients[one]
-        if "index_key" in of:
-            kept = gradient.reshape(-1)[peers.arrays[of["index_key"]]]
-        else:
-            kept = gradient.reshape(expected.shape)
+        places = peers.arrays[of["index_key"]] if "index_key" in of else slice(None)
+        kept, expected = gradient.reshape(-1)[places], expected.reshape(-1)
+        if ours_of(name).ties:
+            clear = peers.arrays[f"in.{one}"].reshape(-1)[places] > 0
+            kept, expected = kept[clear], expected[clear]
         errors = [abs(np.linalg.norm(gradient) - of["norm"]) / max(of["norm"], 1e-30)]
-        if not ours_of(name).ties:
-            errors.append(relative(kept.reshape(-1) - expected.reshape(-1), expected))
+        errors.append(relative(kept - expected, expected))
         found[one] = np.max(errors)
     return found
+
+
+def extras_of(peers, name):
+    """What the arrays of an entry say beside its value, its parts and its gradients."""
+    others = [key.removeprefix(f"{name}.") for key in peers.arrays if key.startswith(f"{name}.")]
+    return [one for one in others if one.split(".")[0] not in ("value", "part", "grad")]
 
 
 def check(folder, say=print):
@@ -199,18 +205,17 @@ def check(folder, say=print):
             continue
         try:
             run = Run(peers, name)
+            gradient = np.max([*gradients_of(peers, name, run).values(), 0.0])
+            parts = parts_of(peers, name)
         except (KeyError, TypeError, ValueError) as error:  # Such as an unknown hyper-parameter.
             say(f"{name:18} fails: {type(error).__name__}: {error}")
             bad.append(name)
             continue
         value = abs(run.value - entry["value"]) / max(abs(entry["value"]), 1e-30)
-        gradient = np.max([*gradients_of(peers, name, run).values(), 0.0])
-        parts = parts_of(peers, name)
         told = {k: error for k, error in parts.items() if not isinstance(error, str)}
-        for extra, array in run.extras.items():
-            if f"{name}.{extra}" in peers.arrays:
-                expected = peers.arrays[f"{name}.{extra}"]
-                told[extra] = relative(np.float64(array) - expected, expected)
+        for extra in extras_of(peers, name):
+            expected, array = peers.arrays[f"{name}.{extra}"], run.extras.get(extra, np.nan)
+            told[extra] = relative(np.float64(array) - expected, expected)
         others = [f"{k}: {why}" for k, why in parts.items() if isinstance(why, str)]
         said = run.said + f" × {run.factor:g}" * (run.factor != 1.0)
         worst = np.max([*told.values(), 0.0])  # NaN where one is.

@@ -19,8 +19,8 @@ class AT(Objective):
 
     Args:
         power: p.
-        squared: whether the distance is the mean square of the code, or the norm of the paper,
-            which needs a weight hundreds of times smaller.
+        squared: whether the distance is the mean square of the code, or the norm of the paper, for
+            which there is no recipe: its weight is 1.
     """
 
     looks_at = ("maps",)
@@ -28,6 +28,8 @@ class AT(Objective):
 
     def __init__(self, power=2, squared=True):
         self.power, self.squared = power, squared
+        if not squared:
+            self.weight = 1.0
 
     def build(self, teacher, student, number=None):
         check_pairs(self.name, teacher, student)

@@ -24,7 +24,7 @@ class CC(Objective):
     squares.
 
     Args:
-        kernel: None, or `"gaussian"`, for which the recipe has no weight.
+        kernel: None, or `"gaussian"`, for which there is no recipe: its weight is 1.
         width: of the dense layers; None: there are none, and without a kernel both networks need
             embeddings of one width.
         gamma: γ.
@@ -39,6 +39,8 @@ class CC(Objective):
         if kernel not in (None, "gaussian"):
             raise UserError(f"kernel '{kernel}' is unknown: expected gaussian, or none")
         self.kernel, self.width, self.gamma, self.order = kernel, width, gamma, order
+        if kernel:
+            self.weight = 1.0
 
     def build(self, teacher, student, number=None):
         self.heads = []

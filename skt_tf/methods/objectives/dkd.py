@@ -20,8 +20,8 @@ class DKD(Objective):
             for wrn40-2 → wrn16-2.
         temperature: τ.
         standardized: whether logits are standardised first, as in `logit_std_kd`. The recipes
-            then have weight 18, β 2 and τ 3 for resnet56 → resnet20; weight 9, β 8 and τ 2 for
-            resnet32x4 → resnet8x4; weight 12, β 2 and τ 2 for wrn40-2 → wrn16-2.
+            then have weight 18, which is the default, β 2 and τ 3 for resnet56 → resnet20; weight
+            9, β 8 and τ 2 for resnet32x4 → resnet8x4; weight 12, β 2 and τ 2 for wrn40-2 → wrn16-2.
         epsilon: ε of the standardisation.
     """
 
@@ -34,6 +34,8 @@ class DKD(Objective):
         check_temperature(temperature)
         self.alpha, self.beta, self.temperature = alpha, beta, temperature
         self.standardized, self.epsilon = standardized, epsilon
+        if standardized:
+            self.weight = 18.0
 
     def build(self, teacher, student, number=None):
         check_classes(self.name, teacher, student)

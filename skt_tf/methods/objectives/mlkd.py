@@ -21,14 +21,18 @@ class MLKD(Objective):
     of classes whose summed probability is at most their median. In the paper both choose what is
     compared; as its authors' code multiplies what has been averaged already, they only scale, by
     about one half, and that is done here. Also as there, `weak_temperatures` of the strong term
-    look at the weak view. The recipe adds 0.1 times the cross-entropy of each view.
+    look at the weak view. The recipe's cross-entropy of the strong view with the labels is a part
+    of the loss; that of the weak view is `task*0.1`.
 
     Args:
         temperatures: each τ.
         weak_temperatures: of them those whose strong term takes the weak view; none is the paper.
         terms: those of the loss, of `"kd"`, `"class"` and `"batch"`; without `"kd"` one view does.
         masked: whether to scale by m and c; False: they are 1.
-        standardized: whether logits are standardised first, as in `logit_std_kd`.
+        standardized: whether logits are standardised in KD, as in `logit_std_kd`; class and batch
+            take them as they are.
+        cross_entropy: factor of the strong view's cross-entropy; with the recipe's weight it is
+            that of 0.1. Without a second view there is none.
     """
 
     looks_at = ("logits",)
@@ -42,28 +46,33 @@ class MLKD(Objective):
         terms=_TERMS,
         masked=True,
         standardized=False,
+        cross_entropy=1 / 9,
     ):
         check_temperature(*temperatures)
         if not terms or not set(terms) <= set(_TERMS):
             raise UserError(f"terms {', '.join(terms)}: expected some of {', '.join(_TERMS)}")
         self.temperatures, self.weak_temperatures = tuple(temperatures), tuple(weak_temperatures)
         self.terms, self.masked, self.standardized = tuple(terms), masked, standardized
+        self.cross_entropy = cross_entropy
         self.views = 2 if "kd" in self.terms else 1
+        self.labels = self.views == 2 and cross_entropy != 0
 
     def build(self, teacher, student, number=None):
         check_classes(self.name, teacher, student)
 
     def loss(self, teacher, student, batch):
         """A scalar, of the logits of one view or two."""
-        weak = strong = self._logits(teacher, student)
+        weak = strong = teacher.logits, student.logits
         if self.views == 2:
-            strong = self._logits(*batch.second)
+            strong = tuple(seen.logits for seen in batch.second)
         sure = tf.nn.softmax(teacher.logits)
         images = _share_up_to_median(tf.reduce_max(sure, 1)) if self.masked else 1.0
         classes = _share_up_to_median(tf.reduce_sum(sure, 0)) if self.masked else 1.0
         found = []
         for temperature in self.temperatures:
             views = weak, weak if temperature in self.weak_temperatures else strong
+            if self.standardized:
+                views = [tuple(map(standardized, logits)) for logits in views]
             taught, outputs = (tf.nn.softmax(logits / temperature) for logits in weak)
             if "kd" in self.terms:
                 kd = [tf.reduce_mean(divergence(*logits, temperature)) for logits in views]
@@ -72,11 +81,10 @@ class MLKD(Objective):
                 found.append(classes * _relations(tf.transpose(taught), tf.transpose(outputs)))
             if "batch" in self.terms:
                 found.append(images * _relations(taught, outputs))
+        if self.labels:
+            entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, strong[1])
+            found.append(self.cross_entropy * tf.reduce_mean(entropy))
         return tf.add_n(found)
-
-    def _logits(self, teacher, student):
-        logits = teacher.logits, student.logits
-        return tuple(standardized(z) for z in logits) if self.standardized else logits
 
 
 def _relations(teacher, student):

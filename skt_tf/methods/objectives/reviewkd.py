@@ -22,8 +22,9 @@ class ReviewKD(Objective):
     both pooled to each of the smaller `levels`, over the sum of the weights.
 
     The recipe's weight is that of resnet56 → resnet20; it has 5 for resnet32x4 → resnet8x4 and
-    wrn40-2 → wrn16-2. As its authors' code has it, the teacher's maps are those before the ReLU at
-    its points, the student's those behind it.
+    wrn40-2 → wrn16-2; its authors train with Nesterov's momentum. As in their code, the teacher's
+    maps are those before the ReLU at its points, in wrn_… behind the batch normalisation that comes
+    before it, and the student's are the points themselves.
 
     Args:
         fused: whether there are fusion modules; without, the maps themselves are compared, which
@@ -106,9 +107,10 @@ class Fusion(keras.layers.Layer):
     def __init__(self, channels, target, joins, epsilon, name):
         super().__init__(name=name, dtype="float32")
         self.channels, self.target = channels, target
-        self.entry = convolution(channels, 1, f"{name}_entry")
+        # As in its authors' code, √3 times as far from zero as other heads.
+        self.entry = convolution(channels, 1, f"{name}_entry", scale=3**0.5)
         self.entry_norm = batch_norm(f"{name}_entry_norm", epsilon)
-        self.exit = convolution(target[-1], 3, f"{name}_exit")
+        self.exit = convolution(target[-1], 3, f"{name}_exit", scale=3**0.5)
         self.exit_norm = batch_norm(f"{name}_exit_norm", epsilon)
         self.attention = None
         if joins:

@@ -7,6 +7,7 @@ from skt_tf.methods.heads import batch_norm, convolution
 from skt_tf.methods.objective import Objective
 from skt_tf.methods.shapes import check_channels, check_pairs, check_sizes, pooled_alike
 from skt_tf.models.checks import check_network
+from skt_tf.models.maps import layer_of
 from skt_tf.models.nested import unnested
 from skt_tf.utils.errors import UserError
 
@@ -14,11 +15,12 @@ PROJECTED = "simkd_projected"
 
 
 class SimKD(Objective):
-    """mean (P(Fˢ) − Fᵗ)² over the last map [height, width, channels]; no labels.
+    """mean (P(Fˢ) − Fᵗ)² over the map that is pooled, [height, width, channels]; no labels.
 
-    P is the projector in a student that `with_classifier_of` has made, which classifies by the
-    teacher's classifier. The recipe trains with this alone. A teacher's map that is larger is
-    average-pooled to the student's. arXiv 2203.14001.
+    Fᵗ is what the teacher's classifier pools, of `resnet…` the end of the last section. P is the
+    projector in a student that `with_classifier_of` has made, which classifies by the teacher's
+    classifier. The recipe trains with this alone. A teacher's map that is larger is average-pooled
+    to the student's. arXiv 2203.14001.
     """
 
     looks_at = ("maps",)
@@ -26,12 +28,14 @@ class SimKD(Objective):
     weight = 1.0
 
     def layer_names(self, teacher, student):
+        # Not the last section's end: in wrn_… that is normalised and rectified before it is pooled.
+        pooled, _ = _classifier(teacher, "teacher")
         if PROJECTED not in {layer.name for layer in student.layers}:
             raise UserError(
                 f"the student '{student.name}' has no layer '{PROJECTED}', which '{self.name}' "
                 "compares: make it with with_classifier_of(teacher, student)"
             )
-        return None, (PROJECTED,)
+        return (layer_of(teacher, pooled),), (PROJECTED,)
 
     def build(self, teacher, student, number=None):
         check_pairs(self.name, teacher, student)

@@ -7,12 +7,16 @@ import tensorflow as tf
 from sentences import refused
 
 from skt_tf.methods.objectives.at import AT
+from skt_tf.methods.objectives.simkd import with_classifier_of
 from skt_tf.methods.sequences import sequence
+from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.cost import step_flops
 from skt_tf.models.resnet import resnet
+from skt_tf.models.standard_networks import standard_network
 from skt_tf.training.sequential_distiller import SequentialDistiller
 
 SHAPE, CLASSES, BATCH = (16, 16, 3), 4, 6
+STANDARD_WIDE = "wrn_16_2", "wrn_16_2"
 
 
 @pytest.fixture
@@ -89,6 +93,26 @@ def test_the_review_takes_the_teachers_maps_before_their_relu(networks, batch, t
     expected = keras.Model(teacher.input, [teacher.get_layer(name).output for name in names])
     for one, other in zip(shown[0], expected(images, training=False)):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", [None, "float32"])
+def test_networks_that_normalise_first_show_the_teacher_behind_that(batch, precision):
+    """As in the code of ReviewKD's and SimKD's authors; folded teachers too."""
+    teacher, student = (
+        standard_network(name, CLASSES, SHAPE, seed=k) for k, name in enumerate(STANDARD_WIDE)
+    )
+    images = tf.cast(batch[0], tf.float32) / 64
+    joined = with_classifier_of(teacher, student)
+    names = "s2b1_1_norm", "s3b1_1_norm", "end_norm", "end"
+    outputs = [teacher.get_layer(name).output for name in names]
+    *expected, pooled = keras.Model(teacher.input, outputs)(images, training=False)
+    if precision:
+        teacher = fold_batch_norm(teacher, precision)
+    shown = made((teacher, student), "task+reviewkd").teacher_view(images, training=False)
+    for one, other in zip(shown[-3:], expected):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+    shown = made((teacher, joined), "simkd").teacher_view(images, training=False)
+    np.testing.assert_allclose(shown[0], pooled, rtol=1e-3, atol=1e-3)
 
 
 def test_each_network_runs_once_and_no_deeper_than_its_losses_look(networks, batch):
@@ -175,6 +199,13 @@ def test_an_anchor_holds_the_weights_that_the_stage_begins_with(networks, batch)
     for one, other in zip(found["loose"], found["held"]):
         # d/dw of factor · (w − w₀)², of which w − w₀ is ¼ everywhere.
         np.testing.assert_allclose(one - other, rate * 2 * factor * 0.25, atol=1e-5)
+
+
+def test_an_anchor_holds_no_regressor(networks):
+    teacher, _ = networks
+    distiller = made((teacher, resnet(8, CLASSES, SHAPE, 3, seed=4)), "hint+anchor*0.1")
+    free = len(distiller.trainable_variables) - len(distiller.anchors)
+    assert free == 2  # The kernel and the bias of the regressor.
 
 
 def test_what_networks_cannot_show_is_refused(networks):

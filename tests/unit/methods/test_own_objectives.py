@@ -9,6 +9,7 @@ import tensorflow as tf
 from sentences import refused
 
 import skt_tf
+from skt_tf import main
 from skt_tf.configuration import Config
 from skt_tf.methods.catalogue import stages
 from skt_tf.utils.errors import Diverged
@@ -100,7 +101,13 @@ def test_a_loss_that_is_not_written(networks, data):
         train(networks, data, "unwritten+task")
 
 
-@pytest.mark.parametrize("name", ["at", "task", "dense", "my-loss", "__main__", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "at", "task", "dense", "my-loss", "__main__", "", "cross_entropy", "softened", "loss",
+        "accuracy", "kd", "skt", "anchor", "p0_p1",
+    ],
+)  # fmt: skip
 def test_names_that_are_taken_or_none(name):
     with refused("name"):
         type("Own", (skt_tf.Objective,), {"name": name})
@@ -121,6 +128,12 @@ def test_it_may_stand_alone_and_unknown_ones_say_how_they_become_known(networks,
         skt_tf.sequence("nowhere+task")
     config = Config(methods=("nowhere",), import_modules=("mine",))
     assert config.methods == ("nowhere",)
+    # Once the modules are there, and before a teacher is trained.
+    with refused("'nowhere' is unknown"):
+        main._check_losses(config)
+    with refused("'nowhere' is no loss"):
+        main._check_losses(Config(methods=("skt", "task+nowhere"), import_modules=("mine",)))
+    main._check_losses(Config(methods=(name, f"task+{name}*2", "skt"), import_modules=("mine",)))
     with refused("did you mean skt"):
         Config(methods=("sktt",), import_modules=("mine",))
 

@@ -189,6 +189,8 @@ def test_the_standard_protocol_has_the_field_s_accuracies(pair, expected):
         ("task+at*1000", 73.44), ("at+task", 73.44), ("task*1+at", 73.44), ("task+at*999", None),
         ("task+at>task", None), ("at", None), ("task+soft", 73.33), ("soft*14.4+task*0.1", 73.33),
         ("task+soft*14.4", None), ("task+dkd(beta=8.0)", 76.32), ("task+dkd(beta=3)", None),
+        ("task+dkd(beta=8; alpha=1)", 76.32), ("task+dkd(standardized=True; beta=8)*9", None),
+        ("dkd(temperature=2; standardized=True; beta=8)*9+task", 77.01),
         ("task+at+anchor*0.1", None), ("task+of_my_own", None),
     ],
 )  # fmt: skip

@@ -13,6 +13,7 @@ from reference import same, values
 from skt_tf.configuration import Config
 from skt_tf.methods.catalogue import METHOD_NAMES, ONE_START, stages
 from skt_tf.methods.flow_weights import normalized_flow_weights
+from skt_tf.methods.sequences import sequence
 from skt_tf.models.points import dense_flows
 from skt_tf.training.sequential_distiller import SequentialDistiller
 from skt_tf.training.stage_loop import run_stages
@@ -171,6 +172,15 @@ def test_the_task_s_batches_are_the_same_in_every_method(two_steps, alone):
     assert task[:2] == alone.fits[0].batches
     for fits in earlier:
         assert fits[0].batches[0] not in task
+
+
+def test_each_stage_of_a_sequence_sees_batches_of_its_own_and_the_last_those_of_all(train, alone):
+    text = "soft>task>task+soft"
+    run = train(sequence(text), methods=(text,), transfer_steps=4, task_steps=2)
+    first, second, last = (fits[0].batches[:2] for fits in of_distiller(run))
+    assert last == alone.fits[0].batches
+    seen = [batch for batches in (first, second, last) for batch in batches]
+    assert len(set(seen)) == len(seen)
 
 
 @pytest.mark.parametrize(

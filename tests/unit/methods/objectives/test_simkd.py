@@ -59,7 +59,7 @@ def test_its_objective_compares_the_projected_map(network, teacher, images):
     joined = skt_tf.with_classifier_of(teacher, network(2, width=3))
     objective = find("simkd")()
     layers = objective.layer_names(teacher, joined)
-    assert layers == (None, ("simkd_projected",))
+    assert layers == (("p3",), ("simkd_projected",))
     taught = keras.Model(teacher.input, teacher.get_layer("p3").output)
     view = keras.Model(joined.input, joined.get_layer(layers[1][0]).output)
     objective.build(*(Seen(maps=(v.output.shape[1:],)) for v in (taught, view)))
