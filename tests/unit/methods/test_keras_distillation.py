@@ -184,7 +184,8 @@ def test_simkd_is_a_loss_of_keras_for_its_network(pair):
     [
         ("dkd", (), "'dkd' compares with the labels, which keras.distillation shows no loss"),
         ("crd", ("average", "average"), "remembers each training image by its number"),
-        ("mlkd", (), "compares a second view of each image"),
+        ("mlkd", (), "'mlkd' compares with the labels"),
+        (find("mlkd")(cross_entropy=0), (), "compares a second view of each image"),
         ("reviewkd", ("p1", "p1"), "looks at embedding and maps of a network at once"),
         ("at", (), "compares maps: expected both teacher_layer_name and student_layer_name$"),
         ("rkd", ("average", None), "compares embedding: expected both"),
