@@ -72,12 +72,8 @@ def check_values(config):
                 f"--{kind}_steps={getattr(config, kind + '_steps')} with "
                 f"--budget={config.budget:g} makes {number} iterations: expected fewer than 2³⁰"
             )
-    for side in ("teacher", "student"):
-        if (
-            getattr(config, f"{side}_points")
-            and not getattr(config, side)
-            and config.job != "report"
-        ):
+    for side in ("teacher", "student") if config.job != "report" else ():
+        if getattr(config, f"{side}_points") and not getattr(config, side):
             raise UserError(
                 f"--{side}_points names layers of the network that --{side} gives: give both"
             )

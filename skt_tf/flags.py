@@ -2,32 +2,30 @@
 
 import contextlib
 import dataclasses
+import typing
 
 from absl import flags
 
 from skt_tf.configuration import Config
 from skt_tf.configuration_checks import unread
 from skt_tf.utils.errors import UserError
+from skt_tf.utils.fields import kinds
 
+# By the first type that a field may have.
 _DEFINE = {
     str: flags.DEFINE_string,
-    str | None: flags.DEFINE_string,
     int: flags.DEFINE_integer,
-    int | None: flags.DEFINE_integer,
     float: flags.DEFINE_float,
-    float | None: flags.DEFINE_float,
-    tuple[str, ...] | None: flags.DEFINE_list,
-    tuple[float, ...] | None: flags.DEFINE_list,
-    str | tuple[float, ...]: flags.DEFINE_string,
+    tuple: flags.DEFINE_list,
     bool: flags.DEFINE_boolean,
-    bool | None: flags.DEFINE_boolean,
 }
 
 
 def define_flags(flag_values=flags.FLAGS):
     """Defines one absl flag for each field of `Config`, which become key flags of this module."""
     for field in dataclasses.fields(Config):
-        define = _DEFINE[field.type]
+        kind = kinds(field)[0]
+        define = _DEFINE[typing.get_origin(kind) or kind]
         define(field.name, field.default, explanation(field), flag_values=flag_values)
     flag_values.set_gnu_getopt(True)
 

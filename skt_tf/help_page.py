@@ -8,6 +8,7 @@ from absl import flags
 from skt_tf.configuration import JOBS, Config
 from skt_tf.configuration_checks import FOLDERS, reads
 from skt_tf.flags import explanation
+from skt_tf.utils.fields import kinds
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 # Each group begins with the flags that are given most often.
@@ -104,7 +105,7 @@ def _entry(name, width, job):
     if name == "output_dir" and job:
         return _wrapped(f"--{name}: {_folder(job)}", width)
     field = _FIELDS[name]
-    switch = "[no]" if field.type in (bool, bool | None) else ""
+    switch = "[no]" if bool in kinds(field) else ""
     text = f"--{switch}{name}: {explanation(field)}"
     if field.default is not None:
         default = str(field.default).lower() if switch else field.default

@@ -25,32 +25,21 @@ from skt_tf.utils.files import DRAFT, read_json, remove_drafts, write_json
 from skt_tf.utils.locks import FolderLock
 
 ROUNDS = 10
-# (What a ratio says, the parts whose times it adds up, over those of these parts.)
+_FIT, _PASS_AND_TASK = ["fit_transfer_dense"], ["teacher_forward", "task"]
+# (What a ratio says, the part whose time it has, over those of these parts, added up.)
 RATIOS = (
-    ("transfer to teacher's pass and task", ["transfer_dense"], ["teacher_forward", "task"]),
+    ("transfer to teacher's pass and task", "transfer_dense", _PASS_AND_TASK),
     (
         "the same, with the student's FSP matrices",
-        ["transfer_dense"],
-        ["teacher_forward", "task", "student_flows"],
+        "transfer_dense",
+        [*_PASS_AND_TASK, "student_flows"],
     ),
-    (
-        "Keras' distiller, float32, to transfer by fit",
-        ["keras_distiller_float32"],
-        ["fit_transfer_dense"],
-    ),
-    ("the same, to kept targets", ["keras_distiller_float32"], ["fit_transfer_dense_kept"]),
-    (
-        "PyTorch, float32, to transfer by fit",
-        ["torch_transfer_dense_float32"],
-        ["fit_transfer_dense"],
-    ),
-    (
-        "PyTorch, bfloat16, to transfer by fit",
-        ["torch_transfer_dense_bfloat16"],
-        ["fit_transfer_dense"],
-    ),
-    ("Keras' fit on arrays to task by fit", ["keras_fit_task"], ["fit_task"]),
-    ("pipeline to transfer by fit", ["pipeline"], ["fit_transfer_dense"]),
+    ("Keras' distiller, float32, to transfer by fit", "keras_distiller_float32", _FIT),
+    ("the same, to kept targets", "keras_distiller_float32", ["fit_transfer_dense_kept"]),
+    ("PyTorch, float32, to transfer by fit", "torch_transfer_dense_float32", _FIT),
+    ("PyTorch, bfloat16, to transfer by fit", "torch_transfer_dense_bfloat16", _FIT),
+    ("Keras' fit on arrays to task by fit", "keras_fit_task", ["fit_task"]),
+    ("pipeline to transfer by fit", "pipeline", _FIT),
 )
 
 
@@ -131,12 +120,12 @@ def _ratios(seconds, named):
 
     And of each stage of a sequence, `named`, to a pass of the teacher and a step of the task.
     """
-    found, parts = {}, ["teacher_forward", "task"]
-    stages = [(f"{stage} to teacher's pass and task", [str(stage)], parts) for stage in named]
+    found = {}
+    stages = [(f"{s} to teacher's pass and task", str(s), _PASS_AND_TASK) for s in named]
     for what, above, below in (*RATIOS, *stages):
-        if seconds.keys() >= {*above, *below}:
-            sums = (np.sum([seconds[name] for name in names], axis=0) for names in (above, below))
-            found[what] = float(np.median(np.divide(*sums)))
+        if seconds.keys() >= {above, *below}:
+            total = np.sum([seconds[name] for name in below], axis=0)
+            found[what] = float(np.median(np.divide(seconds[above], total)))
     return found
 
 
@@ -183,12 +172,11 @@ def _print(results, other):
             cells += [f"{row['milliseconds'] / known:.2f}" if known else NONE]
         rows.append(tuple(cells))
     show("one step of each part, median", Table(tuple(header), tuple(rows)))
-    found = {name: row["milliseconds"] for name, row in results["stages"].items()}
     ratios = tuple((what, f"{ratio:.2f}") for what, ratio in results["ratios"].items())
     show("ratios of milliseconds, median of rounds", Table(("of what", "ratio"), ratios))
     for dtype, peak in results["peak_flops_per_second"].items():
         print(f"matrix products: {peak / 1e9:,.0f} GFLOP/s in {dtype}")
-    share = found["checkpoint"] / 60_000
+    share = results["stages"]["checkpoint"]["milliseconds"] / 60_000
     print(f"a checkpoint a minute, the default: {share:.3%} of a stage")
     print(f"peak memory: {results['peak_memory_bytes'] / 1e6:,.0f} MB")
     for name, value in {**results["config"], **results["environment"]}.items():

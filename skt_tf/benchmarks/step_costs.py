@@ -1,5 +1,6 @@
 """The parts of a stage whose cost is measured."""
 
+import itertools
 import time
 
 import keras
@@ -178,27 +179,22 @@ class Parts:
 
 
 class _Clock(keras.callbacks.Callback):
-    """Seconds from the end of a batch to the end of the next."""
+    """Notes when each batch has ended."""
 
     def __init__(self):
         super().__init__()
-        self.seconds = []
-
-    def on_train_begin(self, logs=None):
-        self.last = None
+        self.ends = []
 
     def on_train_batch_end(self, batch, logs=None):
         _wait_for(logs)
-        now = time.perf_counter()
-        if self.last is not None:
-            self.seconds.append(now - self.last)
-        self.last = now
+        self.ends.append(time.perf_counter())
 
 
 def timed_fit(model, *data, **options):
+    """Seconds from the end of a batch to the end of the next."""
     clock = _Clock()
     model.fit(*data, verbose=0, callbacks=[clock], **options)
-    return clock.seconds[WARM_UP - 1 :]
+    return [end - before for before, end in itertools.pairwise(clock.ends)][WARM_UP - 1 :]
 
 
 def timed(function, times):

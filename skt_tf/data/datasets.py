@@ -11,8 +11,8 @@ from skt_tf.data import sources, statistics
 from skt_tf.data.batches import evaluation_batches, training_batches
 from skt_tf.data.identity import Identity, Origin
 from skt_tf.data.images import CROPS, check_labels, held_out_name, mirrored_by_default, spread
-from skt_tf.data.lazy_images import Array, LazyImages, part
-from skt_tf.utils.errors import UserError, option, unknown
+from skt_tf.data.lazy_images import Held, LazyImages, part
+from skt_tf.utils.errors import UserError, about, option, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +67,7 @@ class Dataset:
         if self.crop not in CROPS:
             raise UserError(unknown(f"crop={self.crop!r}", self.crop, CROPS))
         for side in ("train", "test"):
-            self._check_images(side)
-            self._check_labels(side)
+            self._check(side)
         shapes = self.train_images.shape[1:], self.test_images.shape[1:]
         if shapes[0] != shapes[1]:
             raise UserError(
@@ -76,8 +75,8 @@ class Dataset:
                 "shape of all images"
             )
 
-    def _check_images(self, side):
-        images = getattr(self, f"{side}_images")
+    def _check(self, side):
+        images, labels = getattr(self, f"{side}_images"), getattr(self, f"{side}_labels")
         if images.ndim != 4 or images.dtype != np.uint8:
             raise UserError(
                 f"{side}_images have shape {images.shape} and dtype {images.dtype}: expected "
@@ -85,9 +84,6 @@ class Dataset:
             )
         if not images.size:
             raise UserError(f"{side}_images have shape {images.shape}: expected one image or more")
-
-    def _check_labels(self, side):
-        images, labels = getattr(self, f"{side}_images"), getattr(self, f"{side}_labels")
         if labels.shape != (len(images),):
             raise UserError(
                 f"{side}_labels have shape {labels.shape}: expected one integer for each of the "
@@ -208,7 +204,7 @@ class Dataset:
         """
         images = self.train_images
         if self.crop == "resized" and not isinstance(images, LazyImages):
-            images = LazyImages(Array(images, self.name))
+            images = LazyImages(Held(images, self.image_shape, self.name))
         with tf.init_scope(), tf.device("CPU"):
             if not isinstance(images, LazyImages):
                 images = tf.constant(images)
@@ -270,7 +266,7 @@ def load_dataset(
     found = sources.find(name, data_dir, image_size, image_bits, crop, stream)
     parts, class_names, origin, test_name = found
     (train_images, train_labels), (test_images, test_labels) = parts
-    try:
+    with about(f"dataset '{name}' cannot be used"):
         dataset = Dataset(
             name,
             train_images,
@@ -289,6 +285,4 @@ def load_dataset(
                 f"all training images are of class {dataset.train_labels[0]}: expected two "
                 "classes or more"
             )
-    except UserError as error:
-        raise UserError(f"dataset '{name}' cannot be used: {error}") from None
     return dataset

@@ -158,7 +158,9 @@ class ImageFiles:
         from PIL import ImageOps
 
         with _opened(path) as (file, image):
-            if self._facts[row].any() and _differ(_facts(file), self._facts[row]):
+            known, now = self._facts[row], _facts(file)
+            # To be written again is no change.
+            if known.any() and (known[0], known[2]) != (now[0], now[2]):
                 raise ValueError("it has changed since it was found")
             if _is_deep(image):
                 pixels = (_levels(image, path) >> (self._bits - 8)).astype(np.uint8)
@@ -220,11 +222,6 @@ def _facts(file):
     ends = os.pread(file.fileno(), _END, 0)
     ends += os.pread(file.fileno(), _END, max(0, about.st_size - _END))
     return about.st_size, about.st_mtime_ns, zlib.crc32(ends)
-
-
-def _differ(one, other):
-    """Whether two `_facts` are those of other images; to be written again is no change."""
-    return one[0] != other[0] or one[2] != other[2]
 
 
 @contextlib.contextmanager

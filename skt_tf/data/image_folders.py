@@ -11,6 +11,7 @@ from skt_tf.data.image_files import ENDINGS, ImageFiles
 from skt_tf.data.images import BITS, gather
 from skt_tf.data.lazy_images import LazyImages
 from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.fields import check_limits
 
 # What stands in for test/ where that is missing.
 _HELD_OUT = ("val", "valid", "validation")
@@ -40,11 +41,8 @@ class ImageFolder:
     def __init__(self, folder, bits=None):
         if bits is not None and not isinstance(bits, numbers.Integral):
             raise UserError(f"{option('image_bits')}={bits!r} is no integer: expected one")
-        if bits is not None and not BITS.least <= bits <= BITS.most:
-            raise UserError(
-                f"{option('image_bits')}={bits} is out of range: expected {BITS.least} to "
-                f"{BITS.most}"
-            )
+        if bits is not None:
+            check_limits("image_bits", bits, BITS)
         self.class_names = names = _classes(folder / "train")
         held = [name for name in _HELD_OUT if (folder / name).is_dir()]
         test = "test" if (folder / "test").exists() or not held else held.pop(0)

@@ -68,9 +68,8 @@ class LazyImages:
 
     def __getitem__(self, chosen):
         rows = self._rows[chosen]
-        if rows.ndim == 0:
-            return self._reading(self._whole, [rows])[0]
-        return self._reading(self._whole, rows)
+        found = self._reading(self._whole, np.atleast_1d(rows))
+        return found if rows.ndim else found[0]
 
     def __array__(self, dtype=None, copy=None):
         return self[:] if dtype is None else self[:].astype(dtype)
@@ -100,7 +99,8 @@ class LazyImages:
 
     def in_memory(self):
         """The same, with all images of the source held in memory as they are, of any sizes."""
-        held = Held(self.source.each(self._rows), self.source)
+        source = self.source
+        held = Held(list(source.each(self._rows)), source.shape, source.where)
         return LazyImages(held, None, self._size, self._middle)
 
     def _whole(self, row):
@@ -110,8 +110,7 @@ class LazyImages:
         elif self._size is not None:
             image = resized(image, size)
         if image.shape != self.shape[1:]:
-            shapes = self.shape[1:], image.shape
-            raise UserError(several_sizes(self.source.where, *shapes))
+            raise UserError(several_sizes(self.source.where, self.shape[1:], image.shape))
         return image
 
     def _reading(self, function, *arguments):
@@ -131,31 +130,23 @@ class LazyImages:
 
 
 class Held:
-    """A source of `LazyImages` that lies in memory: a list of images, which may differ in size.
+    """A source of `LazyImages` that lies in memory.
 
     Args:
-        images: an iterable of images [height, width, channels], uint8.
-        like: the source that they are from.
+        images: an array of images, or a list of some that may differ in size.
+        shape, where: as `LazyImages` says.
     """
 
     digest = None  # By their pixels they are known better.
 
-    def __init__(self, images, like):
-        self._images = list(images)
-        self.shape, self.where = like.shape, like.where
+    def __init__(self, images, shape, where):
+        self._images, self.shape, self.where = images, shape, where
 
     def __len__(self):
         return len(self._images)
 
     def __getitem__(self, row):
         return self._images[row]
-
-
-class Array(Held):
-    """Likewise an array of images of one size."""
-
-    def __init__(self, images, where):
-        self._images, self.shape, self.where = images, images.shape[1:], where
 
 
 def part(images, rows):
@@ -188,17 +179,14 @@ def gathered(images, chosen):
 def cropped(images, chosen, draws, mirrored):
     """In a graph: random resized crops; see `LazyImages.cropped`, whose arguments are tensors."""
 
-    def crop(chosen, draws):
-        return images.cropped(chosen, draws, mirrored)
-
+    crop = functools.partial(images.cropped, mirrored=mirrored)
     found = tf.numpy_function(crop, [chosen, draws], tf.uint8, stateful=False)
     return tf.ensure_shape(found, [*chosen.shape, *images.shape[1:]])
 
 
 def ordered(function, items, ahead=64):
     """Yields `function(item)` of all items in their order, some of them computed ahead."""
-    waiting, items = [], iter(items)
-    pool = _pool()
+    items, pool = iter(items), _pool()
     waiting = [pool.submit(function, item) for item in itertools.islice(items, ahead)]
     while waiting:
         found = waiting.pop(0).result()

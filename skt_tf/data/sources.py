@@ -8,10 +8,12 @@ import os
 import pathlib
 import re
 
-from skt_tf.data import digits
+import numpy as np
+
 from skt_tf.data.identity import Origin
 from skt_tf.data.image_folders import ImageFolder
-from skt_tf.data.lazy_images import Array, LazyImages
+from skt_tf.data.images import resized
+from skt_tf.data.lazy_images import Held, LazyImages
 from skt_tf.data.tfds import Prepared
 from skt_tf.utils.errors import UserError, option
 
@@ -71,12 +73,24 @@ def _read(source, size, resized, stream):
 
 
 def _digits(size, crop):
-    if crop != "resized":
-        *parts, names = digits.read(size)
-        return parts, names
-    *parts, names = digits.read()
-    lazy = [(LazyImages(Array(each, "digits"), None, size, True), labels) for each, labels in parts]
-    return lazy, names
+    """(((images, labels), (images, labels)) of training and test, names of the classes).
+
+    1,797 digits of 8×8 grey pixels in a fixed, stratified split.
+    """
+    from sklearn import datasets, model_selection
+
+    bunch = datasets.load_digits()
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    if size is not None and crop != "resized":
+        images = np.stack([resized(image, size) for image in images])
+    train, tested, train_labels, test_labels = model_selection.train_test_split(
+        images, bunch.target, test_size=360, random_state=0, stratify=bunch.target
+    )
+    if crop == "resized":
+        held = (Held(some, some.shape[1:], "digits") for some in (train, tested))
+        train, tested = (LazyImages(some, None, size, True) for some in held)
+    names = [str(digit) for digit in range(10)]
+    return ((train, train_labels), (tested, test_labels)), names
 
 
 def _decided(needed, stream):

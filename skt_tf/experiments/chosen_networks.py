@@ -2,7 +2,7 @@
 
 from skt_tf.models.architectures import STANDARD, WIDTH
 from skt_tf.models.points import SECTIONS, check_depth
-from skt_tf.utils.errors import UserError
+from skt_tf.utils.errors import UserError, about
 
 TEACHER_DEPTH, _STUDENT_DEPTH = 26, 8
 _SIDES = ("teacher", "student")
@@ -59,12 +59,10 @@ def check_networks(config):
 
 
 def _check_side(config, side, name):
-    depth = _depth(config, side)
+    depth = getattr(config, f"{side}_depth")
     if name is None:
-        try:
+        with about(f"--{side}_depth"):
             check_depth(depth)
-        except UserError as error:
-            raise UserError(f"--{side}_depth: {error}") from None
         return
     path = getattr(config, side)
     if path and config.job != "export":
@@ -97,21 +95,13 @@ def _check_alike(config, names):
     """In fast_optimization the student is a network like its teacher."""
     if config.experiment != "fast_optimization" or config.student:
         return
-    flags = {
-        side: f"--{side}_network={name}" if name else f"--{side}_depth={_depth(config, side)}"
-        for side, name in names.items()
-    }
+    kinds = {side: name or getattr(config, f"{side}_depth") for side, name in names.items()}
     # A teacher that is given may be any of them.
-    alike = names["student"] and config.teacher
-    alike = alike or (names["student"] or _depth(config, "student")) == (
-        names["teacher"] or _depth(config, "teacher")
-    )
-    if not alike:
-        raise UserError(
-            f"{flags['student']} differs from {flags['teacher']}: in fast_optimization the student "
-            "is as deep as the teacher, so leave it out"
+    if kinds["student"] != kinds["teacher"] and not (names["student"] and config.teacher):
+        teacher, student = (
+            f"--{side}_{'network' if names[side] else 'depth'}={kinds[side]}" for side in _SIDES
         )
-
-
-def _depth(config, side):
-    return getattr(config, f"{side}_depth")
+        raise UserError(
+            f"{student} differs from {teacher}: in fast_optimization the student is as deep as the "
+            "teacher, so leave it out"
+        )

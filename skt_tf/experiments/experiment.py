@@ -37,18 +37,12 @@ from skt_tf.methods.catalogue import is_sequence
 from skt_tf.models.architectures import architecture
 from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.building import build
-from skt_tf.models.checks import JUDGED_BY
 from skt_tf.models.cost import check_memory
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import RESULTS, check_data, has_failed
 from skt_tf.training.pair_checks import check_pair
-from skt_tf.utils.distribution import (
-    all_agree,
-    distribution_strategy,
-    is_chief,
-    wait_for_the_last,
-)
-from skt_tf.utils.errors import UnfitTeacher, UserError
+from skt_tf.utils.distribution import all_agree, distribution_strategy, is_chief, wait_for_the_last
+from skt_tf.utils.errors import UnfitTeacher, UserError, about
 from skt_tf.utils.files import remove_drafts
 from skt_tf.utils.locks import FolderLock
 from skt_tf.utils.records import refuse_strangers
@@ -169,20 +163,11 @@ class _Experiment:
             teacher = self._some_teacher()
         for method in new:
             student = new_student(config, self.dataset, method, 0, teacher)
-            try:
+            with about(f"{names or 'the networks'} cannot be used for {method}"):
                 only = dataclasses.replace(config, methods=(method,))
-                check_pair(
-                    teacher,
-                    student,
-                    only,
-                    self.dataset.train_images[:JUDGED_BY],
-                    self.dataset.number,
-                )
+                check_pair(teacher, student, only, self.dataset.train_images, self.dataset.number)
                 if config.stages(method)[0].start == "teacher":
                     copy_weights(teacher, student)
-            except UserError as error:
-                whose = names or "the networks"
-                raise UserError(f"{whose} cannot be used for {method}: {error}") from None
 
     def train(self):
         """Trains the teacher and all nets that are missing."""

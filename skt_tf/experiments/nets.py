@@ -60,9 +60,9 @@ def _own_student(config, dataset, method, seed):
     return drawn
 
 
-def first_student(config, dataset, method="skt"):
-    """The network that the first net of `method` begins as."""
-    return new_student(config, dataset, method, net_seed(config, method, 0))
+def first_student(config, dataset, method="skt", teacher=None):
+    """The network that the first net of `method` begins as; `teacher` as of `new_student`."""
+    return new_student(config, dataset, method, net_seed(config, method, 0), teacher)
 
 
 def copy_weights(teacher, student):

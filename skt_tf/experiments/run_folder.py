@@ -18,7 +18,7 @@ from skt_tf.reports.results import (
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.history import write_metrics
 from skt_tf.utils.environment import environment
-from skt_tf.utils.errors import UserError
+from skt_tf.utils.errors import UserError, warn
 from skt_tf.utils.files import write_json
 from skt_tf.utils.records import refuse_other
 
@@ -191,11 +191,9 @@ class RunFolder:
         now = environment()
         differing = [k for k, value in self.results["environment"].items() if now.get(k) != value]
         if differing:
-            print(
-                "skt_tf: warning: this run was begun with another "
-                + ", ".join(differing)
-                + ": it will not end with the same bytes",
-                file=sys.stderr,
+            warn(
+                f"this run was begun with another {', '.join(differing)}: it will not end with the "
+                "same bytes"
             )
             if self.missing() and now not in self.results.get("further_environments", ()):
                 self.results.setdefault("further_environments", []).append(now)

@@ -12,10 +12,10 @@ from skt_tf.models.resnet import weighted_layers
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import add_work, has_failed, method_entry, teacher_entry
 from skt_tf.training.kept_targets import check_room, keep_targets
+from skt_tf.training.pair_checks import say_teacher
 from skt_tf.training.stage_loop import run_stages
-from skt_tf.training.teacher_accuracy import say_teacher
 from skt_tf.utils.distribution import all_agree
-from skt_tf.utils.errors import Diverged, UserError
+from skt_tf.utils.errors import Diverged, UserError, about
 
 
 def load_teacher(config, dataset):
@@ -134,10 +134,8 @@ def check_room_for_targets(run, teacher, dataset):
     config = run.config
     if _keeps_targets(run):
         views, points = config.target_views, config.points[0]
-        try:
+        with about(f"--target_views={views} cannot be kept"):
             check_room(teacher(), config.flows, dataset, views, run.targets, points)
-        except UserError as error:
-            raise UserError(f"--target_views={views} cannot be kept: {error}") from None
 
 
 def kept_targets_of(run, teacher, dataset, strategy):

@@ -25,10 +25,7 @@ class Facts:
     """What is known of an export; what is not known is None, and left out of the card.
 
     Attributes:
-        name: of the student.
-        parameters: their number.
-        image: (height, width, channels).
-        classes: the number of outputs.
+        student: the `keras.Model`.
         input_dtype: of the images that a SavedModel's default signature takes.
         labels: the names of the classes, in the order of the outputs.
         license: as model hubs abbreviate it.
@@ -38,10 +35,7 @@ class Facts:
         files: {format: path from the card's folder}.
     """
 
-    name: str
-    parameters: int
-    image: tuple
-    classes: int
+    student: object
     input_dtype: str
     labels: tuple | None = None
     license: str | None = None
@@ -74,7 +68,7 @@ def card(facts):
         blocks += [Text(f"{where}, {RUNTIMES[kind]}, images of {dtype}:"), code]
     if facts.license:
         blocks += [Heading("License"), Text(facts.license)]
-    return f"---\n{_yaml(_head(facts))}---\n\n{markdown(facts.name, blocks)}"
+    return f"---\n{_yaml(_head(facts))}---\n\n{markdown(facts.student.name, blocks)}"
 
 
 def _head(facts):
@@ -91,7 +85,7 @@ def _head(facts):
         head["datasets"] = [_plain(provenance.dataset)]
     if results := _results(facts):
         head["metrics"] = ["accuracy"]
-        head["model-index"] = [{"name": facts.name, "results": results}]
+        head["model-index"] = [{"name": facts.student.name, "results": results}]
     return head
 
 
@@ -134,11 +128,11 @@ def _plain(dataset):
 
 
 def _opening(facts):
-    of = f"{facts.classes} classes"
+    parameters, of = facts.student.count_params(), f"{facts.student.output_shape[-1]} classes"
     if facts.labels:
         some = ", ".join(facts.labels[:10]) + ", …" * (len(facts.labels) > 10)
         of += f" ({some}; `{LABELS}` has them in the order of the outputs)"
-    return f"A network of {facts.parameters:,} parameters that classifies images into {of}."
+    return f"A network of {parameters:,} parameters that classifies images into {of}."
 
 
 def _training(provenance):
@@ -197,7 +191,7 @@ def _accuracies(facts):
 
 
 def _interface(facts):
-    height, width, channels = facts.image
+    _, height, width, channels = facts.student.input_shape
     yield f"input `images`: [batch, {height}, {width}, {channels}], of any batch size"
     if facts.measured or (facts.provenance and facts.provenance.grey_levels):
         yield "range: grey levels 0…255, which are not to be scaled or standardised beforehand"
@@ -212,7 +206,8 @@ def _interface(facts):
             said = f"signature `serving_default` {said}" if kind.startswith("litert") else said
             said += ", int8 inside" * (kind == "litert_int8")
         yield f"`{file}`: {said}" if file != "." else said
-    yield f"output `probabilities`: [batch, {facts.classes}], float32, which sum to 1"
+    classes = facts.student.output_shape[-1]
+    yield f"output `probabilities`: [batch, {classes}], float32, which sum to 1"
 
 
 def _yaml(value, indent=""):

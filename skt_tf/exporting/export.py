@@ -19,7 +19,7 @@ from skt_tf.models.names import plain_names
 from skt_tf.models.saving import load_network
 from skt_tf.utils.document import Bullets, markdown, show
 from skt_tf.utils.environment import environment
-from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.errors import UserError, about, option
 from skt_tf.utils.files import whole_folder, write_json, write_text
 
 # Training images that int8 quantisation takes the ranges of activations from.
@@ -105,12 +105,11 @@ def export(
         check_calibration(student, calibration_images)
     runtimes.check_installed(kinds, running=False)
     source = None if trained_in is None else provenance_of(student, trained_in)
-    facts = _facts(
-        student, input_dtype, labels or label_names.known(classes, source), license, source
-    )
-    with whole_folder(folder) as draft, plain_names(student):
-        written = _write(student, draft, kinds, calibration_images, input_dtype)
-        write_card(draft, written, facts)
+    labels = labels or label_names.known(classes, source)
+    with whole_folder(folder) as draft:
+        with plain_names(student):
+            written = _write(student, draft, kinds, calibration_images, input_dtype)
+        write_card(draft, written, Facts(student, input_dtype, labels, license, source))
     return {kind: folder / path.relative_to(draft) for kind, path in written.items()}
 
 
@@ -137,10 +136,8 @@ def export_saved_model(student, folder):
 def run(config):
     """Writes the student of `config` into its output folder, and compares what it wrote."""
     student, folder = load_network(config.student), pathlib.Path(config.output_dir)
-    try:
+    with about(f"--student={config.student} cannot be exported"):
         check_student(student)
-    except UserError as error:
-        raise UserError(f"--student={config.student} cannot be exported: {error}") from None
     kinds = _kinds(config.export, True, config.input_dtype)
     alone = kinds == FORMATS[:1]
     labels = None if config.labels is None else label_names.read(config.labels)
@@ -151,7 +148,7 @@ def run(config):
     source = provenance(config.student)
     dataset = None if alone else _dataset(config, student)
     labels = labels or label_names.known(classes, source, config.data_dir, dataset)
-    facts = _facts(student, config.input_dtype, labels, config.license, source)
+    facts = Facts(student, config.input_dtype, labels, config.license, source)
     images = None if alone else np.asarray(dataset.sample(_CALIBRATION))
     with whole_folder(folder) as draft:
         written = _write(student, draft, kinds, images, config.input_dtype)
@@ -169,19 +166,6 @@ def run(config):
         print(f"{LABELS} is left out: the names of the classes are not known; --labels gives them")
     what = "SavedModel" if alone else "files, export.json, export.md"
     print(f"{what}, {CARD}: {folder}")
-
-
-def _facts(student, input_dtype, labels, license, source):
-    return Facts(
-        name=student.name,
-        parameters=student.count_params(),
-        image=student.input_shape[1:],
-        classes=student.output_shape[-1],
-        input_dtype=input_dtype,
-        labels=labels,
-        license=license,
-        provenance=source,
-    )
 
 
 def _compare(config, student, written, dataset, images, folder):

@@ -2,7 +2,7 @@
 
 import re
 
-from skt_tf.utils.errors import UserError, option, unknown
+from skt_tf.utils.errors import UserError, check_one_of, option, unknown
 
 FILES = {
     "saved_model": "saved_model",
@@ -60,9 +60,7 @@ def check_formats(formats, input_dtype):
         )
     if others := sorted(set(formats) - set(FORMATS)):
         raise UserError(unknown(f"{name}={others[0]}", others[0], FORMATS, some=True))
-    if input_dtype not in INPUT_DTYPES:
-        given = f"{option('input_dtype')}={input_dtype}"
-        raise UserError(unknown(given, input_dtype, INPUT_DTYPES))
+    check_one_of(option("input_dtype"), input_dtype, INPUT_DTYPES)
     if input_dtype != INPUT_DTYPES[0] and "saved_model" not in formats:
         asked = ",".join(sorted(formats))
         raise UserError(

@@ -57,7 +57,7 @@ def known(classes, provenance, data_dir=None, dataset=None):
         dataset: the `Dataset` that was given for it, or None.
     """
     names = None
-    if dataset is not None and _may_be(dataset, provenance):
+    if dataset is not None and (provenance is None or dataset.identity.is_of(provenance.data)):
         names = dataset.class_names
     elif provenance is not None:
         names = provenance.class_names
@@ -66,11 +66,6 @@ def known(classes, provenance, data_dir=None, dataset=None):
     # Images may be of fewer classes than a network tells apart.
     sound = names and len(names) == classes and all(map(_is_line, names))
     return names if sound else None
-
-
-def _may_be(dataset, provenance):
-    """Whether a network that is so trained can be of the images of `dataset`."""
-    return provenance is None or dataset.identity.is_of(provenance.data)
 
 
 def _of_its_data(provenance, data_dir):

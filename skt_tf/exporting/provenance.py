@@ -117,14 +117,10 @@ def _of_distill(path):
     if record.get("trained") not in (None, weights_digest(path)):
         return None
     (method,) = settings["methods"]
-    try:
-        taught = needs_teacher(stages(method, own=True))
-    except UserError:  # Of another version.
-        return None
     tested = any("test_accuracy" in rows for rows in history.values())
     watched = record.get("watched") or ("test" if tested else "validation")
     accuracy, teacher = record["accuracy"], record["teacher"]
-    if not taught:
+    if not needs_teacher(stages(method, own=True)):
         teacher = None  # It may have been given, and was not asked.
     return Provenance(
         method=method,

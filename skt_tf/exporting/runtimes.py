@@ -1,13 +1,12 @@
 """Exported files in the runtimes that are made for them."""
 
 import importlib.metadata
-import sys
 
 import numpy as np
 import tensorflow as tf
 
 from skt_tf.utils.environment import cores
-from skt_tf.utils.errors import UserError, one_line
+from skt_tf.utils.errors import UserError, one_line, warn
 from skt_tf.utils.quiet import silence
 
 # Calibration images that a quantised file is compared on, and the share that it should agree on.
@@ -87,11 +86,10 @@ def warn_of_rounding(path, images, expected):
     images, (call, _) = np.float32(images[:_LOOKED_AT]), _litert(path)
     agreement = np.mean(call(images).argmax(1) == expected(images).argmax(1))
     if agreement < _AGREES:
-        print(
-            f"skt_tf: warning: {path.name} agrees with the student on {agreement:.0%} of "
-            f"{len(images)} calibration images: int8 rounds it too much, or the images are not "
-            "like those that it was trained on",
-            file=sys.stderr,
+        warn(
+            f"{path.name} agrees with the student on {agreement:.0%} of {len(images)} calibration "
+            "images: int8 rounds it too much, or the images are not like those that it was trained "
+            "on"
         )
 
 

@@ -1,7 +1,6 @@
 """A student's forward pass, raw images to class probabilities, in each file format."""
 
 import contextlib
-import functools
 import pathlib
 import re
 import tempfile
@@ -47,10 +46,17 @@ def write(student, kind, path, calibration_images=None, input_dtype="float32"):
         ValueError: what the format's converter cannot express, or its runtime does not run where
             that is installed, in one sentence.
     """
-    given = {"saved_model": {"input_dtype": input_dtype}}.get(kind, {})
+    path = pathlib.Path(path)
+    writers = {
+        "saved_model": lambda: _saved_model(student, path, input_dtype),
+        "litert": lambda: _litert(student, path),
+        "litert_int8": lambda: _litert(student, path, calibration_images),
+        "onnx": lambda: _onnx(student, path),
+        "openvino": lambda: _openvino(student, path),
+    }
     with silence():
         try:
-            written = _WRITERS[kind](student, pathlib.Path(path), calibration_images, **given)
+            written = writers[kind]()
             check_answers(kind, path, student.input_shape[1:], written)
         except (OSError, MemoryError):
             raise
@@ -61,7 +67,7 @@ def write(student, kind, path, calibration_images=None, input_dtype="float32"):
                 f"leave {kind} out, or build the student of other layers"
             ) from error
     if kind == "litert_int8":
-        warn_of_rounding(pathlib.Path(path), calibration_images, softmax_of(student))
+        warn_of_rounding(path, calibration_images, softmax_of(student))
 
 
 class _Classifier(tf.Module):
@@ -91,8 +97,7 @@ def signatures_of(input_dtype):
     return {"serving_default": input_dtype, f"serving_{other}": other}
 
 
-def _saved_model(student, path, calibration_images, input_dtype):
-    del calibration_images
+def _saved_model(student, path, input_dtype):
     if not all(plain(part) == part for v in student.variables for part in v.path.split("/")):
         # TensorFlow writes variables by the names that they were made with.
         copy = draw_weights(student, seed=0)
@@ -107,7 +112,8 @@ def _saved_model(student, path, calibration_images, input_dtype):
     return lambda images: module(tf.constant(images)).numpy()
 
 
-def _litert(student, path, calibration_images, int8=False):
+def _litert(student, path, calibration_images=None):
+    """With `calibration_images` it is quantised to int8."""
     frozen = _frozen(student)
     module = tf.Module()
     module.serve = tf.function(
@@ -121,7 +127,7 @@ def _litert(student, path, calibration_images, int8=False):
         # swish does, refer to the variables that are constants here, and cannot be saved.
         _save(module, folder, module.serve, gradients=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if int8:
+        if calibration_images is not None:
             images = np.asarray(calibration_images, np.float32)
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: ({"images": one[None]} for one in images)
@@ -132,11 +138,12 @@ def _litert(student, path, calibration_images, int8=False):
                 kernels.TFLITE_BUILTINS,
             ]
         path.write_bytes(converter.convert())
-    return None if int8 else lambda images: frozen(tf.constant(images))[0].numpy()
+    if calibration_images is not None:
+        return None
+    return lambda images: frozen(tf.constant(images))[0].numpy()
 
 
-def _onnx(student, path, calibration_images):
-    del calibration_images
+def _onnx(student, path):
     import onnx
     import tf2onnx
 
@@ -164,8 +171,7 @@ def _onnx(student, path, calibration_images):
     return lambda images: frozen(tf.constant(images))[0].numpy()
 
 
-def _openvino(student, path, calibration_images):
-    del calibration_images
+def _openvino(student, path):
     import openvino
 
     frozen = _frozen(student)
@@ -238,12 +244,3 @@ def _reason(error):
         return f"it has no operation {', '.join(names)}"
     places = r".*loc\(.*\): |\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed: ?"
     return one_line(re.sub(places, "", str(error)))
-
-
-_WRITERS = {
-    "saved_model": _saved_model,
-    "litert": _litert,
-    "litert_int8": functools.partial(_litert, int8=True),
-    "onnx": _onnx,
-    "openvino": _openvino,
-}

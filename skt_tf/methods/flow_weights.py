@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from skt_tf.data.lazy_images import slices
 from skt_tf.methods.fsp import flow_model
-from skt_tf.methods.projections import bridge
+from skt_tf.methods.heads import bridge
 from skt_tf.models.evaluation import stateless_outputs
 from skt_tf.models.points import flow_name
 from skt_tf.utils.errors import UnfitTeacher, UserError
@@ -31,9 +31,7 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128, points=None)
         ValueError: no images, images of another shape, or matrices that are zero or not finite.
     """
     model = flow_model(teacher, flows, points)
-    batches = images
-    if hasattr(images, "shape"):
-        batches = slices(images, batch_size)
+    batches = slices(images, batch_size) if hasattr(images, "shape") else images
 
     # A graph, since outside of one Keras holds the maps of all layers until the last is done.
     @tf.function(autograph=False, reduce_retracing=True)

@@ -205,10 +205,7 @@ class ObjectiveDistillation(keras.distillation.DistillationLoss):
 
     def compute_loss(self, teacher_outputs, student_outputs, **kwargs):
         """The loss, a scalar, without its weight."""
-        seen = (
-            self._seen(tf.cast(outputs, tf.float32))
-            for outputs in (teacher_outputs, student_outputs)
-        )
+        seen = (self._seen(tf.cast(x, tf.float32)) for x in (teacher_outputs, student_outputs))
         return tf.reduce_mean(self.objective.loss(*seen, Batch()))
 
     def get_config(self):

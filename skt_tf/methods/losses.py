@@ -19,13 +19,13 @@ import tensorflow as tf
 
 from skt_tf.methods.composition import Compared, Sum
 from skt_tf.methods.fsp import flow_model, max_pool_to, smaller_size
+from skt_tf.methods.numerics import check_temperature
 from skt_tf.methods.objective_names import made
 from skt_tf.methods.stage import BUILT_IN
 from skt_tf.models.checks import check_logits
 from skt_tf.models.maps import point_output
 from skt_tf.models.points import RESNET, flow_name
-from skt_tf.utils.errors import UserError, unknown
-from skt_tf.utils.fields import TEMPERATURE
+from skt_tf.utils.errors import UserError, check_one_of
 
 
 class Transfer:
@@ -92,9 +92,7 @@ class Hint:
     names, alone = (), ("hint",)
 
     def __init__(self, reduction="sum", point=RESNET.hint_point):
-        reductions = ("sum", "mean")
-        if reduction not in reductions:
-            raise UserError(unknown(f"hint_reduction={reduction}", reduction, reductions))
+        check_one_of("hint_reduction", reduction, ("sum", "mean"))
         self.reduce = tf.reduce_sum if reduction == "sum" else tf.reduce_mean
         self.point = point
 
@@ -153,10 +151,7 @@ class Soft(Task):
     names = alone = ("softened",)
 
     def __init__(self, temperature=3.0, weight=None):
-        if not TEMPERATURE.least <= temperature <= TEMPERATURE.most:
-            raise UserError(
-                f"temperature {temperature:g} is out of range: expected {TEMPERATURE.said}"
-            )
+        check_temperature(temperature)
         self.temperature = temperature
         self.weight = weight or (temperature**2, temperature**2)
         self.fades = self.weight[0] != self.weight[1]

@@ -5,7 +5,7 @@ import inspect
 import pathlib
 import pkgutil
 
-from skt_tf.utils.errors import UserError, close_to, one_line
+from skt_tf.utils.errors import UserError, one_line, unknown
 
 _FOLDER = pathlib.Path(__file__).parent / "objectives"
 
@@ -36,8 +36,8 @@ def find(name):
         raise UserError(f"the objective '{name}' could be {classes}: give each a `name` of its own")
     if not found:
         raise UserError(
-            f"the objective '{name}' is unknown{close_to(name, listed)}: expected one of "
-            f"{', '.join(listed)}, or the name of a class of your own that has been imported"
+            unknown(f"the objective '{name}'", name, listed)
+            + ", or the name of a class of your own that has been imported"
         )
     return found[0]
 

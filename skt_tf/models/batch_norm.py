@@ -7,7 +7,6 @@ affine map of each channel, and the convolution in front of it can do that itsel
 import collections
 import itertools
 import pathlib
-import sys
 
 import keras
 import numpy as np
@@ -15,7 +14,7 @@ import tensorflow as tf
 from keras import layers
 
 from skt_tf.models.nested import inner_graph, unnested
-from skt_tf.utils.errors import one_line
+from skt_tf.utils.errors import one_line, warn
 
 
 class FusedBatchNormalization(layers.Layer):
@@ -113,10 +112,9 @@ def fold_batch_norm(model, precision="float32"):
 
 
 def _say_not_folded(model, reason):
-    print(
-        f"skt_tf: warning: batch normalisation of '{model.name}' is not folded, and it runs in "
-        f"its own precision, for {reason}",
-        file=sys.stderr,
+    warn(
+        f"batch normalisation of '{model.name}' is not folded, and it runs in its own precision, "
+        f"for {reason}"
     )
 
 
@@ -151,16 +149,10 @@ def _folded(model, precision):
     images = keras.Input(batch_shape=images.shape, dtype=images.dtype, name=name)
     result = keras.models.clone_model(model, images, clone_function=copy, call_function=call)
     for layer in model.layers:
-        if layer.name in pairs:
-            weights = _fold(layer, model.get_layer(pairs[layer.name]))
-        elif inner_graph(layer) or layer.name in normalizations:
+        if inner_graph(layer) or layer.name in normalizations or not layer.weights:
             continue
-        elif getattr(layer, "weights", None):
-            weights = layer.get_weights()
-        else:
-            continue
-        copied = result.get_layer(layer.name)
-        copied.set_weights(weights)
+        copied, after = result.get_layer(layer.name), pairs.get(layer.name)
+        copied.set_weights(_fold(layer, model.get_layer(after)) if after else layer.get_weights())
         for part in copied._flatten_layers():
             if isinstance(part, layers.Normalization):
                 part.finalize_state()  # Its weights alone do not say what it subtracts.

@@ -10,7 +10,7 @@ from skt_tf.utils.errors import UserError
 from skt_tf.utils.keras_settings import check_keras
 
 # Images that a network's outputs are judged by.
-JUDGED_BY = 16
+_JUDGED_BY = 16
 
 
 def check_network(model):
@@ -54,10 +54,11 @@ def check_logits(model, role, images=None):
     if noise:
         shape = [2, *(size or 32 for size in model.input_shape[1:])]
         images = np.random.default_rng(0).random(shape, np.float32)
-    outputs = _answers(model, images[:JUDGED_BY])
+    images = images[:_JUDGED_BY]
+    outputs = _answers(model, images)
     if outputs.min() < 0:
         return
-    moved = _answers(model, images[:JUDGED_BY], moved=100.0)
+    moved = _answers(model, images, moved=100.0)
     total = float(outputs.sum(axis=1).mean())
     # Logits may happen to sum to one, and those of a single image always sum to something.
     if not np.isfinite(moved).all() or len(outputs) == 1:

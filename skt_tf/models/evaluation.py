@@ -85,6 +85,5 @@ def accuracies(network, dataset):
     """Shares of images that are classified rightly, those of the test set read only here."""
     found = {"accuracy": accuracy(network, dataset.test_images, dataset.test_labels)}
     if dataset.validation_images is not None:
-        images, labels = dataset.validation_images, dataset.validation_labels
-        found["validation_accuracy"] = accuracy(network, images, labels)
+        found["validation_accuracy"] = accuracy(network, *dataset.watched)
     return found

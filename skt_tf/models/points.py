@@ -7,7 +7,7 @@ A network has a stem, which ends at `p0`, and sections k = 1, 2, 3, …, each wi
 
 import dataclasses
 
-from skt_tf.utils.errors import UserError, unknown
+from skt_tf.utils.errors import UserError, check_one_of
 
 SECTIONS = 3
 SECTION_FLOWS = ("ends", "within")
@@ -141,8 +141,7 @@ def disjoint_flows(sections=SECTIONS, section_flows="ends"):
         >>> disjoint_flows(), disjoint_flows(section_flows="within")[:1]
         ((('p0', 'p1'), ('p1', 'p2'), ('p2', 'p3')), (('f1', 'p1'),))
     """
-    if section_flows not in SECTION_FLOWS:
-        raise UserError(unknown(f"section_flows={section_flows}", section_flows, SECTION_FLOWS))
+    check_one_of("section_flows", section_flows, SECTION_FLOWS)
     numbers = range(1, sections + 1)
     return tuple((f"p{k - 1}" if section_flows == "ends" else f"f{k}", f"p{k}") for k in numbers)
 
@@ -164,12 +163,12 @@ def dense_flows(overlap="span", sections=SECTIONS, section_flows="ends"):
         >>> dense_flows()[3:], dense_flows("half")[3:]
         ((('p0', 'p2'), ('p1', 'p3')), (('m1', 'm2'), ('m2', 'm3')))
     """
+    check_one_of("overlap", overlap, ("span", "half"))
+    numbers = range(1, sections)
     if overlap == "span":
-        overlapping = tuple((f"p{k - 1}", f"p{k + 1}") for k in range(1, sections))
-    elif overlap == "half":
-        overlapping = tuple((f"m{k}", f"m{k + 1}") for k in range(1, sections))
+        overlapping = tuple((f"p{k - 1}", f"p{k + 1}") for k in numbers)
     else:
-        raise UserError(unknown(f"overlap={overlap}", overlap, ("span", "half")))
+        overlapping = tuple((f"m{k}", f"m{k + 1}") for k in numbers)
     return disjoint_flows(sections, section_flows) + overlapping
 
 

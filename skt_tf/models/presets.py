@@ -67,7 +67,7 @@ def presets():
         >>> skt_tf.presets()
         {'cifar10_resnet26': 0.874, 'cifar10_resnet8_skt': 0.8285, …}
     """
-    return {name: found.accuracy for name, found in _found().items()}
+    return {name: preset.accuracy for name, (preset, *_) in _found().items()}
 
 
 def load_preset(name):
@@ -88,40 +88,22 @@ def load_preset(name):
         raise UserError(unknown(f"the preset '{name}'", name, found))
     from skt_tf.models.saving import load_network, weights_digest  # Loads TensorFlow.
 
-    file = found[name]
-    if weights_digest(file.path) != file.weights:
+    preset, path, weights = found[name]
+    if weights_digest(path) != weights:
         raise UserError(
-            f"{file.path} holds other weights than those of the preset '{name}': install the "
-            "package again, or check the file out again"
+            f"{path} holds other weights than those of the preset '{name}': install the package "
+            "again, or check the file out again"
         )
-    return Preset(
-        name,
-        load_network(file.path),
-        _LABEL_NAMES[file.dataset],
-        file.accuracy,
-        file.dataset,
-        file.method,
-        f"{_RUNS[file.run]} --methods={file.method or 'baseline'}",
-        f"docs/results/{file.run}",
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class _File:
-    """A network's file, and what the results of its run say of it."""
-
-    path: pathlib.Path
-    run: str
-    dataset: str
-    method: str | None
-    accuracy: float
-    weights: str
+    return dataclasses.replace(preset, network=load_network(path))
 
 
 def _found():
-    """{name: its `_File`} of the networks that lie beside the results of their runs."""
+    """{name: (`Preset` without its network, the network's file, the digest of its weights)}.
+
+    Of the networks that lie beside the results of their runs.
+    """
     found = {}
-    for run in _RUNS:
+    for run, command in _RUNS.items():
         folder = next((place / run for place in _PLACES if (place / run).is_dir()), None)
         if folder is None:
             raise UserError(
@@ -130,13 +112,24 @@ def _found():
             )
         results = read_json(folder / "results.json")
         dataset, teacher = results["dataset"], results["teacher"]
-        path = folder / "teacher/model.keras"
-        facts = path, run, dataset, None, teacher["accuracy"], teacher["weights"]
-        found[f"{dataset}_resnet{teacher['depth']}"] = _File(*facts)
+        facts = None, "teacher/model.keras", teacher["accuracy"], teacher["weights"]
+        nets = {f"{dataset}_resnet{teacher['depth']}": facts}
         for method, entry in results["methods"].items():
             # The first of a method's nets: the best would be one that the test images chose.
-            path = folder / method / "net0/student.keras"
-            facts = path, run, dataset, method, entry["accuracies"][0], entry["weights"][0]
             name = f"{dataset}_resnet{results['config']['student_depth']}_{method}"
-            found[name] = _File(*facts)
-    return {name: file for name, file in found.items() if file.path.is_file()}
+            first = entry["accuracies"][0], entry["weights"][0]
+            nets[name] = method, f"{method}/net0/student.keras", *first
+        for name, (method, path, accuracy, weights) in nets.items():
+            preset = Preset(
+                name,
+                None,
+                _LABEL_NAMES[dataset],
+                accuracy,
+                dataset,
+                method,
+                f"{command} --methods={method or 'baseline'}",
+                f"docs/results/{run}",
+            )
+            if (folder / path).is_file():
+                found[name] = preset, folder / path, weights
+    return found

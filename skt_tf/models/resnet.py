@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from skt_tf.models.architectures import residual
 from skt_tf.models.nested import layers_by_path
 from skt_tf.models.points import SECTIONS, check_depth
 from skt_tf.utils.errors import UserError
@@ -28,8 +29,60 @@ def check_shapes(num_classes, input_shape, normalization):
         )
     if num_classes < 2:
         raise UserError(f"expected num_classes ≥ 2, received {num_classes}")
-    if normalization is not None:
-        _check_normalization(normalization, input_shape[-1])
+    if normalization is None:
+        return
+    channels = input_shape[-1]
+    try:
+        mean, variance = (np.asarray(part, np.float64) for part in normalization)
+        fits = {mean.shape, variance.shape} <= {(), (1,), (channels,)} and (variance >= 0).all()
+        fits = fits and np.isfinite(mean).all() and np.isfinite(variance).all()
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise UserError(
+            "normalization is not (mean, variance): expected finite numbers, one for all channels "
+            f"or one for each of the {channels} channels"
+        )
+
+
+def standardized(input_shape, normalization):
+    """A symbolic input of images, and what the first layer takes: the same, or standardised."""
+    images = keras.Input(input_shape, name="images")
+    if normalization is None:
+        return images, images
+    mean, variance = normalization
+    # In float32 under any precision: grey levels need more than bfloat16's 8 bits.
+    options = {"dtype": "float32", "name": "standardization"}
+    return images, layers.Normalization(mean=mean, variance=variance, **options)(images)
+
+
+def batch_norm(x, name):
+    """`x` behind the batch normalisation that is called `<name>_norm`."""
+    # A running average over about ten batches, so that runs of a few hundred steps end with
+    # statistics of their own weights (Keras' 0.99 is over 100). PyTorch's 0.1 is the same.
+    return layers.BatchNormalization(
+        momentum=0.9, epsilon=1e-5, synchronized=True, name=f"{name}_norm"
+    )(x)
+
+
+def blocks(shape):
+    """(place, channels, strides, name of the inner activation, of the end) of each block.
+
+    Every layer is named, by section and block: Keras' own names count what a process has built.
+
+    Args:
+        shape: an `Architecture`.
+    """
+    for section in range(1, SECTIONS + 1):
+        for block in range(1, shape.blocks + 1):
+            place = f"s{section}b{block}"
+            # The middle is what there is after n of a section's 2n convolutions.
+            inner_name = f"m{section}" if 2 * block == shape.blocks + 1 else f"{place}_inner"
+            end_name = f"m{section}" if 2 * block == shape.blocks else f"{place}_end"
+            if block == shape.blocks:
+                end_name = f"p{section}"
+            strides = 2 if section > 1 and block == 1 else 1
+            yield place, shape.channels[section], strides, inner_name, end_name
 
 
 def resnet(
@@ -81,7 +134,6 @@ def resnet(
             f"expected num_classes ≥ 2 and width ≥ 1, received {num_classes} and {width}"
         )
     check_shapes(num_classes, input_shape, normalization)
-    blocks = (depth - 2) // 6
     # Initialisers of the same seed draw the same numbers: each layer gets its own.
     seeds = random.Random(seed)
 
@@ -98,11 +150,7 @@ def resnet(
             kernel_initializer=he_normal(),
             name=f"{name}_conv",
         )(x)
-        # A running average over about ten batches, so that runs of a few hundred
-        # steps end with statistics of their own weights (Keras' 0.99 is over 100).
-        return layers.BatchNormalization(
-            momentum=0.9, epsilon=1e-5, synchronized=True, name=f"{name}_norm"
-        )(x)
+        return batch_norm(x, name)
 
     def shortcut(x, channels, name, strides):
         if strides > 1:
@@ -116,33 +164,15 @@ def resnet(
             )(x)
         return x
 
-    # Every layer is named, by section and block: Keras' own names count what a process has built.
-    images = x = keras.Input(input_shape, name="images")
-    if normalization is not None:
-        mean, variance = normalization
-        # In float32 under any precision: grey levels need more than bfloat16's 8 bits.
-        x = layers.Normalization(
-            mean=mean, variance=variance, dtype="float32", name="standardization"
-        )(x)
+    images, x = standardized(input_shape, normalization)
     x = layers.ReLU(name="p0")(convolution(x, width, "stem"))
-    for section in range(1, SECTIONS + 1):
-        channels = width * 2 ** (section - 1)
-        for block in range(1, blocks + 1):
-            strides = 2 if section > 1 and block == 1 else 1
-            place = f"s{section}b{block}"
-            inner_name, end_name = f"{place}_inner", f"{place}_end"
-            if blocks % 2 and block == (blocks + 1) // 2:
-                inner_name = f"m{section}"
-            elif 2 * block == blocks:
-                end_name = f"m{section}"
-            if block == blocks:
-                end_name = f"p{section}"
-            inner = convolution(x, channels, f"{place}_1", strides)
-            inner = layers.ReLU(name=inner_name)(inner)
-            residual = convolution(inner, channels, f"{place}_2")
-            x = shortcut(x, channels, place, strides)
-            x = layers.Add(name=f"{place}_add")([residual, x])
-            x = layers.ReLU(name=end_name)(x)
+    for place, channels, strides, inner_name, end_name in blocks(residual(depth, width)):
+        inner = convolution(x, channels, f"{place}_1", strides)
+        inner = layers.ReLU(name=inner_name)(inner)
+        inner = convolution(inner, channels, f"{place}_2")
+        x = shortcut(x, channels, place, strides)
+        x = layers.Add(name=f"{place}_add")([inner, x])
+        x = layers.ReLU(name=end_name)(x)
     x = layers.GlobalAveragePooling2D(name="average")(x)
     # Logits in float32 under any precision: softmax of bfloat16 loses small differences.
     logits = layers.Dense(
@@ -161,20 +191,6 @@ def resnet_for(dataset, depth, width=16, seed=None):
         normalization=(dataset.mean.tolist(), dataset.variance.tolist()),
         seed=seed,
     )
-
-
-def _check_normalization(normalization, channels):
-    try:
-        mean, variance = (np.asarray(part, np.float64) for part in normalization)
-        fits = {mean.shape, variance.shape} <= {(), (1,), (channels,)} and (variance >= 0).all()
-        fits = fits and np.isfinite(mean).all() and np.isfinite(variance).all()
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        raise UserError(
-            "normalization is not (mean, variance): expected finite numbers, one for all channels "
-            f"or one for each of the {channels} channels"
-        )
 
 
 def weighted_layers(network):

@@ -12,9 +12,8 @@ import keras
 from keras import layers
 
 from skt_tf.models.architectures import STANDARD
-from skt_tf.models.points import SECTIONS
-from skt_tf.models.resnet import check_shapes
-from skt_tf.utils.errors import UserError, close_to
+from skt_tf.models.resnet import batch_norm, blocks, check_shapes, standardized
+from skt_tf.utils.errors import UserError, unknown
 
 
 def standard_network(name, num_classes, input_shape=(32, 32, 3), *, normalization=None, seed=None):
@@ -52,19 +51,10 @@ def standard_network(name, num_classes, input_shape=(32, 32, 3), *, normalizatio
         (None, 8, 8, 128)
     """
     if name not in STANDARD:
-        raise UserError(
-            f"the network '{name}' is unknown{close_to(name, STANDARD)}: expected one of "
-            f"{', '.join(STANDARD)}"
-        )
+        raise UserError(unknown(f"the network '{name}'", name, STANDARD))
     check_shapes(num_classes, input_shape, normalization)
     made = _Layers(seed)
-    images = x = keras.Input(input_shape, name="images")
-    if normalization is not None:
-        mean, variance = normalization
-        # In float32 under any precision: grey levels need more than bfloat16's 8 bits.
-        x = layers.Normalization(
-            mean=mean, variance=variance, dtype="float32", name="standardization"
-        )(x)
+    images, x = standardized(input_shape, normalization)
     shape = STANDARD[name]
     x = (_wide if shape.preactivated else _residual)(made, shape, x)
     x = layers.GlobalAveragePooling2D(name="average")(x)
@@ -74,14 +64,14 @@ def standard_network(name, num_classes, input_shape=(32, 32, 3), *, normalizatio
 
 def _residual(made, shape, x):
     x = made.convolution(x, shape.channels[0], "stem")
-    x = layers.ReLU(name="p0")(made.normalization(x, "stem"))
-    for place, channels, strides, inner_name, end_name in _blocks(shape):
+    x = layers.ReLU(name="p0")(batch_norm(x, "stem"))
+    for place, channels, strides, inner_name, end_name in blocks(shape):
         inner = made.convolution(x, channels, f"{place}_1", strides)
-        inner = layers.ReLU(name=inner_name)(made.normalization(inner, f"{place}_1"))
-        inner = made.normalization(made.convolution(inner, channels, f"{place}_2"), f"{place}_2")
+        inner = layers.ReLU(name=inner_name)(batch_norm(inner, f"{place}_1"))
+        inner = batch_norm(made.convolution(inner, channels, f"{place}_2"), f"{place}_2")
         if strides > 1 or x.shape[-1] != channels:
             x = made.convolution(x, channels, f"{place}_shortcut", strides, size=1)
-            x = made.normalization(x, f"{place}_shortcut")
+            x = batch_norm(x, f"{place}_shortcut")
         x = layers.Add(name=f"{place}_add")([inner, x])
         x = layers.ReLU(name=end_name)(x)
     return x
@@ -91,29 +81,15 @@ def _wide(made, shape, x):
     x = made.convolution(x, shape.channels[0], "stem")
     # A layer of its own: a frozen teacher's batch normalisation is folded into the convolution.
     x = layers.Identity(name="p0")(x)
-    for place, channels, strides, inner_name, end_name in _blocks(shape):
-        rectified = layers.ReLU(name=f"{place}_start")(made.normalization(x, f"{place}_1"))
+    for place, channels, strides, inner_name, end_name in blocks(shape):
+        rectified = layers.ReLU(name=f"{place}_start")(batch_norm(x, f"{place}_1"))
         if x.shape[-1] != channels:
             x = made.convolution(rectified, channels, f"{place}_shortcut", strides, size=1)
         inner = made.convolution(rectified, channels, f"{place}_1", strides)
-        inner = layers.ReLU(name=inner_name)(made.normalization(inner, f"{place}_2"))
+        inner = layers.ReLU(name=inner_name)(batch_norm(inner, f"{place}_2"))
         inner = made.convolution(inner, channels, f"{place}_2")
         x = layers.Add(name=end_name)([inner, x])
-    return layers.ReLU(name="end")(made.normalization(x, "end"))
-
-
-def _blocks(shape):
-    """(place, channels, strides, name of the inner activation, of the end) of each block."""
-    for section in range(1, SECTIONS + 1):
-        for block in range(1, shape.blocks + 1):
-            place = f"s{section}b{block}"
-            # The middle is what there is after n of a section's 2n convolutions.
-            inner_name = f"m{section}" if 2 * block == shape.blocks + 1 else f"{place}_inner"
-            end_name = f"m{section}" if 2 * block == shape.blocks else f"{place}_end"
-            if block == shape.blocks:
-                end_name = f"p{section}"
-            strides = 2 if section > 1 and block == 1 else 1
-            yield place, shape.channels[section], strides, inner_name, end_name
+    return layers.ReLU(name="end")(batch_norm(x, "end"))
 
 
 class _Layers:
@@ -143,12 +119,6 @@ class _Layers:
                 2.0, "fan_out", "untruncated_normal", seed=self._seed()
             ),
             name=f"{name}_conv",
-        )(x)
-
-    def normalization(self, x, name):
-        # PyTorch's momentum of 0.1 is the share of the new.
-        return layers.BatchNormalization(
-            momentum=0.9, epsilon=1e-5, synchronized=True, name=f"{name}_norm"
         )(x)
 
     def classifier(self, x, num_classes, zeros):

@@ -9,9 +9,9 @@ import pathlib
 
 from skt_tf.reports import pooled_runs, sections, tables
 from skt_tf.reports.results import RESULTS, failures, pair
-from skt_tf.utils.document import Bullets, Heading, markdown, page, show
+from skt_tf.utils import document
+from skt_tf.utils.document import Bullets, Heading, show
 from skt_tf.utils.errors import UserError
-from skt_tf.utils.files import write_text
 
 
 def run(config):
@@ -42,9 +42,7 @@ def write(folder, config, runs=None):
     """
     folder = pathlib.Path(folder)
     pool = pooled_runs.read(runs or (folder,), config)
-    title, blocks = _title(pool.results), _blocks(pool, folder, config)
-    write_text(folder / "report.md", markdown(title, blocks))
-    write_text(folder / "report.html", page(title, blocks))
+    document.write(folder, _title(pool.results), _blocks(pool, folder, config))
     _print(pool.results)
     print(f"report: {folder / 'report.html'}, {folder / 'report.md'}")
 

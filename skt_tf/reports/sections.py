@@ -211,18 +211,14 @@ def use_of_images(results):
     ]
 
 
-def _given(results):
-    """The configuration, and the modules of the user's own that the losses are in."""
-    return {**results["config"], "import_modules": results.get("import_modules")}
-
-
 def origin(pool, command_line):
     """How to make this again: command, configuration, environment."""
     config = pool.results["config"]
-    commands = [
-        " ".join(["python -m skt_tf.main", *map(shlex.quote, command_line.as_flags(_given(each)))])
-        for each in pool.each
-    ]
+    commands = []
+    for each in pool.each:
+        # With the modules of the user's own that the losses are in.
+        given = {**each["config"], "import_modules": each.get("import_modules")}
+        commands.append(shlex.join(["python", "-m", "skt_tf.main", *command_line.as_flags(given)]))
     blocks = [
         Heading("Command"),
         Code("\n".join(commands)),

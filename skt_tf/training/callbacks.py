@@ -1,6 +1,5 @@
 """Watches a stage while it is trained."""
 
-import sys
 import time
 
 import keras
@@ -11,7 +10,7 @@ from skt_tf.models.points import flow_name
 from skt_tf.training.checkpoints import stage_variables, student_variables
 from skt_tf.training.history import StageRecord
 from skt_tf.utils.distribution import total_over_workers
-from skt_tf.utils.errors import Diverged, option
+from skt_tf.utils.errors import Diverged, option, warn
 from skt_tf.utils.signals import asked_to_stop, stop
 
 # More than there are workers.
@@ -95,11 +94,10 @@ class Guard(keras.callbacks.Callback):
         """Warns where transfer has left the student further from the teacher than it was."""
         last = self.progress.rows[-1]["loss"] if self.progress.rows else 0.0
         if self.model.stage.flows and self.first_loss and last > 2 * self.first_loss:
-            print(
-                f"skt_tf: warning: {self.title or self.model.name}: the loss of stage "
-                f"{self.model.stage.name} has grown from {self.first_loss:.3g} to {last:.3g}, and "
-                f"the student with it: give a smaller {option(self.rate_name)}",
-                file=sys.stderr,
+            warn(
+                f"{self.title or self.model.name}: the loss of stage {self.model.stage.name} has "
+                f"grown from {self.first_loss:.3g} to {last:.3g}, and the student with it: give a "
+                f"smaller {option(self.rate_name)}"
             )
 
     def _save_or_stop(self):

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import pathlib
 import shutil
-import sys
 import tempfile
 import time
 
@@ -13,7 +12,7 @@ import tensorflow as tf
 import skt_tf
 from skt_tf.training.history import Progress, StageRecord
 from skt_tf.utils.distribution import several_workers
-from skt_tf.utils.errors import UserError, one_line, start_over
+from skt_tf.utils.errors import UserError, one_line, start_over, warn
 from skt_tf.utils.files import whole_folder
 
 _KEPT = 2
@@ -32,17 +31,15 @@ class Checkpoints:
     """
 
     def __init__(self, folder, every="60s", writes=True):
-        self.folder, self.writes = pathlib.Path(folder), writes
-        self._seconds = float(every[:-1]) if every.endswith("s") else None
-        self._steps = None if every.endswith("s") else int(every)
+        self.folder, self.every, self.writes = pathlib.Path(folder), every, writes
         self._saved = time.monotonic()
         self._found = None
 
     def due(self, progress):
         """Whether it is time to save."""
-        if self._steps is None:
-            return time.monotonic() - self._saved >= self._seconds
-        return progress.step % self._steps == 0
+        if self.every.endswith("s"):
+            return time.monotonic() - self._saved >= float(self.every[:-1])
+        return progress.step % int(self.every) == 0
 
     def save(self, progress, variables):
         """Writes a checkpoint, whole or not at all, and removes those before the last two.
@@ -97,8 +94,7 @@ class Checkpoints:
                     f"is {skt_tf.__version__}: go on with that one, or {start_over()}"
                 )
             for other, reason in damaged:
-                print(f"skt_tf: warning: the checkpoint {other} is damaged ({reason}): going on "
-                      f"from {path}", file=sys.stderr)  # fmt: skip
+                warn(f"the checkpoint {other} is damaged ({reason}): going on from {path}")
                 if self.writes:
                     shutil.rmtree(other)
             self._found = path, state

@@ -212,7 +212,11 @@ def _config(method, teacher, options, settings):
     if needs_teacher(stages(method)) and teacher is None:
         raise UserError(f"the method '{method}' needs a teacher and none was given")
     for name in ("teacher_points", "student_points"):
-        options[name] = _names(name, options[name])
+        given = options[name]
+        if not isinstance(given, list | tuple | None) or not all(
+            isinstance(layer, str) for layer in given or ()
+        ):
+            raise UserError(f"{name}={given!r}: expected a list of names of layers")
     if isinstance(options["optimizer"], keras.optimizers.Optimizer):
         options["optimizer"] = as_setting(options["optimizer"])
     else:
@@ -235,16 +239,6 @@ def _plain(value):
     if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1):
         return tuple(map(_plain, value))
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _names(option, given):
-    """A tuple of names of layers, or None."""
-    if given is None:
-        return None
-    lists = isinstance(given, list | tuple)
-    if not lists or not all(isinstance(name, str) for name in given):
-        raise UserError(f"{option}={given!r}: expected a list of names of layers")
-    return tuple(given)
 
 
 def _data(train_data, validation_data, student, batch_size):

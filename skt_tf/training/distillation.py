@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import re
-import sys
 import time
 import zlib
 
@@ -20,10 +19,10 @@ from skt_tf.models.names import plain_names
 from skt_tf.models.saving import save_network, weights_digest
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.history import write_metrics
+from skt_tf.training.pair_checks import say_teacher
 from skt_tf.training.stage_loop import run_stages
-from skt_tf.training.teacher_accuracy import say_teacher
 from skt_tf.utils.environment import environment
-from skt_tf.utils.errors import UserError
+from skt_tf.utils.errors import UserError, warn
 from skt_tf.utils.files import remove_drafts, whole, write_json
 from skt_tf.utils.records import digest, read_record, refuse_other, refuse_strangers
 
@@ -201,10 +200,8 @@ class Distillation:
             if pair[0] != pair[1] and not (name == "data" and self._is_of(pair[0])):
                 found[name.replace("_", "'s ")] = pair
         # Of data that come otherwise each time, such as shuffled and cut, content tells nothing.
-        if (
-            "validation's content" in found
-            and _content(self.data) != found["validation's content"][1]
-        ):
+        content = found.get("validation's content")
+        if content and _content(self.data) != content[1]:
             del found["validation's content"]
         refuse_other(self.folder, "distillation", found)
         # Once it is trained, a student is another one.
@@ -224,10 +221,9 @@ class Distillation:
             more = ", or the student with the weights that it began with there"
             more += " (keras.utils.set_random_seed before it is built)"
             refuse_other(self.folder, "distillation", found, more)
-        print(
-            f"skt_tf: warning: the student '{self.student.name}' has other weights than the one "
-            f"that began in {self.folder}: it begins with those, which {path} holds",
-            file=sys.stderr,
+        warn(
+            f"the student '{self.student.name}' has other weights than the one that began in "
+            f"{self.folder}: it begins with those, which {path} holds"
         )
         self.student.load_weights(path)
 

@@ -1,10 +1,11 @@
-"""Whether a teacher and a student fit to each other in every stage of a method."""
+"""Whether a teacher and a student fit to each other in every stage, and how good the teacher is."""
 
-import sys
+import numpy as np
 
 from skt_tf.models.checks import check_logits
 from skt_tf.models.maps import check_order, first_layers
 from skt_tf.training.sequential_distiller import SequentialDistiller
+from skt_tf.utils.errors import warn
 
 
 def check_pair(teacher, student, config, images, number=None):
@@ -52,9 +53,32 @@ def _say_untrained(student, distiller):
     moved = {id(variable) for variable in distiller.trainable_variables}
     left = [v.path.rpartition("/")[0] for v in student.trainable_variables if id(v) not in moved]
     if left:
-        print(
-            f"skt_tf: warning: the last stage, '{distiller.stage.name}', leaves "
-            f"{', '.join(dict.fromkeys(left))} of the student untrained: end with a stage that "
-            "trains its outputs, such as task",
-            file=sys.stderr,
+        warn(
+            f"the last stage, '{distiller.stage.name}', leaves {', '.join(dict.fromkeys(left))} of "
+            "the student untrained: end with a stage that trains its outputs, such as task"
+        )
+
+
+def say_teacher(accuracy, labels, classes, where, verbose=True, given=True):
+    """Prints a teacher's own accuracy, and warns where one that is given may as well be guessing.
+
+    Args:
+        accuracy: the share of `labels` that it gives rightly.
+        labels: integers [number].
+        classes: number of classes.
+        where: what images they are of.
+        verbose: whether anything but a warning is printed.
+        given: whether it was trained elsewhere, perhaps on images of another scale.
+    """
+    if verbose:
+        print(f"teacher: {accuracy:.2%} of the {where} images")
+    # By classes drawn at random, to two standard errors, or by one answer to all images.
+    even, most = 1 / classes, np.bincount(labels).max() / len(labels)
+    guessed = max(even + 2 * np.sqrt(even * (1 - even) / len(labels)), most)
+    if given and accuracy <= guessed:
+        warn(
+            f"the teacher is right on {accuracy:.2%} of the {where} images, which is not above "
+            f"chance (guessing gives up to {guessed:.2%} on {len(labels):,} images of {classes} "
+            "classes): give one that is trained, and images of the scale that it was trained on, "
+            "such as 0…255 or 0…1"
         )

@@ -6,21 +6,16 @@ import keras
 import tensorflow as tf
 
 from skt_tf.methods.catalogue import needs_teacher
+from skt_tf.methods.heads import bridge
 from skt_tf.methods.losses import objective
-from skt_tf.methods.projections import bridge
 from skt_tf.methods.stage import Stage
 from skt_tf.models.batch_norm import fuse_batch_norm
 from skt_tf.models.checks import check_apart, check_network, check_same_images
 from skt_tf.models.names import plain
 from skt_tf.models.nested import inner_graph
 from skt_tf.training.batch_parts import asked_for, parts_of, weighted_mean
-from skt_tf.utils.distribution import (
-    mark_of,
-    one_image_or_more,
-    several_workers,
-    share_overflow,
-)
-from skt_tf.utils.errors import UserError, unknown
+from skt_tf.utils.distribution import mark_of, one_image_or_more, several_workers, share_overflow
+from skt_tf.utils.errors import UserError, check_one_of
 
 
 @keras.saving.register_keras_serializable(package="skt_tf")
@@ -102,10 +97,7 @@ class SequentialDistiller(keras.Model):
             raise UserError("the teacher and the student are the same model: expected two")
         # The student's policy decides whether the loss is scaled.
         super().__init__(name=plain(f"{student.name}_{stage.name}"), dtype=student.dtype_policy)
-        modes = ("batch", "inference")
-        if transfer_batch_norm not in modes:
-            given = f"transfer_batch_norm={transfer_batch_norm}"
-            raise UserError(unknown(given, transfer_batch_norm, modes))
+        check_one_of("transfer_batch_norm", transfer_batch_norm, ("batch", "inference"))
         self.objective = objective(
             stage,
             flow_weights=flow_weights,
@@ -151,7 +143,11 @@ class SequentialDistiller(keras.Model):
         own = {id(variable) for variable in student.variables if stage.anchor}
         moved = self.student_view.trainable_variables
         self._anchored = [variable for variable in moved if id(variable) in own]
-        self.anchors = self._anchors()
+        # The weights that the stage begins with; a checkpoint has them, to go on from others.
+        self.anchors = [
+            keras.Variable(v.numpy(), dtype=v.dtype, trainable=False, name="anchor")
+            for v in self._anchored
+        ]
         if not self.student_view.trainable_variables:
             raise UserError(
                 f"no variable of the student '{student.name}' is trainable in stage "
@@ -267,13 +263,6 @@ class SequentialDistiller(keras.Model):
         if weights is not None:
             loss *= weights
         return self._track({"loss": loss}, labels, logits)
-
-    def _anchors(self):
-        """The weights that the stage begins with; a checkpoint has them, to go on from others."""
-        return [
-            keras.Variable(v.numpy(), dtype=v.dtype, trainable=False, name="anchor")
-            for v in self._anchored
-        ]
 
     def _track(self, losses, labels, logits):
         values = dict(losses)

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from skt_tf.methods.catalogue import METHOD_NAMES, stage_steps, transfers
 from skt_tf.models.points import flow_name
-from skt_tf.utils.errors import UserError, close_to, option
+from skt_tf.utils.errors import UserError, about, close_to, option
 from skt_tf.utils.fields import check_fields
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -68,11 +68,8 @@ def _check_points(settings):
             f"{option('section_flows')}=within begins flows at the first layer inside of each "
             f"section, which {option(named[0] + '_points')} does not name: leave out one of them"
         )
-    try:
+    with about(", ".join(map(option, ("teacher_points", "student_points", "sections")))):
         settings.layout  # noqa: B018 – it is checked as it is made
-    except UserError as error:
-        names = ", ".join(map(option, ("teacher_points", "student_points", "sections")))
-        raise UserError(f"{names}: {error}") from None
 
 
 def _check_methods(settings):
@@ -84,10 +81,8 @@ def _check_methods(settings):
         raise UserError(f"{methods} names a method twice")
     known = {}
     for method in settings.methods:
-        try:
+        with about(methods):
             plan = settings.stages(method, even=True)
-        except UserError as error:
-            raise UserError(f"{methods}: {error}") from None
         # A sum is the same in any order.
         losses = tuple((frozenset(s.losses), s.anchor, *s.iterations.values()) for s in plan)
         other = known.setdefault(losses if all(s.losses for s in plan) else method, method)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from skt_tf.methods.catalogue import stage_steps
 from skt_tf.methods.fsp import matrices
-from skt_tf.methods.projections import bridge
+from skt_tf.methods.heads import bridge
 from skt_tf.training.callbacks import Guard
 from skt_tf.training.checkpoints import student_variables
 from skt_tf.training.history import Progress
@@ -161,7 +161,10 @@ def _compiled(teacher, student, stage, steps, config, flow_weights, projections,
     boundaries = config.boundaries(stage)
     rate = learning_rate(config.schedule, kind, config.rate(kind), steps, boundaries)
     optimizer = stage_optimizer(config, rate)
-    compares = [n.name for n in _objectives(distiller.objective) if n.compares_images]
+    parts = (part for part, _ in getattr(distiller.objective, "parts", ()))
+    # Those of the field.
+    objectives = (part.objective for part in parts if hasattr(part, "objective"))
+    compares = [each.name for each in objectives if each.compares_images]
     if compares and config.batch_size < 2:
         raise UserError(
             f"'{compares[0]}' compares the images of a batch with one another: give "
@@ -177,18 +180,10 @@ def _compiled(teacher, student, stage, steps, config, flow_weights, projections,
     return distiller, rate
 
 
-def _objectives(objective):
-    """The objectives of the field that a stage's losses are of."""
-    parts = (part for part, _ in getattr(objective, "parts", ()))
-    return [part.objective for part in parts if hasattr(part, "objective")]
-
-
 def _fit(distiller, guard, training, dataset, config, seed, verbose, **views):
     """Fits until all steps are done; each of Keras' epochs is an interval of the log."""
-    watched = None
     # Without the head's training, accuracy would say nothing.
-    if distiller.objective.has_logits:
-        watched = dataset.watched_batches()
+    watched = dataset.watched_batches() if distiller.objective.has_logits else None
     progress, steps, interval = guard.progress, guard.steps, guard.interval
 
     def batches(start):

@@ -4,17 +4,8 @@ import fractions
 import shlex
 
 from skt_tf.reports import figures
-from skt_tf.utils.document import (
-    Bullets,
-    Code,
-    Heading,
-    Table,
-    Text,
-    bullets,
-    markdown,
-    page,
-    percent,
-)
+from skt_tf.utils import document
+from skt_tf.utils.document import Bullets, Code, Heading, Table, Text, bullets, percent
 from skt_tf.utils.files import write_json, write_text
 
 FLAGFILE = "best.flags"
@@ -66,8 +57,7 @@ def write(folder, record, trials, best):
             f"validation images{shortened(trials[0])}."
         )
         write_text(folder / FLAGFILE, "\n".join([comment, *lines]) + "\n")
-    write_text(folder / "report.md", markdown(title, blocks))
-    write_text(folder / "report.html", page(title, blocks))
+    document.write(folder, title, blocks)
 
 
 def _title(record):

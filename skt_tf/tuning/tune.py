@@ -13,27 +13,20 @@ import keras
 import keras_tuner
 
 from skt_tf.data.datasets import load_dataset
-from skt_tf.experiments.nets import net_seed, new_student
+from skt_tf.experiments.nets import first_student
 from skt_tf.experiments.run_folder import check_teacher
 from skt_tf.experiments.teacher import load_teacher, say_accuracy, train_teacher
 from skt_tf.methods.catalogue import needs_teacher, transfers
 from skt_tf.methods.flow_weights import note_flow_weights, noted_flow_weights
 from skt_tf.models.batch_norm import fold_batch_norm
-from skt_tf.models.checks import JUDGED_BY, classifies
+from skt_tf.models.checks import classifies
 from skt_tf.models.cost import check_memory
 from skt_tf.models.evaluation import accuracy
 from skt_tf.models.saving import load_network, save_network
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.pair_checks import check_pair
+from skt_tf.tuning import chief
 from skt_tf.tuning import search_report as report
-from skt_tf.tuning.chief import (
-    check_place,
-    is_shared,
-    is_worker,
-    no_answer,
-    showing_life,
-    wait_for_chief,
-)
 from skt_tf.tuning.oracles import share
 from skt_tf.tuning.search_space import configured
 from skt_tf.tuning.tuner import Tuner
@@ -62,13 +55,13 @@ def run(config):
     """
     folder = pathlib.Path(config.output_dir)
     refuse_strangers(folder, RECORD)
-    check_place()
+    chief.check_place()
     with contextlib.ExitStack() as stack:
         lock = None
-        if not is_worker():
+        if not chief.is_worker():
             lock = stack.enter_context(FolderLock(folder))
-            if is_shared():
-                stack.enter_context(showing_life(folder))
+            if chief.is_shared():
+                stack.enter_context(chief.showing_life(folder))
         return _Search(config, lock).run()
 
 
@@ -99,9 +92,9 @@ class _Search:
             "ready": False,
         }
         self.plan = config.stages(config.methods[0])
-        if is_worker():
+        if chief.is_worker():
             path = self.folder / RECORD
-            wait_for_chief(
+            chief.wait_for_chief(
                 self.folder, path.exists, lambda: path.exists() and _known(path)["ready"]
             )
             self._compare(_known(path))
@@ -115,14 +108,14 @@ class _Search:
             teacher = fold_batch_norm(load_network(self.teacher_path), config.teacher_precision)
         weights = noted_flow_weights(self.record, config.flows)
         tuner = Tuner(self, teacher, weights)
-        check_place()  # Hours may lie between.
+        chief.check_place()  # Hours may lie between.
         try:
             tuner.search()
         except keras_tuner.errors.FatalError as error:
             raise error.__cause__ from None
         except grpc.RpcError as error:
-            raise no_answer(error) from None
-        if is_worker():
+            raise chief.no_answer(error) from None
+        if chief.is_worker():
             return []
         found = [_row(trial) for _, trial in sorted(tuner.oracle.trials.items())]
         order = report.ranked(found)
@@ -158,18 +151,15 @@ class _Search:
             return
         if needs_teacher(self.plan):
             teacher = self._teacher()
-            config, method = self.config, self.config.methods[0]
-            seed = net_seed(config, method, 0)
-            student = new_student(config, self.dataset, method, seed, teacher)
-            check_pair(
-                teacher, student, config, self.dataset.train_images[:JUDGED_BY], self.dataset.number
-            )
-            if classifies(teacher, self.dataset):
-                found = accuracy(teacher, *self.dataset.watched)
-                say_accuracy(found, self.dataset, config.teacher is not None)
+            config, dataset = self.config, self.dataset
+            student = first_student(config, dataset, config.methods[0], teacher)
+            check_pair(teacher, student, config, dataset.train_images, dataset.number)
+            if classifies(teacher, dataset):
+                found = accuracy(teacher, *dataset.watched)
+                say_accuracy(found, dataset, config.teacher is not None)
             save_network(teacher, self.teacher_path)
             if transfers(self.plan):
-                note_flow_weights(self.record, config, teacher, self.dataset, student)
+                note_flow_weights(self.record, config, teacher, dataset, student)
         self.record["ready"] = True
         write_json(path, self.record)
 

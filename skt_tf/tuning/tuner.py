@@ -113,7 +113,6 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
             title=f"trial {int(name)}",
             verbose=0,
         )
-        images, labels = search.dataset.validation_images, search.dataset.validation_labels
-        found = accuracy(student, images, labels)
+        found = accuracy(student, *search.dataset.watched)
         checkpoints.clear()
         return found

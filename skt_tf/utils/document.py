@@ -10,6 +10,8 @@ import sys
 
 from markdown_it import MarkdownIt
 
+from skt_tf.utils.files import write_text
+
 # A cell without a value.
 NONE = "-"
 
@@ -95,6 +97,12 @@ def show(title, table):
     print()
     # On a terminal that is narrower still, lines break; a number that is cut would mislead.
     console.Console(width=max(width, needed)).print(shown)
+
+
+def write(folder, title, blocks):
+    """Writes a report as report.md, beside its pictures, and report.html, which holds them."""
+    write_text(folder / "report.md", markdown(title, blocks))
+    write_text(folder / "report.html", page(title, blocks))
 
 
 def page(title, blocks):

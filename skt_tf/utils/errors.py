@@ -4,6 +4,7 @@ import contextlib
 import copyreg
 import difflib
 import re
+import sys
 
 _flags = False
 
@@ -50,9 +51,29 @@ def unknown(what, word, names, some=False):
     return f"{what} is unknown{close_to(word, names)}: expected {number} of {', '.join(names)}"
 
 
+def check_one_of(name, given, words):
+    """Raises a ValueError where what was given as `name` is none of `words`."""
+    if given not in words:
+        raise UserError(unknown(f"{name}={given}", given, words))
+
+
 def start_over():
     """How the one who is told of the error starts over."""
     return "give another folder, or start over with --fresh" if _flags else "give another folder"
+
+
+def warn(sentence):
+    """Says on stderr what the one who called may want to mend, though the work goes on."""
+    print(f"skt_tf: warning: {sentence}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def about(what):
+    """Within the block, the sentence of a `UserError` begins with `what` it is about."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from None
 
 
 class UserError(ValueError):

@@ -40,14 +40,15 @@ def check_fields(settings):
     """Raises a ValueError where a field has none of its choices, or lies out of its limits."""
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        kinds = typing.get_args(field.type) if _is_union(field.type) else (field.type,)
-        if not any(_is_of(value, kind) for kind in kinds):
-            lists = [kind for kind in kinds if isinstance(value, typing.get_origin(kind) or ())]
-            said = _EXPECTED[(lists or kinds)[0]]
+        known = kinds(field)
+        if not any(_is_of(value, kind) for kind in known):
+            lists = [kind for kind in known if isinstance(value, typing.get_origin(kind) or ())]
+            said = _EXPECTED[(lists or known)[0]]
             shown = ",".join(map(str, value)) if lists else repr(value)
             raise UserError(f"{option(field.name)}={shown} is {said}")
         check_choice(field, value)
-        _check_limits(field, value)
+        if field.metadata["limits"] and value is not None:
+            check_limits(field.name, value, field.metadata["limits"])
 
 
 _EXPECTED = {
@@ -60,8 +61,9 @@ _EXPECTED = {
 }
 
 
-def _is_union(kind):
-    return isinstance(kind, types.UnionType)
+def kinds(field):
+    """The types that a value of a field may have."""
+    return typing.get_args(field.type) if isinstance(field.type, types.UnionType) else [field.type]
 
 
 def _is_of(value, kind):
@@ -85,13 +87,13 @@ def check_choice(field, value):
             raise UserError(unknown(f"{option(field.name)}={one}", one, choices, some))
 
 
-def _check_limits(field, value):
-    limits = field.metadata["limits"]
+def check_limits(name, value, limits):
+    """Raises a ValueError where a number that was given as `name` is out of its `Limits`."""
     # Not the other way round: of what is no number nothing holds.
-    if limits and value is not None and not limits.least <= value <= limits.most:
+    if not limits.least <= value <= limits.most:
         said = limits.said or f"{limits.least} to {limits.most}"
         shown = f"{value:g}" if isinstance(value, float) else value
-        raise UserError(f"{option(field.name)}={shown} is out of range: expected {said}")
+        raise UserError(f"{option(name)}={shown} is out of range: expected {said}")
 
 
 def as_path(name, path):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -20,7 +21,10 @@ from skt_tf.models.saving import save_network, weights_digest
 NAMES = tuple("abcd")
 VERSIONS = {"skt_tf": "0.2.0", "keras": "3.15.1", "tensorflow": "2.21.0"}
 FILES = {"litert": "student.tflite", "litert_int8": "student_int8.tflite"}
-FACTS = Facts("net", 1234, (8, 8, 1), 4, "float32", files=FILES)
+STUDENT = types.SimpleNamespace(
+    name="net", count_params=lambda: 1234, input_shape=(None, 8, 8, 1), output_shape=(None, 4)
+)
+FACTS = Facts(STUDENT, "float32", files=FILES)
 HEAD = """---
 library_name: litert
 pipeline_tag: image-classification

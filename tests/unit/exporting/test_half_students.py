@@ -79,10 +79,10 @@ def test_it_is_exported_in_float32_and_left_as_it_was(body, half, tmp_path):
 
 @pytest.mark.parametrize("kind", ["onnx", "litert"])
 def test_a_file_that_its_runtime_does_not_run_is_no_success(kind, tmp_path, monkeypatch):
-    def write(student, path, calibration_images):
+    def write(student, path):
         path.write_bytes(b"no network")
 
-    monkeypatch.setitem(writers._WRITERS, kind, write)
+    monkeypatch.setattr(writers, f"_{kind}", write)
     with pytest.raises(skt_tf.UserError, match=kind) as caught:
         skt_tf.export(student("plain"), tmp_path / "out", ("saved_model", kind))
     assert is_one_sentence(str(caught.value))

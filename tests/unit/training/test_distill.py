@@ -16,7 +16,7 @@ from reference import same, values
 from sentences import refused
 
 import skt_tf
-from skt_tf.methods.projections import bridge
+from skt_tf.methods.heads import bridge
 from skt_tf.training.settings import Settings
 from skt_tf.utils.errors import UserError
 

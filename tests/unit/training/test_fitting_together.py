@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 import skt_tf
-from skt_tf.training.teacher_accuracy import say_teacher
+from skt_tf.training.pair_checks import say_teacher
 from skt_tf.utils.errors import UserError
 
 POINTS = {"teacher_points": ["a", "b"], "student_points": ["a", "b"]}
