@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from skt_tf.methods.catalogue import METHOD_NAMES
 from skt_tf.methods.objective_names import objective_names
-from skt_tf.methods.sequences import ANCHOR
+from skt_tf.methods.sequence_text import ANCHOR
 from skt_tf.methods.stage import BUILT_IN
 from skt_tf.utils.errors import UserError
 

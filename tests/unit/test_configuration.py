@@ -554,7 +554,7 @@ def test_the_flagfiles_of_the_standard_protocol_hold_it(pair, at_root):
     }  # fmt: skip
     # Each of its rows but for ours has an accuracy of the field's.
     said = published_standard.table(*pair, config.methods)
-    assert {*config.methods} - said.keys() <= {"skt", "task+dist"}
+    assert {*config.methods} - said.keys() <= {"skt", "task+dist", "simkd"}
 
 
 def test_named_networks_have_their_own_depth():

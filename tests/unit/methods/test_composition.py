@@ -210,6 +210,10 @@ def test_an_anchor_holds_no_regressor(networks):
 
 def test_what_networks_cannot_show_is_refused(networks):
     teacher, student = networks
+    maps = keras.layers.GlobalAveragePooling2D()
+    convolutional = keras.Sequential([keras.Input(SHAPE), keras.layers.Conv2D(CLASSES, 1), maps])
+    with refused("does not end with a dense layer"):
+        made((teacher, convolutional), "task+rkd")
     wide = resnet(8, CLASSES, SHAPE, 8)
     with refused("channels"):
         made((teacher, wide), "task+fsp")

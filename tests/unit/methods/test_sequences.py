@@ -53,6 +53,11 @@ def test_the_same_stages_as_the_method_have_the_same_losses():
     assert sequence("flows>task", section_flows="within")[0].flows[0] == ("f1", "p1")
 
 
+def test_sums_of_transfer_and_hints_have_the_rate_of_the_first_of_these():
+    kinds = [sequence(text)[0].kind for text in ("flows+hint", "hint*2", "flows*2", "hint+at")]
+    assert kinds == ["transfer", "hint", "transfer", "task"]
+
+
 def test_shares_that_are_not_given_are_even():
     shares = [stage.iterations["task"] for stage in sequence("hint>flows:1/2>at>task")]
     assert shares == [Fraction(1, 6), Fraction(1, 2), Fraction(1, 6), Fraction(1, 6)]
@@ -108,6 +113,9 @@ def test_parameters_are_written_too():
         ("flows+dense", 7, "dense"),
         ("task+anchor", 6, "anchor.*weight"),
         ("anchor*1", 1, "beside"),
+        ("anchor*1+task+anchor*2", 15, "twice"),
+        ("at(power=2; power=4)", 4, "'power' is given twice"),
+        ("skt>task", 1, "'skt' is a method"),
         ("at(p)", 4, "name=value"),
         ("at(p=2", 7, "'\\)'"),
         ("task(p=2)", 1, "no parameters"),
@@ -125,6 +133,7 @@ def test_what_is_mistyped_is_pointed_at(text, place, says):
         ("flows:0.5>task:0.6", "1.1"),
         ("flows:1>task", "leave nothing"),
         (">".join(["task"] * 101), "101 stages"),
+        ("+".join(name for name in NAMES if name != "flows"), "21 losses"),
     ],
 )
 def test_shares_and_sizes_that_cannot_be(text, says):

@@ -92,6 +92,11 @@ def test_a_number_of_names_says_which_points_there_are(number, sections, expecte
     assert found.named(names) == dict(zip(found.points, names))
 
 
+def test_another_number_of_layers_than_points_is_refused():
+    with refused("2 layers were named for the points p0, p1, p2"):
+        Layout(2, middles=False).named(["stem", "end"])
+
+
 @pytest.mark.parametrize(
     ("given", "point"), [(Layout(3), "m2"), (Layout(2), "p1"), (Layout(1), "m1")]
 )
