@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from skt_tf.methods.heads import batch_norm, convolution
+from skt_tf.methods.numerics import squared_errors
 from skt_tf.methods.objective import Objective
 from skt_tf.methods.shapes import check_channels, check_pairs, check_sizes, pooled_alike
 
@@ -54,5 +55,5 @@ class FitNet(Objective):
             taught, maps = pooled_alike(taught, maps)
             if self.regressor:
                 maps = self.heads[k](maps, training=True)
-            losses.append(tf.reduce_mean(tf.math.squared_difference(taught, maps), [1, 2, 3]))
+            losses.append(tf.reduce_mean(squared_errors(maps, taught), 1))
         return tf.add_n(losses)

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from skt_tf.methods.heads import batch_norm, convolution
+from skt_tf.methods.numerics import squared_errors
 from skt_tf.methods.objective import Objective
 from skt_tf.methods.shapes import check_channels, check_pairs, check_sizes, pooled_alike
 from skt_tf.models.checks import check_network
@@ -47,8 +48,8 @@ class SimKD(Objective):
         """[batch], of maps."""
         losses = []
         for pair in zip(teacher.maps, student.maps):
-            error = tf.math.squared_difference(*pooled_alike(*pair))
-            losses.append(tf.reduce_mean(error, [1, 2, 3]))
+            taught, maps = pooled_alike(*pair)
+            losses.append(tf.reduce_mean(squared_errors(maps, taught), 1))
         return tf.add_n(losses)
 
 

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from skt_tf.methods.heads import convolution
+from skt_tf.methods.numerics import squared_errors
 from skt_tf.methods.objective import Objective
 from skt_tf.methods.shapes import check_pairs, check_sizes, pooled_alike
 
@@ -45,8 +46,7 @@ class VID(Objective):
         for head, taught, maps in zip(self.heads, teacher.maps, student.maps):
             taught, maps = pooled_alike(taught, maps)
             mean, variance = head(maps)
-            # Places first: maps are large, and a variance is of a channel.
-            error = tf.reduce_mean(tf.math.squared_difference(mean, taught), [1, 2])
+            error = squared_errors(mean, taught)
             losses.append(0.5 * tf.reduce_mean(error / variance + tf.math.log(variance), 1))
         return tf.add_n(losses)
 
