@@ -11,7 +11,6 @@ and the faster time counts. Writes docs/results/growth.md and growth.png. Images
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
+
+from docs.results.streaming import peak_memory
 
 HERE = pathlib.Path(__file__).parent
 BASE = {"batch": 128, "teacher": 26, "width": 16, "size": 32, "flows": 5}
@@ -100,7 +101,7 @@ def measure(setting):
         began = time.perf_counter()
         keras.tree.map_structure(float, distiller.train_function(data))
         seconds.append(time.perf_counter() - began)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory() / 2**20
     print(json.dumps([1000 * float(np.median(seconds[WARM_UP:])), step_flops(graph), peak]))
 
 

@@ -22,8 +22,10 @@ ENDINGS = (
 # What cameras and scanners use of 16 bits.
 _DEPTHS = (8, 10, 12, 14, 16)
 _MOST_NAMED = 10
-# Bytes of each end of a file that tell it from others.
+# Bytes of each end of a file that tell it from others; of formats that keep their length whatever
+# is changed, all bytes do.
 _END = 1024
+_UNCOMPRESSED = ("BMP", "DIB", "PPM", "TIFF", "TGA", "SGI", "PCX", "ICO", "ICNS", "DDS")
 
 
 class ImageFiles:
@@ -51,7 +53,7 @@ class ImageFiles:
 
     def __init__(self, paths, bits=None, where=""):
         self._paths, self.where, self.notes = paths, where, []
-        # Of each file: height and width, bytes, nanoseconds of its last change, a sum of its ends.
+        # Of each file: height and width, and what `_facts` says.
         self._sizes = np.zeros((len(paths), 2), np.int32)
         self._facts = np.zeros((len(paths), 3), np.int64)
         grey, several, cut, deep, self._damaged = True, 0, [], [], []
@@ -132,8 +134,9 @@ class ImageFiles:
     def digest(self):
         """A number that other files would hardly have.
 
-        It is made of their names below train/ and test/, their bytes, their first and last KiB,
-        and how they are read; not of when they were written, so that copies are the same.
+        It is made of their names below train/ and test/, their lengths, their first and last KiB
+        (of uncompressed formats of all bytes), and how they are read; not of when they were
+        written, so that copies are the same.
         """
         names = (str(pathlib.Path(path).relative_to(self.where)) for path in self._paths)
         names = "\n".join(name.partition(os.sep)[2] for name in names)
@@ -158,7 +161,7 @@ class ImageFiles:
         from PIL import ImageOps
 
         with _opened(path) as (file, image):
-            known, now = self._facts[row], _facts(file)
+            known, now = self._facts[row], _facts(file, image.format)
             # To be written again is no change.
             if known.any() and (known[0], known[2]) != (now[0], now[2]):
                 raise ValueError("it has changed since it was found")
@@ -209,19 +212,20 @@ def _look(path):
                 # The second picture of a photograph is no other one.
                 several=image.format != "MPO" and getattr(image, "n_frames", 1) > 1,
                 cut=deep and _is_cut(image),
-                facts=_facts(file),
+                facts=_facts(file, image.format),
                 level=int(_levels(image, path).max()) if deep else None,
             )
     except Exception:
         return None
 
 
-def _facts(file):
-    """(bytes, nanoseconds of the last change, a sum of the first and the last KiB) of a file."""
+def _facts(file, kind):
+    """(bytes, nanoseconds of the last change, a sum of the ends, or of all) of a file."""
     about = os.fstat(file.fileno())
-    ends = os.pread(file.fileno(), _END, 0)
-    ends += os.pread(file.fileno(), _END, max(0, about.st_size - _END))
-    return about.st_size, about.st_mtime_ns, zlib.crc32(ends)
+    first = about.st_size if kind in _UNCOMPRESSED else _END
+    told = os.pread(file.fileno(), first, 0)
+    told += os.pread(file.fileno(), _END, max(0, about.st_size - _END))
+    return about.st_size, about.st_mtime_ns, zlib.crc32(told)
 
 
 @contextlib.contextmanager

@@ -47,7 +47,7 @@ def resized(image, size):
     # Filtered one by one; three at once come out the same, and sooner.
     together = 3 if image.shape[2] == 3 else 1
     parts = [
-        Image.fromarray(np.ascontiguousarray(image[..., k : k + together].squeeze()))
+        Image.fromarray(np.ascontiguousarray(image if together == 3 else image[..., k]))
         for k in range(0, image.shape[2], together)
     ]
     parts = [np.asarray(part.resize(size[::-1], Image.Resampling.BILINEAR)) for part in parts]

@@ -3,6 +3,7 @@
 Those that stream are read from the disk in the order of the batches.
 """
 
+import math
 import numbers
 import os
 import pathlib
@@ -20,6 +21,14 @@ from skt_tf.utils.errors import UserError, option
 # Images that need more than this share of the memory that is free are not held there: the batches
 # are taken from a second copy of them, and the networks want the last third.
 SHARE = 1 / 3
+# The limit of a container's memory, what it has taken, and of what kinds, by control groups.
+_CONTAINERS = (
+    [f"/sys/fs/cgroup/memory.{name}" for name in ("max", "current", "stat")],
+    [
+        f"/sys/fs/cgroup/memory/memory.{name}"
+        for name in ("limit_in_bytes", "usage_in_bytes", "stat")
+    ],
+)
 
 
 def find(name, data_dir, size, bits, crop, stream):
@@ -107,12 +116,24 @@ def _decided(needed, stream):
 
 
 def free_memory():
-    """Bytes that processes can still take; where nothing tells, those of the machine."""
+    """Bytes that processes can still take, of the machine and of the container that they are in."""
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            return 1024 * int(re.search(r"MemAvailable:\s+(\d+) kB", file.read())[1])
+        said = pathlib.Path("/proc/meminfo").read_text(encoding="ascii")
+        free = 1024 * int(re.search(r"MemAvailable:\s+(\d+) kB", said)[1])
     except (OSError, TypeError):  # Not on macOS.
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(free, *map(_left, _CONTAINERS))
+
+
+def _left(names):
+    """Bytes that a container leaves, by its files `names`; infinite where it sets no limit."""
+    try:
+        limit, used, kinds = (pathlib.Path(name).read_text(encoding="ascii") for name in names)
+        # What is kept of files that were read is given up when memory is needed.
+        cache = re.search(r"^(?:total_)?inactive_file (\d+)", kinds, re.MULTILINE)
+        return max(0, int(limit) - int(used) + int(cache[1]))
+    except (OSError, ValueError, TypeError):
+        return math.inf
 
 
 def _checked_folder(given):

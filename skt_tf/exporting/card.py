@@ -197,6 +197,8 @@ def _interface(facts):
         yield "range: grey levels 0…255, which are not to be scaled or standardised beforehand"
     else:
         yield "range: that of the images that it was trained on"
+    if facts.provenance and facts.provenance.loading.get("crop") == "resized":
+        yield "images: the middle of each, of a shorter side brought to 256/224 of the size"
     for kind, file in facts.files.items():
         if kind == "saved_model":
             signatures = signatures_of(facts.input_dtype).items()

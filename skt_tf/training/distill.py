@@ -22,7 +22,7 @@ from skt_tf.training.pair_checks import check_pair
 from skt_tf.training.setting_checks import check_optimizer
 from skt_tf.training.settings import Settings
 from skt_tf.training.user_callbacks import checked
-from skt_tf.utils.errors import UserError, close_to, one_line
+from skt_tf.utils.errors import UserError, behind, close_to, one_line
 from skt_tf.utils.locks import FolderLock
 
 
@@ -143,7 +143,7 @@ def distill(
                 stack.enter_context(FolderLock(output_dir))
             return Distillation(config, teacher, student, data, output_dir).run(callbacks, verbose)
     except tf.errors.OpError as error:
-        if failure := getattr(train_data, "failure", None):
+        if failure := behind(error, getattr(train_data, "failure", None)):
             raise failure from error
         raise UserError(
             f"training stopped at what train_data or validation_data holds, or a network does with "

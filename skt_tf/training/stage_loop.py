@@ -17,7 +17,7 @@ from skt_tf.training.schedules import learning_rate
 from skt_tf.training.sequential_distiller import SequentialDistiller
 from skt_tf.training.user_callbacks import SETS_THE_RATE, OneTraining
 from skt_tf.utils.distribution import all_agree
-from skt_tf.utils.errors import UserError, option
+from skt_tf.utils.errors import UserError, behind, option
 from skt_tf.utils.signals import steps_in_peace
 
 
@@ -215,7 +215,7 @@ def _fit(distiller, guard, training, dataset, config, seed, verbose, **views):
             raise UserError(f"a callback {SETS_THE_RATE}") from error
         except tf.errors.OpError as error:
             # An image that could not be read, in the words of whoever reads.
-            raise getattr(dataset, "failure", None) or error from error
+            raise behind(error, getattr(dataset, "failure", None)) or error from error
         except KeyError as error:
             if "Failed to format this callback filepath" not in str(error):
                 raise

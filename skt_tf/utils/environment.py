@@ -10,6 +10,9 @@ import tensorflow as tf
 
 import skt_tf
 
+# What multiplies in bfloat16, by the flags of /proc/cpuinfo.
+_UNITS = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX"}
+
 
 def cores():
     """How many cores this process may use, which in a container is fewer than the machine has."""
@@ -19,12 +22,14 @@ def cores():
 
 def environment():
     """A dict of versions, processor, cores, GPUs, and how many devices share a batch."""
-    processor = platform.processor() or platform.machine()
+    processor, lines = platform.processor() or platform.machine(), []
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line.split(": ")[1] for line in lines if line.startswith("model name"))
     except (OSError, StopIteration, IndexError):
         pass  # Not Linux, or not x86: the platform's word stands.
+    # Names alone do not tell processors apart that multiply at other speeds.
+    units = [name for flag, name in _UNITS.items() if f" {flag} " in " ".join(lines) + " "]
     return {
         "skt_tf": skt_tf.__version__,
         "python": platform.python_version(),
@@ -32,7 +37,7 @@ def environment():
         "keras": keras.__version__,
         "numpy": np.__version__,
         "platform": platform.platform(),
-        "processor": processor,
+        "processor": ", ".join([processor, *units]),
         "cores": cores(),
         "gpus": [gpu.name for gpu in tf.config.list_physical_devices("GPU")],
         "replicas": tf.distribute.get_strategy().num_replicas_in_sync,

@@ -76,6 +76,11 @@ def about(what):
         raise UserError(f"{what}: {error}") from None
 
 
+def behind(error, failure):
+    """`failure`, a `UserError` of a reader, where it is what another library's error tells of."""
+    return failure if failure and str(failure) in str(error) else None
+
+
 class UserError(ValueError):
     """A mistake in what was given: one sentence that says what, and what is expected.
 

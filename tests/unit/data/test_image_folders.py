@@ -1,5 +1,6 @@
 """--dataset=folder: images in folders, of whatever size, and what is wrong with them."""
 
+import itertools
 import shutil
 
 import numpy as np
@@ -46,6 +47,11 @@ def test_half_of_an_image_is_the_mean_of_its_pixels_nearly():
     # Only the border of two colours is mixed.
     assert np.abs(small.astype(int) - pixels[:4, :4]).mean() < 25
     assert images.resized(np.full((9, 7, 1), 77, np.uint8), (5, 5)).tolist() == [[[77]] * 5] * 5
+    # Of one pixel in a direction too, as crops may be.
+    for shape, channels in itertools.product(((1, 9), (9, 1), (1, 1)), (1, 2, 3, 4)):
+        grown = images.resized(np.full((*shape, channels), 7, np.uint8), (4, 6))
+        assert grown.shape == (4, 6, channels)
+        assert (grown == 7).all()
 
 
 def test_without_a_size_varied_images_are_refused_with_two_of_them(varied):

@@ -1,6 +1,7 @@
 """Images that stream: batches as of those in memory, and what is said where a file is gone."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from skt_tf.data.lazy_images import LazyImages
 from skt_tf.models.evaluation import accuracies, probabilities
 from skt_tf.models.resnet import resnet
 from skt_tf.training.kept_targets import keep_targets
+from skt_tf.utils.errors import behind
 
 JPEG = {"shape": (20, 28, 3), "encode": tf.io.encode_jpeg, "name": "drawn"}
 
@@ -203,6 +205,49 @@ def test_a_file_that_is_written_again_is_the_same_and_so_is_a_copy(tmp_path):
     assert np.array_equal(one.train_images[3], two.train_images[3])
     Image.fromarray(drawn(20, 28, 7, 3)).save(path)
     assert load_dataset("folder", tmp_path / "one", stream=True).digest != two.digest
+
+
+@pytest.mark.parametrize("ending", ["bmp", "ppm", "tif"])
+def test_a_change_in_the_middle_of_an_uncompressed_file_is_seen(ending, tmp_path):
+    """Its length and its ends stay, as do those of images with a margin."""
+    for split, label, k in itertools.product(("train", "test"), ("dark", "light"), range(3)):
+        path = tmp_path / split / label / f"{k}.{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((64, 64, 3), 40 * k, np.uint8)).save(path)
+    dataset = load_dataset("folder", tmp_path, stream=True)
+    path, before = tmp_path / f"train/dark/1.{ending}", dataset.digest
+    changed = bytearray(path.read_bytes())
+    changed[6000] ^= 255
+    path.write_bytes(changed)
+    assert load_dataset("folder", tmp_path, stream=True).digest != before
+    with refused("changed since"):
+        dataset.train_images[1]
+
+
+def test_an_error_that_is_over_is_not_blamed_for_another(tmp_path):
+    folder(tmp_path)
+    dataset = load_dataset("folder", tmp_path, stream=True)
+    path = tmp_path / "train/dark/03.jpg"
+    path.rename(tmp_path / "aside")
+    with pytest.raises(tf.errors.OpError) as error:
+        batches(dataclasses.replace(dataset, crop="none"))
+    assert behind(error.value, dataset.failure) is dataset.failure
+    other = tf.errors.ResourceExhaustedError(None, None, "no memory")
+    assert behind(other, dataset.failure) is None
+    assert behind(other, None) is None
+
+
+@pytest.mark.parametrize("stat", ["inactive_file 300", "cache 7\ntotal_inactive_file 300"])
+def test_what_a_container_leaves_counts_too(stat, tmp_path, monkeypatch):
+    machine = sources.free_memory()
+    names = [tmp_path / name for name in ("limit", "used", "stat")]
+    monkeypatch.setattr(sources, "_CONTAINERS", (names, [tmp_path / "none"] * 3))
+    assert sources.free_memory() == pytest.approx(machine, rel=0.5)
+    for name, text in zip(names, ("5000\n", "2000\n", f"anon 1\n{stat}\nshmem 5\n")):
+        name.write_text(text)
+    assert sources.free_memory() == 5000 - 2000 + 300
+    names[0].write_text("max\n")
+    assert sources.free_memory() > 1e6
 
 
 def test_damaged_files_are_told_at_load_by_their_heads_and_else_when_they_are_read(tmp_path):
