@@ -5,6 +5,7 @@ hold where seconds would not.
 """
 
 import contextlib
+import importlib.metadata
 import pathlib
 import resource
 import sys
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skt_tf.benchmarks.peers import add_peers
+from skt_tf.benchmarks.peers import add_peers, has_torch
 from skt_tf.benchmarks.step_costs import STEPS, WARM_UP, Parts, timed
 from skt_tf.data.datasets import load_dataset
 from skt_tf.models.cost import check_memory
@@ -75,8 +76,9 @@ def run(config):
             for name, call in parts.calls.items():
                 seconds[name].append(float(np.median(call(STEPS))))
             peaks = {dtype: max(peak, _matmul_peak(dtype)) for dtype, peak in peaks.items()}
+    versions = {"torch": importlib.metadata.version("torch")} if has_torch(config) else {}
     results = {
-        "environment": environment(),
+        "environment": environment() | versions,
         "config": config.as_dict(),
         "peak_flops_per_second": peaks,
         "stages": {

@@ -26,7 +26,7 @@ def add_peers(parts):
         with _policy(precision):
             parts.steps(f"keras_distiller_{precision}", _keras_distiller(parts), parts.batch)
     _keras_fit(parts)
-    if not importlib.util.find_spec("torch"):
+    if not has_torch(parts.config):
         print("PyTorch is not installed: it is left out")
         return
     for precision in ("float32", "bfloat16"):
@@ -69,6 +69,11 @@ def _torch(parts, half):
         return json.loads(answer)
 
     return seconds
+
+
+def has_torch(config):
+    """Whether PyTorch is a peer that can be measured."""
+    return config.peers and importlib.util.find_spec("torch") is not None
 
 
 @contextlib.contextmanager
