@@ -21,7 +21,8 @@ def norm(x, axis=-1):
 def normalized(x, axis=-1, epsilon=1e-12):
     """x / max(‖x‖₂, ε) along `axis`; zeros stay zero, and get no gradient."""
     length = norm(x, axis)
-    return tf.where(tf.equal(length, 0.0), 0.0, x / tf.maximum(length, epsilon))
+    # Of lengths alone, which are fewer than what they divide.
+    return x * tf.where(tf.equal(length, 0.0), 0.0, 1 / tf.maximum(length, epsilon))
 
 
 def standardized(logits, epsilon=1e-7):
