@@ -12,6 +12,8 @@ from skt_tf.reports.confidence import paired_difference
 from skt_tf.reports.results import finished
 
 HERE = pathlib.Path(__file__).parent
+# Points within which an interval shows that precision costs nothing that counts.
+WIDEST = 0.5
 
 
 def main(*folders):
@@ -37,7 +39,16 @@ def main(*folders):
     lines.append(
         f"\nMean difference {difference.value:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}"
         f" (Student's t over {difference.number} pairs). All nets took {seconds[0]:,.0f} s and "
-        f"{seconds[1]:,.0f} s, beside other work, so these are no measure of speed."
+        f"{seconds[1]:,.0f} s, beside other work, so these are no measure of speed.\n"
+    )
+    wide = max(abs(low), abs(high)) > WIDEST
+    told = low > 0 or high < 0
+    verdict = "tells them apart" if told else "is wide" if wide else "is narrow and holds zero"
+    lines.append(
+        f"The interval {verdict}: for `--precision=auto` it had to hold zero within ±{WIDEST} points."
+        f" `--precision=float32` {'stays' if told or wide else 'need not stay'} the default, and "
+        f"that of the paper's tables. These are pairs of `{method}`: of other stages they say "
+        "nothing."
     )
     text = "\n".join(lines) + "\n"
     (HERE / "levers_precision.md").write_text(text, encoding="utf-8")
