@@ -45,10 +45,10 @@ def main(*folders):
     told = low > 0 or high < 0
     verdict = "tells them apart" if told else "is wide" if wide else "is narrow and holds zero"
     lines.append(
-        f"The interval {verdict}: for `--precision=auto` it had to hold zero within ±{WIDEST} points."
-        f" `--precision=float32` {'stays' if told or wide else 'need not stay'} the default, and "
-        f"that of the paper's tables. These are pairs of `{method}`: of other stages they say "
-        "nothing."
+        f"The interval {verdict}: for `--precision=auto` it had to hold zero within ±{WIDEST} "
+        f"points. `--precision=float32` {'stays' if told or wide else 'need not stay'} the "
+        f"default, and that of the paper's tables. These are pairs of `{method}`: of other stages "
+        "they say nothing."
     )
     text = "\n".join(lines) + "\n"
     (HERE / "levers_precision.md").write_text(text, encoding="utf-8")
