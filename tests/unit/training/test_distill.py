@@ -152,16 +152,14 @@ def test_any_form_of_the_same_images_trains_the_same(data):
     single = tf.data.Dataset.from_tensor_slices((images, labels))
     forms = {
         "single": single,
-        "batches of columns": tf.data.Dataset.from_tensor_slices((images, labels[:, None])).batch(
-            5
-        ),
+        "columns": tf.data.Dataset.from_tensor_slices((images, labels[:, None])).batch(5),
     }
     found = {}
     for name, form in forms.items():
         student = chain()
         skt_tf.distill(None, student, form, method="baseline", batch_size=8, task_steps=15)
         found[name] = values(student)
-    assert same(found["single"], found["batches of columns"])
+    assert same(found["single"], found["columns"])
     # As a plain loop over the same batches, which go on over the end of the images.
     student = chain()
     distiller = skt_tf.SequentialDistiller(
