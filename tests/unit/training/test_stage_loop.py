@@ -20,7 +20,7 @@ from skt_tf.training.stage_loop import run_stages
 
 TRANSFER_STAGES = {"skt_kd": 2, "skt_bottom_up": 3}
 # Between them: every kind of stage, alone, after others and as long as others together.
-METHODS = ("baseline_long", "hint", "kd", "skt_kd", "skt_bottom_up")
+METHODS = ("teachers", "baseline_long", "kd_long", "hint", "skt_kd", "skt_bottom_up")
 
 
 @dataclasses.dataclass(frozen=True)
