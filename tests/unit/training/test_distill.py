@@ -69,9 +69,15 @@ def test_maps_of_other_sizes_are_compared(data):
     teacher = keras.Model(images, x)
     assert inner.get_layer("c6").output.shape[1] == 8 != chain().get_layer("c6").output.shape[1]
     points = {"teacher_points": NAMES, "student_points": NAMES}
-    for method in ("fsp", "hint"):
-        found = skt_tf.distill(teacher, chain(), data, method=method, **points, **SHORT)
-        assert np.isfinite(found.history["task"]["loss"][-1])
+    found = skt_tf.distill(teacher, chain(), data, method="fsp", **points, **SHORT)
+    assert np.isfinite(found.history["task"]["loss"][-1])
+    names = dict(zip(skt_tf.layout().points, NAMES))
+    distiller = skt_tf.SequentialDistiller(
+        teacher, chain(), skt_tf.stages("hint")[0], teacher_points=names, student_points=names
+    )
+    distiller.compile(keras.optimizers.SGD(1e-4), run_eagerly=True)
+    images, labels = data[0][:8], data[1][:8]
+    assert np.isfinite(distiller.fit(images, labels, 8, verbose=0).history["loss"]).all()
 
 
 def test_ends_alone_are_enough_for_fsp_and_not_for_skt(data, transferred):
