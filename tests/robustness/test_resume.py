@@ -128,7 +128,7 @@ def kill_and_go_on(name, kills, at_writing, stop, reference, cwd, seed):
             process = copied(command(name, "--checkpoint_every=1000"), cwd)
             if reaches(moment, process, cwd):
                 process.send_signal(number)
-        status = process.wait(300)
+        status = process.wait()
         if status == 0:
             assert content(cwd) == content(reference[0]), (name, at_writing, seed)
             if last:
@@ -140,6 +140,7 @@ def kill_and_go_on(name, kills, at_writing, stop, reference, cwd, seed):
             assert status == -signal.SIGKILL, (cwd / "stderr").read_text()
             killed += 1
         else:
+            assert not last, (cwd / "stderr").read_text()
             check_stopped(status, number, cwd)
             stopped = True
 
