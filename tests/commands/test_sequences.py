@@ -11,7 +11,7 @@ SEQUENCES = ("flows>task+soft", "task+at*1000", "hint:0.2>dkd*8+task:0.8", "simk
 def trained(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("sequences")
     methods = f"--methods=baseline_long,kd_long, {' , '.join(SEQUENCES[:3])}"
-    done = ran(*tiny(), methods, "--nets=2", cwd=cwd)
+    done = ran(*tiny(), methods, cwd=cwd)
     return cwd, done
 
 
@@ -35,7 +35,7 @@ def test_each_is_a_row_at_the_iterations_of_its_controls(trained):
 
 def test_a_run_grows_by_a_sequence_and_verifies(trained):
     cwd, _ = trained
-    done = ran(*tiny(), f"--methods={SEQUENCES[3]}", "--nets=1", cwd=cwd)
+    done = ran(*tiny(), f"--methods={SEQUENCES[3]}", cwd=cwd)
     assert "simkd" in done.stdout
     assert list(results_of(cwd / "run")["methods"])[-1] == SEQUENCES[3]
     checked = ran("--job=verify", "--output_dir=run", cwd=cwd)
@@ -48,7 +48,7 @@ def test_a_run_grows_by_a_sequence_and_verifies(trained):
 
 def test_the_weights_and_shares_of_a_sequence_are_searched(tmp_path):
     ran(
-        *tiny(job="tune", trials=2, output_dir="search"),
+        *tiny(job="tune", trials=1, output_dir="search"),
         "--methods=flows>task+at",
         "--tune=loss_weights,stage_shares",
         "--validation=100",

@@ -29,8 +29,7 @@ kinds = {
     "soft": stages("hint")[1], "task": TASK,
     # What compares the images of a batch, or remembers them, sees those of all devices.
     "relations": skt_tf.sequence("task+sp+pkt*3000+rkd+cc+vid")[0],
-    "memory": skt_tf.sequence("task+crd(negatives=64)")[0],
-    "held": skt_tf.sequence("task+at+anchor*0.01")[0],
+    "memory": skt_tf.sequence("task+crd(negatives=64)+at+anchor*0.01")[0],
 }
 strategy = distribution_strategy(name, 32)
 found = {"replicas": strategy.num_replicas_in_sync}
@@ -63,7 +62,7 @@ sys.exit()
 """
 
 
-KINDS = ("transfer", "kept", "hint", "soft", "task", "relations", "memory", "held")
+KINDS = ("transfer", "kept", "hint", "soft", "task", "relations", "memory")
 # The others are those of the experiment in test_distribution.py.
 CLUSTERED = ("hint", "soft")
 

@@ -1,12 +1,21 @@
 """A call of `distill` that was stopped goes on, and one that is finished is not run again."""
 
+import dataclasses
+import itertools
+import json
+import pathlib
+import shutil
+
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 from chains import NAMES, SHORT, chain, examples, taught
 from reference import same, values
 from sentences import refused
 
 import skt_tf
+from skt_tf.training.settings import Settings
 
 
 class Stop(keras.callbacks.Callback):
@@ -60,3 +69,159 @@ def test_a_call_goes_on_from_its_checkpoint_and_is_not_run_again(tmp_path):
     ):
         with refused(part):
             call(**changed)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return examples()
+
+
+def begun(data, folder, student=None, stop=None, **options):
+    """A call of two stages in a folder, which may be stopped in the second."""
+    callbacks = []
+    if stop:
+        callbacks = [keras.callbacks.LambdaCallback(on_train_batch_end=stop)]
+    points = {"teacher_points": NAMES, "student_points": NAMES}
+    options = {**points, **SHORT, "method": "fsp", "checkpoint_every": "1", "verbose": 0, **options}
+    student = student or chain()
+    return skt_tf.distill(
+        taught(), student, data, data, output_dir=folder, callbacks=callbacks, **options
+    )
+
+
+class Killed(Exception):
+    pass
+
+
+OPTIONS = {"transfer_learning_rate": 0.05, "teacher_precision": "bfloat16"}
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """(the folder, the result) of a call that nobody stopped."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return folder, begun(data, folder, **OPTIONS)
+
+
+def test_the_saved_student_is_loaded_and_trained_on(data, finished):
+    folder, first = finished
+    loaded = keras.models.load_model(folder / "student.keras", safe_mode=True)
+    assert same(values(loaded), values(first.student))
+    points = {"teacher_points": NAMES, "student_points": NAMES}
+    second = skt_tf.distill(taught(), loaded, data, data, method="fsp", **points, **SHORT)
+    assert second.student is loaded
+    assert not same(values(loaded), values(first.student))
+    record = json.loads((folder / "distill.json").read_text())
+    assert record["accuracy"] == first.accuracy
+    assert record["settings"]["task_steps"] == SHORT["task_steps"]
+    assert record["environment"]["keras"] == keras.__version__
+
+
+def test_a_student_without_a_seed_goes_on(data, finished, tmp_path, capsys):
+    folder, whole = finished
+    # Before the first checkpoint, and in the second stage.
+    for at in (0, 6):
+        left = itertools.count(-at)
+
+        def stop(batch, logs, left=left):
+            if next(left) >= 0:
+                raise Killed
+
+        with pytest.raises(Killed):
+            begun(data, tmp_path / "cut", chain(seed=0 if at == 0 else 7), stop, **OPTIONS)
+    found = begun(data, tmp_path / "cut", chain(seed=5), **OPTIONS)
+    assert "it begins with those" in capsys.readouterr().err
+    assert same(values(found.student), values(whole.student))
+    names = {path.name for path in (tmp_path / "cut").iterdir()}
+    assert names == {path.name for path in folder.iterdir()}
+    assert "begun.weights.h5" not in names
+
+
+def again(data, finished, folder, student=None, held=None, damage=None):
+    """The same call in a copy of a finished folder, of which `damage` has changed the student."""
+    shutil.copytree(finished[0], folder)
+    if damage:
+        damage(folder / "student.keras")
+    return skt_tf.distill(
+        taught(), student or chain(), data, held or data, "fsp", teacher_points=NAMES,
+        student_points=NAMES, output_dir=folder, verbose=0, **OPTIONS, **SHORT,
+    )  # fmt: skip
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:900])
+
+
+def test_a_finished_folder_is_that_of_its_student_and_held_out_images(data, finished, tmp_path):
+    found = again(data, finished, tmp_path / "same", chain(seed=4))
+    saved = keras.models.load_model(finished[0] / "student.keras")
+    assert same(values(found.student), values(saved))
+    with refused("differs in student's layers"):
+        again(data, finished, tmp_path / "a", chain(factor=0.1))
+    with refused("differs in validation"):
+        again(data, finished, tmp_path / "b", held=(data[0][:8], data[1][:8]))
+    for number, (damage, says) in enumerate(
+        (
+            (cut, "cannot be read as a saved network"),
+            (pathlib.Path.unlink, "is no file any more"),
+            (lambda path: chain(seed=3).save(path), "is not the student that was trained here"),
+        )
+    ):
+        with refused(f"student.keras {says}"):
+            again(data, finished, tmp_path / str(number), damage=damage)
+
+
+def test_other_held_out_batches_are_noticed(data, tmp_path):
+    images, labels = map(np.asarray, data)
+    folder, held = tmp_path / "run", tf.data.Dataset.from_tensor_slices((images, labels))
+
+    def call(held):
+        options = {"method": "baseline", "task_steps": 2, "batch_size": 8, "verbose": 0}
+        return skt_tf.distill(None, chain(), data, held, output_dir=folder, **options)
+
+    call(held)
+    call(held.shuffle(96))
+    with refused("differs in validation's content"):
+        call(tf.data.Dataset.from_tensor_slices((images, labels[::-1])))
+    # Of what is drawn anew each time nothing can be said.
+    call(held.shuffle(96).take(48))
+    record = json.loads((folder / "distill.json").read_text())
+    for name in ("dataset", "class_names", "watched", "validation_content"):
+        del record[name]  # As of older versions.
+    (folder / "distill.json").write_text(json.dumps(record))
+    call(held)
+    record = json.loads((folder / "distill.json").read_text())
+    assert (record["dataset"], record["watched"]) == (None, "validation")
+    assert len(record["validation_content"]) == 8
+
+
+@pytest.fixture(scope="module")
+def alone(data, tmp_path_factory):
+    """The home folder of a training without a teacher whose folder was named with a tilde."""
+    home = tmp_path_factory.mktemp("home")
+    # Numbers may be NumPy's.
+    options = {"method": "baseline", "task_steps": np.int64(1), "batch_size": 8, "verbose": 0}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        skt_tf.distill(None, chain(), data, output_dir="~/runs/mine", **options)
+    return home
+
+
+def test_a_record_holds_what_was_used(finished, alone):
+    record = json.loads((finished[0] / "distill.json").read_text())
+    # Nothing of a command line, of hints or of softened outputs.
+    fields = {field.name for field in dataclasses.fields(Settings)} - {*Settings.FREE}
+    hints = {"hint_steps", "hint_learning_rate", "hint_reduction", "temperature"}
+    assert record["settings"].keys() == fields - hints
+    assert record["used"] == {
+        "student_precision": "float32",
+        "teacher_precision": "bfloat16",
+        "learning_rates": {"transfer": 0.05, "task": 0.1},
+    }
+    record = json.loads((alone / "runs/mine/distill.json").read_text())
+    assert record["used"].keys() == {"student_precision", "learning_rates"}
+    assert not {"teacher_precision", "flow_weights", *hints} & record["settings"].keys()
+
+
+def test_a_tilde_is_the_home_folder(alone):
+    assert (alone / "runs/mine/student.keras").is_file()

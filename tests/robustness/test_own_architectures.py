@@ -73,7 +73,6 @@ MOBILE = ("stem", *(f"section{k}_block{b}" for k in (1, 2, 3) for b in (0, 1)))
 
 def test_a_mobile_teacher_teaches_a_small_student_of_other_channels(data):
     teacher, student = mobile(), chain()
-    skt_tf.distill(None, teacher, data, method="baseline", task_steps=20, batch_size=16)
     before, parameters = values(teacher), student.count_params()
     found = skt_tf.distill(
         teacher, student, data, data, "skt", 40, 60,

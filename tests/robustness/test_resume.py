@@ -72,12 +72,14 @@ def content(cwd):
     return without_times(cwd / "run")
 
 
-def wait_for_stage(title, process, cwd):
-    """Waits until the stage of that title is in its first interval."""
+def reaches(title, process, cwd):
+    """Waits for the first interval of the stage of that title; whether it comes before the end."""
     for _ in range(30_000):
         if re.search(f"{title}.*?Epoch 1/", (cwd / "stdout").read_text(), re.DOTALL):
-            return
-        assert process.poll() is None, (cwd / "stderr").read_text()
+            return True
+        if process.poll() is not None:
+            assert process.poll() == 0, (cwd / "stderr").read_text()
+            return False
         time.sleep(0.01)
     raise AssertionError(f"'{title}' was never printed")
 
@@ -105,42 +107,70 @@ def references(wide, tmp_path_factory):
         return dict(zip(RUNS, pool.map(run, RUNS)))
 
 
-def kill_and_go_on(name, kills, at_writing, reference, cwd, seed):
-    """Kills a run `kills` times, then lets it end; starts anew where it ends before."""
+def kill_and_go_on(name, kills, at_writing, stop, reference, cwd, seed):
+    """Kills a run `kills` times, stops it once, then lets it end; anew where it ends before."""
     draw = random.Random(seed)
-    killed = 0
+    killed, stopped = 0, stop is None
     while True:
-        if killed == kills:
-            # From nothing, as a machine does that was switched off.
-            process = (copied if at_writing else running)(command(name), cwd)
-        elif at_writing:
+        last = stopped and killed == kills
+        if killed < kills and at_writing:
             process = copied(command(name), cwd, KILLER.format(at=draw.randint(1, 120)))
-        else:
+        elif killed < kills:
             process = copied(command(name), cwd)
             time.sleep(draw.uniform(0, 0.8 * reference[1]))
             process.kill()
+        elif last:
+            # From nothing, as a machine does that was switched off.
+            process = (copied if at_writing else running)(command(name), cwd)
+        else:
+            number, moment = stop
+            # Nothing is saved within a stage but for the signal.
+            process = copied(command(name, "--checkpoint_every=1000"), cwd)
+            if reaches(moment, process, cwd):
+                process.send_signal(number)
         status = process.wait()
         if status == 0:
             assert content(cwd) == content(reference[0]), (name, at_writing, seed)
-            if killed == kills:
+            if last:
+                said = (cwd / "stdout").read_text()
+                assert stop is None or "going on after iteration" in said
                 return
             shutil.rmtree(cwd / "run")
-        else:
+        elif killed < kills:
             assert status == -signal.SIGKILL, (cwd / "stderr").read_text()
             killed += 1
+        else:
+            assert not last, (cwd / "stderr").read_text()
+            check_stopped(status, number, cwd)
+            stopped = True
+
+
+def check_stopped(status, number, cwd):
+    """Asserts that a signal has ended a run, which says how to go on."""
+    message = without_warnings((cwd / "stderr").read_text()).strip()
+    assert status == 128 + number, message
+    assert is_one_sentence(message)
+    assert number.name in message
+    assert "the same command" in message
+    assert not (cwd / "run" / ".lock").exists()
 
 
 # Each kill is a start of some ten seconds, on a busy machine of a minute.
 @pytest.mark.timeout(300 + 120 * KILLS)
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(references, wide, tmp_path):
+def test_a_run_that_is_killed_and_stopped_ends_with_the_same_bytes(references, wide, tmp_path):
     seed = random.randrange(2**32)
-    chains = [("all stages", True), ("all stages", False), ("regressor", True), ("kept", True)]
+    chains = [
+        ("all stages", True, (signal.SIGTERM, "stage 2 of 3: step2")),
+        ("all stages", False, None),
+        ("regressor", True, (signal.SIGINT, "net 2 of 2, stage 2 of 2")),
+        ("kept", True, None),
+    ]
 
     def chain(k):
-        name, at_writing = chains[k]
+        name, at_writing, stop = chains[k]
         cwd = new_folder(tmp_path / f"{name} {at_writing}", wide)
         kills = KILLS * (k + 1) // 4 - KILLS * k // 4
-        kill_and_go_on(name, kills, at_writing, references[name], cwd, seed)
+        kill_and_go_on(name, kills, at_writing, stop, references[name], cwd, seed)
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         list(pool.map(chain, range(4)))
@@ -166,31 +196,6 @@ def test_a_signal_while_libraries_are_loaded_ends_the_process_and_writes_nothing
     assert is_one_sentence(message)
     assert "SIGTERM" in message
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("number", "run", "moment"),
-    [
-        (signal.SIGTERM, "all stages", "stage 2 of 3: step2"),
-        (signal.SIGINT, "regressor", "net 2 of 2, stage 2 of 2"),
-    ],
-)
-def test_a_signal_saves_and_says_how_to_go_on(number, run, moment, references, wide, tmp_path):
-    cwd = new_folder(tmp_path / "stopped", wide)
-    # Nothing would be saved within a stage but for the signal.
-    arguments = command(run, "--checkpoint_every=1000")
-    process = copied(arguments, cwd)
-    wait_for_stage(moment, process, cwd)
-    process.send_signal(number)
-    assert process.wait(300) == 128 + number
-    message = without_warnings((cwd / "stderr").read_text()).strip()
-    assert is_one_sentence(message)
-    assert number.name in message
-    assert "the same command" in message
-    assert not (cwd / "run" / ".lock").exists()
-    done = ran(*arguments, cwd=cwd)
-    assert "going on after iteration" in done.stdout
-    assert content(cwd) == content(references[run][0])
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,13 @@ RUN = tiny(
     dataset="folder", data_dir="images", student_depth=8, teacher_steps=12, transfer_steps=8,
     task_steps=6, batch_size=8, methods="skt", evaluations=3,
 )  # fmt: skip
+# Their flags, and the signals that end them one after another.
 KINDS = {
-    "padded": ("--image_size=16", "--validation=6"),
-    "resized crops": ("--image_size=16", "--crop=resized", "--target_views=2"),
-}
+    "padded": (("--image_size=16", "--validation=6"), (signal.SIGKILL, signal.SIGTERM)),
+    "resized crops": (
+        ("--image_size=16", "--crop=resized", "--target_views=2"), (signal.SIGTERM, signal.SIGKILL),
+    ),
+}  # fmt: skip
 
 
 def saved(cwd):
@@ -28,19 +31,20 @@ def networks(cwd):
 
 @pytest.fixture(scope="module", params=KINDS)
 def reference(request, tmp_path_factory):
-    """(flags, folder of a run that nobody disturbed)."""
+    """(flags, folder of a run that nobody disturbed, signals for another)."""
     cwd = tmp_path_factory.mktemp("reference")
     write(cwd / "images")
-    flags = (*RUN, *KINDS[request.param], "--checkpoint_every=2")
+    more, signals = KINDS[request.param]
+    flags = (*RUN, *more, "--checkpoint_every=2")
     done = ran(*flags, "--stream", cwd=cwd)
     assert "stream from the disk, as --stream says" in done.stdout
-    return flags, cwd
+    return flags, cwd, signals
 
 
 def test_a_killed_run_goes_on_exactly_streaming_or_not(reference, tmp_path):
-    flags, there = reference
+    flags, there, signals = reference
     write(tmp_path / "images")
-    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+    for number in signals:
         process = copied((*flags, "--stream"), tmp_path)
         # Once it has gone on, and has saved something more.
         before = saved(tmp_path)
@@ -54,8 +58,10 @@ def test_a_killed_run_goes_on_exactly_streaming_or_not(reference, tmp_path):
     assert without_times(tmp_path / "run") == without_times(there / "run")
 
 
+# Of resized crops, tests/unit/data compares the batches.
+@pytest.mark.parametrize("reference", ["padded"], indirect=True)
 def test_networks_are_those_of_images_in_memory(reference, tmp_path):
-    flags, there = reference
+    flags, there, _ = reference
     write(tmp_path / "images")
     ran(*flags, "--nostream", cwd=tmp_path)
     assert networks(tmp_path) == networks(there)

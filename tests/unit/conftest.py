@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import sys
 
 import pytest
 
@@ -17,3 +18,11 @@ def no_processes(monkeypatch):
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
     for name in ("fork", "forkpty", "posix_spawn", "system"):
         monkeypatch.setattr(os, name, refuse)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def graphs_as_they_are_traced():
+    """Optimizing a graph takes longer than its few steps; commands do what a user's do."""
+    if "tensorflow" in sys.modules:
+        options = {"disable_meta_optimizer": True}
+        sys.modules["tensorflow"].config.optimizer.set_experimental_options(options)

@@ -66,6 +66,7 @@ def test_keras_distiller_takes_flows_beside_its_own_losses(pair, batch):
         keras.optimizers.SGD(1e-5),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
+        run_eagerly=True,
     )
     logs = distiller.fit(*batch, batch_size=4, verbose=0).history
     assert np.isfinite(logs["distillation_loss"]).all()

@@ -14,7 +14,7 @@ from scipy import stats
 from sentences import is_one_sentence
 
 from skt_tf.configuration import Config
-from skt_tf.reports import report, tables
+from skt_tf.reports import figures, report, tables
 from skt_tf.reports.published import published, unpublished
 from skt_tf.utils.document import show
 
@@ -84,6 +84,16 @@ def write_run(folder, results):
     return folder
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pictures are not drawn, where a test looks at words."""
+    monkeypatch.setattr(
+        figures,
+        "save",
+        lambda canvas, path, title: figures.Figure(path.name, title, b'<svg width="9pt"/>'),
+    )
+
+
 def column(results, name):
     return {row: cells[name] for row, cells in rows(results).items()}
 
@@ -128,7 +138,9 @@ def test_the_paper_s_settings_have_the_published_numbers_beside_them():
         (("config",), "student", "own.keras"),
     ],
 )
-def test_another_setting_has_no_published_numbers_and_says_why(where, name, value, tmp_path):
+def test_another_setting_has_no_published_numbers_and_says_why(
+    undrawn, where, name, value, tmp_path
+):
     results = copy.deepcopy(paper_results())
     place = results
     for key in where:
@@ -261,7 +273,7 @@ def test_the_words_of_a_setting_do_not_matter():
         assert published(paper_results(**config))
 
 
-def test_the_values_of_other_papers_are_marked_as_theirs(tmp_path):
+def test_the_values_of_other_papers_are_marked_as_theirs(undrawn, tmp_path):
     results = paper_results(nets=3, student_depth=26)
     results["experiment"] = "fast_optimization"
     results["methods"] |= {"teacher_copied": entry(0.92, 0.93, 3)}
@@ -310,7 +322,7 @@ def test_softened_outputs_have_a_control_of_their_own():
     assert found["kd_long"]["vs. baseline_long"] == "-0.25"
 
 
-def test_nets_that_begin_alike_have_no_interval_and_a_line_says_why(tmp_path):
+def test_nets_that_begin_alike_have_no_interval_and_a_line_says_why(undrawn, tmp_path):
     results = paper_results(nets=3)
     results["methods"]["fsp_shared"] = {**entry(0.9, 0.91, 3), "accuracies": [0.89, 0.9, 0.91]}
     results["config"]["methods"].append("fsp_shared")
@@ -348,7 +360,7 @@ def test_several_nets_have_an_ensemble_and_one_has_none():
 
 
 @pytest.mark.parametrize(("nets", "noted"), [(1, True), (2, False)])
-def test_the_report_of_one_net_says_that_differences_may_be_chance(nets, noted, tmp_path):
+def test_the_report_of_one_net_says_that_differences_may_be_chance(undrawn, nets, noted, tmp_path):
     report.write(write_run(tmp_path, paper_results(nets=nets)), Config())
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert ("One net a method, so no interval can be given" in text) == noted
@@ -376,7 +388,7 @@ def test_a_run_without_transfer_has_no_curves_of_flows(tmp_path):
     assert "flows.png" not in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
-def test_the_printed_table_is_whole_where_the_output_is_no_terminal(tmp_path, capsys):
+def test_the_printed_table_is_whole_where_the_output_is_no_terminal(undrawn, tmp_path, capsys):
     results = paper_results(nets=3)
     results["methods"]["skt_bottom_up"] = entry(0.8875, 0.9, 3)
     report.write(write_run(tmp_path, results), Config())
@@ -399,7 +411,9 @@ def test_no_number_is_cut_on_a_narrow_terminal(columns, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_a_run_ends_well_where_the_output_cannot_hold_every_sign(encoding, tmp_path, monkeypatch):
+def test_a_run_ends_well_where_the_output_cannot_hold_every_sign(
+    undrawn, encoding, tmp_path, monkeypatch
+):
     output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", output)
     report.write(write_run(tmp_path, paper_results()), Config())
@@ -525,7 +539,7 @@ def test_the_nets_table_has_each_net_its_spread_and_its_interval():
 
 
 @pytest.mark.parametrize("name", ["cifar10_short", "cifar10_fast_short", "cifar10_sixteenth"])
-def test_the_committed_reports_are_those_of_their_files(name, tmp_path):
+def test_the_committed_reports_are_those_of_their_files(undrawn, name, tmp_path):
     committed = ROOT / "docs/results" / name
     folder = shutil.copytree(committed, tmp_path / name)
     report.write(folder, Config())
@@ -538,7 +552,7 @@ def test_the_committed_reports_are_those_of_their_files(name, tmp_path):
         assert one == other
 
 
-def test_the_iteration_at_which_the_baseline_is_reached(tmp_path):
+def test_the_iteration_at_which_the_baseline_is_reached(undrawn, tmp_path):
     folder = write_run(tmp_path, paper_results())
     slow = METRICS.replace("0.25\n", "0.1\n").replace("0.5\n", "0.4\n")
     (folder / "hint/net0/metrics.csv").write_text(slow)
@@ -564,7 +578,7 @@ def test_one_net_among_several_is_no_ensemble():
 @pytest.mark.parametrize(
     ("held", "curves"), [(0, "Validation accuracy against"), (50, "Held-out accuracy against")]
 )
-def test_images_that_stand_for_a_test_are_called_by_their_name(held, curves, tmp_path):
+def test_images_that_stand_for_a_test_are_called_by_their_name(undrawn, held, curves, tmp_path):
     results = paper_results(validation=held) | {"test_name": "validation"}
     report.write(write_run(tmp_path, results), Config())
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
