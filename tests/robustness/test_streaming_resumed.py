@@ -4,19 +4,31 @@ import signal
 import time
 
 import pytest
+import tensorflow as tf
 from command_line import copied, ran, snapshot, tiny, without_times
 from image_folders import write
+from prepared import draw, prepare
 from sentences import is_one_sentence
 
 RUN = tiny(
     dataset="folder", data_dir="images", student_depth=8, teacher_steps=12, transfer_steps=8,
     task_steps=6, batch_size=8, methods="skt", evaluations=3,
 )  # fmt: skip
-# Their flags, and the signals that end them one after another.
+
+
+def prepared(folder):
+    """JPEGs of TensorFlow Datasets, in three files."""
+    shape = (20, 28, 3)
+    kinds = {"name": "drawn", "shape": shape, "files": 3, "encode": tf.io.encode_jpeg}
+    prepare(folder, draw(32, shape), draw(16, shape), **kinds)
+
+
+# What writes their images, their flags, and the signals that end them one after another.
 KINDS = {
-    "padded": (("--image_size=16", "--validation=6"), (signal.SIGKILL, signal.SIGTERM)),
+    "padded": (write, ("--image_size=16", "--validation=6"), (signal.SIGKILL, signal.SIGTERM)),
     "resized crops": (
-        ("--image_size=16", "--crop=resized", "--target_views=2"), (signal.SIGTERM, signal.SIGKILL),
+        prepared, ("--dataset=drawn", "--image_size=16", "--crop=resized", "--target_views=2"),
+        (signal.SIGTERM, signal.SIGKILL),
     ),
 }  # fmt: skip
 
@@ -31,28 +43,29 @@ def networks(cwd):
 
 @pytest.fixture(scope="module", params=KINDS)
 def reference(request, tmp_path_factory):
-    """(flags, folder of a run that nobody disturbed, signals for another)."""
+    """(what writes images, flags, folder of a run that nobody disturbed, signals for another)."""
     cwd = tmp_path_factory.mktemp("reference")
-    write(cwd / "images")
-    more, signals = KINDS[request.param]
+    written, more, signals = KINDS[request.param]
+    written(cwd / "images")
     flags = (*RUN, *more, "--checkpoint_every=2")
     done = ran(*flags, "--stream", cwd=cwd)
     assert "stream from the disk, as --stream says" in done.stdout
-    return flags, cwd, signals
+    return written, flags, cwd, signals
 
 
 def test_a_killed_run_goes_on_exactly_streaming_or_not(reference, tmp_path):
-    flags, there, signals = reference
-    write(tmp_path / "images")
+    written, flags, there, signals = reference
+    written(tmp_path / "images")
     for number in signals:
         process = copied((*flags, "--stream"), tmp_path)
         # Once it has gone on, and has saved something more.
         before = saved(tmp_path)
         while not saved(tmp_path) - before and process.poll() is None:
             time.sleep(0.02)
-        if process.poll() is None:
-            process.send_signal(number)
-        process.wait(300)
+        process.send_signal(number)
+        ended = -number if number == signal.SIGKILL else 128 + number
+        assert process.wait(300) == ended, (tmp_path / "stderr").read_text()
+        assert saved(tmp_path)
     # Whether images stream is not what a run is.
     ran(*flags, "--nostream", cwd=tmp_path)
     assert without_times(tmp_path / "run") == without_times(there / "run")
@@ -61,8 +74,8 @@ def test_a_killed_run_goes_on_exactly_streaming_or_not(reference, tmp_path):
 # Of resized crops, tests/unit/data compares the batches.
 @pytest.mark.parametrize("reference", ["padded"], indirect=True)
 def test_networks_are_those_of_images_in_memory(reference, tmp_path):
-    flags, there, _ = reference
-    write(tmp_path / "images")
+    written, flags, there, _ = reference
+    written(tmp_path / "images")
     ran(*flags, "--nostream", cwd=tmp_path)
     assert networks(tmp_path) == networks(there)
     done = ran("--job=verify", "--output_dir=run", "--data_dir=images", "--stream", cwd=tmp_path)

@@ -1,5 +1,6 @@
 """Unit tests start no process: what does is in tests/commands or tests/robustness."""
 
+import multiprocessing.util
 import os
 import platform
 import subprocess
@@ -10,14 +11,17 @@ import pytest
 platform.uname().processor  # noqa: B018 – libraries ask for it; Python asks a process, once.
 
 
-@pytest.fixture(autouse=True)
-def no_processes(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def no_processes():
     def refuse(*arguments, **options):
         raise AssertionError(f"a unit test starts a process: {arguments}")
 
-    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
-    for name in ("fork", "forkpty", "posix_spawn", "system"):
-        monkeypatch.setattr(os, name, refuse)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", refuse)
+        patch.setattr(multiprocessing.util, "spawnv_passfds", refuse)
+        for name in ("fork", "forkpty", "posix_spawn", "system"):
+            patch.setattr(os, name, refuse)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")
