@@ -10,7 +10,7 @@ quickstart: $(VENV)/installed
 
 # What answers in minutes: style, the order of the rooms, the unit tests.
 check: style
-	$(VENV)/bin/python -m pytest tests/unit
+	$(VENV)/bin/python -m pytest tests/unit --numprocesses=3
 
 test: style
 	$(VENV)/bin/python -m pytest
