@@ -55,7 +55,7 @@ class ImageFiles:
         self._paths, self.where, self.notes = paths, where, []
         # Of each file: height and width, and what `_facts` says.
         self._sizes = np.zeros((len(paths), 2), np.int32)
-        self._facts = np.zeros((len(paths), 3), np.int64)
+        self._facts = np.zeros((len(paths), 2), np.int64)
         grey, several, cut, deep, self._damaged = True, 0, [], [], []
         for row, found in enumerate(ordered(_look, paths)):
             if found is None:
@@ -141,7 +141,7 @@ class ImageFiles:
         names = (str(pathlib.Path(path).relative_to(self.where)) for path in self._paths)
         names = "\n".join(name.partition(os.sep)[2] for name in names)
         how = f"{names}\n{self._mode} {self._bits}".encode()
-        return digest((np.frombuffer(how, np.uint8), self._facts[:, [0, 2]]))
+        return digest((np.frombuffer(how, np.uint8), self._facts))
 
     def _read(self, row):
         """The image of a file, or a `_Damage`."""
@@ -162,8 +162,7 @@ class ImageFiles:
 
         with _opened(path) as (file, image):
             known, now = self._facts[row], _facts(file, image.format)
-            # To be written again is no change.
-            if known.any() and (known[0], known[2]) != (now[0], now[2]):
+            if known.any() and tuple(known) != now:
                 raise ValueError("it has changed since it was found")
             if _is_deep(image):
                 pixels = (_levels(image, path) >> (self._bits - 8)).astype(np.uint8)
@@ -220,12 +219,11 @@ def _look(path):
 
 
 def _facts(file, kind):
-    """(bytes, nanoseconds of the last change, a sum of the ends, or of all) of a file."""
-    about = os.fstat(file.fileno())
-    first = about.st_size if kind in _UNCOMPRESSED else _END
-    told = os.pread(file.fileno(), first, 0)
-    told += os.pread(file.fileno(), _END, max(0, about.st_size - _END))
-    return about.st_size, about.st_mtime_ns, zlib.crc32(told)
+    """(bytes, a sum of the ends, or of all) of a file; not when, for to be written is no change."""
+    size = os.fstat(file.fileno()).st_size
+    told = os.pread(file.fileno(), size if kind in _UNCOMPRESSED else _END, 0)
+    told += os.pread(file.fileno(), _END, max(0, size - _END))
+    return size, zlib.crc32(told)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ affine map of each channel, and the convolution in front of it can do that itsel
 
 import collections
 import itertools
-import pathlib
 
 import keras
 import numpy as np
@@ -14,6 +13,7 @@ import tensorflow as tf
 from keras import layers
 
 from skt_tf.models.nested import inner_graph, unnested
+from skt_tf.utils.environment import bfloat16_units
 from skt_tf.utils.errors import one_line, warn
 
 
@@ -208,8 +208,4 @@ def has_bfloat16():
     if gpus:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         return all(gpu.get("compute_capability", (0, 0)) >= (8, 0) for gpu in details)
-    try:
-        processor = pathlib.Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False  # Not Linux.
-    return "avx512_bf16" in processor or "amx_bf16" in processor
+    return bool(bfloat16_units())

@@ -20,16 +20,23 @@ def cores():
     return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
 
 
+def bfloat16_units():
+    """Names of what this processor multiplies in bfloat16 with; empty where nothing tells."""
+    try:
+        flags = set(pathlib.Path("/proc/cpuinfo").read_text().split())
+    except OSError:  # Not Linux.
+        return []
+    return [name for flag, name in _UNITS.items() if flag in flags]
+
+
 def environment():
     """A dict of versions, processor, cores, GPUs, and how many devices share a batch."""
-    processor, lines = platform.processor() or platform.machine(), []
+    processor = platform.processor() or platform.machine()
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line.split(": ")[1] for line in lines if line.startswith("model name"))
     except (OSError, StopIteration, IndexError):
         pass  # Not Linux, or not x86: the platform's word stands.
-    # Names alone do not tell processors apart that multiply at other speeds.
-    units = [name for flag, name in _UNITS.items() if f" {flag} " in " ".join(lines) + " "]
     return {
         "skt_tf": skt_tf.__version__,
         "python": platform.python_version(),
@@ -37,7 +44,8 @@ def environment():
         "keras": keras.__version__,
         "numpy": np.__version__,
         "platform": platform.platform(),
-        "processor": ", ".join([processor, *units]),
+        # Names alone do not tell processors apart that multiply at other speeds.
+        "processor": ", ".join([processor, *bfloat16_units()]),
         "cores": cores(),
         "gpus": [gpu.name for gpu in tf.config.list_physical_devices("GPU")],
         "replicas": tf.distribute.get_strategy().num_replicas_in_sync,

@@ -217,6 +217,10 @@ IMPOSSIBLE = {
         {"formats": ("litert",), "calibration_images": np.full((3, 8, 8, 1), np.nan)},
         "calibration_images hold NaN",
     ),
+    "no folder": ({"folder": None}, "folder=None is no path"),
+    "no path": ({"folder": 3}, "folder=3 is no path"),
+    "no list of formats": ({"formats": 5}, "formats=5: expected some of saved_model"),
+    "no words for formats": ({"formats": ["onnx", 1]}, "formats=.*expected some of"),
     "no student": ({"student": "student.keras"}, "a network is a str"),
 }
 

@@ -27,6 +27,9 @@ def no_processes():
 @pytest.fixture(autouse=True, scope="module")
 def graphs_as_they_are_traced():
     """Optimizing a graph takes longer than its few steps; commands do what a user's do."""
-    if "tensorflow" in sys.modules:
-        options = {"disable_meta_optimizer": True}
-        sys.modules["tensorflow"].config.optimizer.set_experimental_options(options)
+    optimizer = "tensorflow" in sys.modules and sys.modules["tensorflow"].config.optimizer
+    if optimizer:
+        optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    if optimizer:
+        optimizer.set_experimental_options({"disable_meta_optimizer": False})

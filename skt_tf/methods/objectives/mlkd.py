@@ -68,11 +68,12 @@ class MLKD(Objective):
         sure = tf.nn.softmax(teacher.logits)
         images = _share_up_to_median(tf.reduce_max(sure, 1)) if self.masked else 1.0
         classes = _share_up_to_median(tf.reduce_sum(sure, 0)) if self.masked else 1.0
+        first, second = weak, strong
+        if self.standardized:
+            first, second = (tuple(map(standardized, logits)) for logits in (weak, strong))
         found = []
         for temperature in self.temperatures:
-            views = weak, weak if temperature in self.weak_temperatures else strong
-            if self.standardized:
-                views = [tuple(map(standardized, logits)) for logits in views]
+            views = first, first if temperature in self.weak_temperatures else second
             taught, outputs = (tf.nn.softmax(logits / temperature) for logits in weak)
             if "kd" in self.terms:
                 kd = [tf.reduce_mean(divergence(*logits, temperature)) for logits in views]

@@ -3,10 +3,8 @@
 import json
 
 import pytest
-from sentences import refused
 
 from skt_tf.exporting.card import _training
-from skt_tf.exporting.export import export
 from skt_tf.exporting.provenance import provenance
 from skt_tf.models.saving import save_network, weights_digest
 
@@ -50,19 +48,3 @@ def test_a_teacher_that_was_trained_in_a_run_is_said_to_have_had_none(run):
 @pytest.mark.parametrize("changed", [{"source": "given.keras"}, {"weights": "00000000"}])
 def test_of_one_that_was_given_or_replaced_nothing_is_known(run, changed):
     assert provenance(run(**changed)) is None
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ((None,), "folder=None is no path"),
-        ((3,), "folder=3 is no path"),
-        (("out", 5), "formats=5: expected some of saved_model"),
-        (("out", ["onnx", 1]), "formats=.*expected some of"),
-    ],
-)
-def test_exports_to_nowhere_or_in_no_format(arguments, says, student, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with refused(says):
-        export(student, *arguments)
-    assert not list(tmp_path.iterdir())
