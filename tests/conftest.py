@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 
 # A shell starts its background jobs without Ctrl-C, which the tested commands would inherit.
@@ -48,6 +49,17 @@ def pytest_sessionfinish():
 def pytest_unconfigure(config):
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop("SKT_TF_SHARED"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def graphs_as_they_are_traced():
+    """Optimizing a graph takes longer than its few steps; see also command_line.py."""
+    optimizer = "tensorflow" in sys.modules and sys.modules["tensorflow"].config.optimizer
+    if optimizer:
+        optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    if optimizer:
+        optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
 def _network(seed, *, depth=8, width=2, classes=4, shape=(8, 8, 1)):

@@ -3,8 +3,8 @@
     python -m docs.results.budgets docs/results/cifar10_short docs/results/cifar10_quarter …
 
 Reads `results.json` of finished runs of one experiment, draws budgets.png and writes budgets.md,
-the same as a table: each method minus `baseline_long`, and `skt_kd` minus `kd_long`, controls of
-equal iterations. Net k of both is a pair; intervals are Student's t, 95 %, over the pairs.
+the same as a table: each method minus `baseline_long`, `skt_kd` minus `kd_long`, `skt` minus `fsp`,
+of equal iterations. Net k of both is a pair; intervals are Student's t, 95 %, over the pairs.
 """
 
 import pathlib
@@ -20,7 +20,8 @@ from skt_tf.reports.results import finished
 
 HERE = pathlib.Path(__file__).parent
 CONTROL = "baseline_long"
-PAIRS = (("skt_kd", "kd_long"),)
+# What the paper says is that `skt` beats `fsp`.
+PAIRS = (("skt_kd", "kd_long"), ("skt", "fsp"))
 # Controls are what others are measured from; `baseline` and `kd` have fewer iterations.
 NOT_COMPARED = ("teachers", "baseline", CONTROL)
 SCHEDULES = {"onecycle": ("o", "one cycle"), "steps": ("s", "steps, as the paper")}
@@ -66,9 +67,12 @@ def draw(found, path):
             face = colour if mean.interval else "none"
             style = {"color": colour, "marker": marker, "markerfacecolor": face, "capsize": 2}
             axis.errorbar([x], [mean.value], bars, markersize=5, linewidth=1, **style)
-    for marker, name in SCHEDULES.values():
+    points = [point for points in found.values() for point in points]
+    for schedule in sorted({schedule for _, schedule, _ in points}):
+        marker, name = SCHEDULES[schedule]
         axis.plot([], [], "k" + marker, label=name)
-    axis.plot([], [], "ko", markerfacecolor="none", label="one net, no interval")
+    if not all(mean.interval for *_, mean in points):
+        axis.plot([], [], "ko", markerfacecolor="none", label="one net, no interval")
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set(
         xscale="log",

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import re
 import subprocess
 import sys
@@ -159,14 +158,6 @@ def peak_memory():
     return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])
 
 
-def processor():
-    try:
-        said = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout
-        return re.search(r"Model name:\s+(.*)", said)[1]
-    except (OSError, subprocess.CalledProcessError, TypeError):
-        return platform.processor()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=50_000)
@@ -181,7 +172,10 @@ def main():
         place = pathlib.Path(folder)
         size = write(place, args.images)
         pixels = (args.images + TEST) * SIZE * SIZE * 3 / 1e9
-        print(f"{processor()}, {os.cpu_count()} cores")
+        from skt_tf.utils.environment import environment
+
+        machine = environment()
+        print(f"{machine['processor']}, {machine['cores']} cores")
         print(f"{args.images:,} images of {SIZE}×{SIZE}, {size / 1000:.0f} kB each as JPEG,")
         print(f"{pixels:.1f} GB as pixels; {args.batches} batches of {BATCH}\n")
         print("| source | load s | mean s | images/s | peak memory GB |\n|---|---:|---:|---:|---:|")

@@ -50,7 +50,8 @@ def standardized(input_shape, normalization):
     images = keras.Input(input_shape, name="images")
     if normalization is None:
         return images, images
-    mean, variance = normalization
+    # Keras takes two numbers or two lists, and no mixture.
+    mean, variance = (part.tolist() for part in np.broadcast_arrays(*normalization))
     # In float32 under any precision: grey levels need more than bfloat16's 8 bits.
     options = {"dtype": "float32", "name": "standardization"}
     return images, layers.Normalization(mean=mean, variance=variance, **options)(images)

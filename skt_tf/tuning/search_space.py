@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from skt_tf.methods.catalogue import TEACHERS, transfers
 from skt_tf.methods.objective_names import made
+from skt_tf.methods.sequence_text import ANCHOR
 from skt_tf.methods.sequences import Sequence
 from skt_tf.methods.stage import BUILT_IN
 from skt_tf.models.points import flow_name
@@ -33,7 +34,7 @@ def searchable(config):
     plan = config.stages(method)
     if len(transfers(plan)) < 2 or isinstance(plan, Sequence):
         unused.add("transfer_split")
-    if not _weighed(plan):
+    if not _weights(plan, config):
         unused.add("loss_weights")
     if not isinstance(plan, Sequence) or len(plan) < 2:
         unused.add("stage_shares")
@@ -58,8 +59,8 @@ def hyperparameters(config):
             for number in range(1, len(_transfers(config))):
                 around(f"transfer_part_{number}", 1.0, _SHARES)
         elif name == "loss_weights":
-            for key, loss in _weighed(_plan(config)).items():
-                around(key, _weight(loss, config), _WEIGHTS)
+            for key, weight in _weights(_plan(config), config).items():
+                around(key, weight, _WEIGHTS)
         elif name == "stage_shares":
             *shares, last = (stage.iterations["task"] for stage in _plan(config))
             for number, share in enumerate(shares, start=1):
@@ -103,14 +104,17 @@ def _plan(config):
     return config.stages(config.methods[0])
 
 
-def _weighed(plan):
-    """{hyperparameter: `Loss`} of the losses of a sequence that have others beside them."""
-    return {
-        f"weight_{number}_{loss.name}": loss
-        for number, stage in enumerate(plan, start=1)
-        for loss in stage.losses
-        if len(stage.losses) > 1
-    }
+def _weights(plan, config):
+    """{hyperparameter: weight} of the losses that have others beside them, and of anchors."""
+    found = {}
+    for number, stage in enumerate(plan, start=1):
+        if len(stage.losses) > 1:
+            found |= {
+                f"weight_{number}_{loss.name}": _weight(loss, config) for loss in stage.losses
+            }
+        if stage.anchor:
+            found[f"weight_{number}_{ANCHOR}"] = stage.anchor
+    return found
 
 
 def _weight(loss, config):
@@ -126,12 +130,13 @@ def _changed(plan, values):
     """A sequence with the weights and the shares of a trial."""
     stages, parts = [], []
     for number, stage in enumerate(plan, start=1):
-        losses = [
+        losses = tuple(
             dataclasses.replace(loss, weight=_rounded(values[key])) if key in values else loss
             for loss in stage.losses
             for key in [f"weight_{number}_{loss.name}"]
-        ]
-        stages.append(dataclasses.replace(stage, losses=tuple(losses)))
+        )
+        anchor = _rounded(values.get(f"weight_{number}_{ANCHOR}", stage.anchor))
+        stages.append(dataclasses.replace(stage, losses=losses, anchor=anchor))
         parts.append(Fraction(str(_rounded(values.get(f"stage_part_{number}", 0)))))
     spent = sum(stage.iterations["task"] for stage in plan)
     shares = [stage.iterations["task"] for stage in plan]

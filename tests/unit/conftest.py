@@ -4,7 +4,6 @@ import multiprocessing.util
 import os
 import platform
 import subprocess
-import sys
 
 import pytest
 
@@ -22,14 +21,3 @@ def no_processes():
         for name in ("fork", "forkpty", "posix_spawn", "system"):
             patch.setattr(os, name, refuse)
         yield
-
-
-@pytest.fixture(autouse=True, scope="module")
-def graphs_as_they_are_traced():
-    """Optimizing a graph takes longer than its few steps; commands do what a user's do."""
-    optimizer = "tensorflow" in sys.modules and sys.modules["tensorflow"].config.optimizer
-    if optimizer:
-        optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    yield
-    if optimizer:
-        optimizer.set_experimental_options({"disable_meta_optimizer": False})

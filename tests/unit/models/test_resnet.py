@@ -148,6 +148,15 @@ def test_a_standardisation_that_is_none_is_refused(normalization):
         resnet(8, 10, normalization=normalization)
 
 
+def test_one_number_stands_for_all_channels(batch):
+    images = np.repeat(batch[0], 3, axis=-1)
+    mixed, said = (
+        resnet(8, 4, (8, 8, 3), 2, seed=1, normalization=normalization)
+        for normalization in (([0.1, 0.2, 0.3], 4), ([0.1, 0.2, 0.3], [4.0] * 3))
+    )
+    assert mixed(images).numpy() == pytest.approx(said(images).numpy(), rel=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(4, 4, 1), (7, 9, 1), (5, 12, 3), (9, 6, 2), (33, 31, 3)])
 def test_any_size_is_halved_twice_rounding_up(network, shape):
     built = network(0, shape=shape)

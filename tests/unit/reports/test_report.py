@@ -538,7 +538,9 @@ def test_the_nets_table_has_each_net_its_spread_and_its_interval():
     assert row["95 % interval"] == f"{low:.2f} to {high:.2f}"
 
 
-@pytest.mark.parametrize("name", ["cifar10_short", "cifar10_fast_short", "cifar10_sixteenth"])
+@pytest.mark.parametrize(
+    "name", ["cifar10_short", "cifar10_fast_short", "cifar10_sixteenth", "cifar10_sixtyfourth"]
+)
 def test_the_committed_reports_are_those_of_their_files(undrawn, name, tmp_path):
     committed = ROOT / "docs/results" / name
     folder = shutil.copytree(committed, tmp_path / name)

@@ -43,6 +43,24 @@ def test_values_of_a_trial_make_the_configuration_that_runs_with_them():
     assert made.transfer_learning_rate == 0.1
 
 
+def test_a_search_changes_the_weights_of_losses_and_anchors_and_the_shares():
+    sequence = "flows+anchor*0.5:0.25>task+soft+anchor*0.1>task:0.5"
+    config = Config(job="tune", methods=(sequence,), tune=("loss_weights", "stage_shares"))
+    space = hyperparameters(config)
+    assert {p.name: p.default for p in space.space} == {
+        "weight_1_anchor": 0.5,
+        "weight_2_task": 1.0,
+        "weight_2_soft": 9.0,  # The default temperature squared.
+        "weight_2_anchor": 0.1,
+        "stage_part_1": 0.5,
+        "stage_part_2": 0.5,
+    }
+    values = {p.name: p.max_value for p in space.space}
+    made = configured(config, values, None)
+    # Parts of 4.5, 4.5 and 1.
+    assert made.methods == ("flows+anchor*5:0.45>task*10+soft*90+anchor*1:0.45>task:0.1",)
+
+
 def test_the_flagfile_names_the_folder_of_the_images(tmp_path):
     best = Config(job="tune", dataset="folder", data_dir="images", image_size="32")
     trial = {
