@@ -53,7 +53,7 @@ def pytest_unconfigure(config):
 
 @pytest.fixture(autouse=True, scope="module")
 def graphs_as_they_are_traced():
-    """Optimizing a graph takes longer than its few steps; see also command_line.py."""
+    """Optimizing a graph takes longer than its few steps; commands do what a user's do."""
     optimizer = "tensorflow" in sys.modules and sys.modules["tensorflow"].config.optimizer
     if optimizer:
         optimizer.set_experimental_options({"disable_meta_optimizer": True})

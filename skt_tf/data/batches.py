@@ -75,6 +75,8 @@ def training_batches(
 
 def over_steps(batch, start, steps):
     """A `tf.data.Dataset` of `batch(step)` for the iterations `start` … `steps` − 1."""
+    # To convert code that has no `if` of tensors takes most of a second in each process.
+    batch = tf.autograph.experimental.do_not_convert(batch)
     # On a CPU, the cores have the networks to run.
     parallel = tf.data.AUTOTUNE if tf.config.list_physical_devices("GPU") else 1
     return (

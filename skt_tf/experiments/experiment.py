@@ -41,8 +41,14 @@ from skt_tf.models.cost import check_memory
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import RESULTS, check_data, has_failed
 from skt_tf.training.pair_checks import check_pair
-from skt_tf.utils.distribution import all_agree, distribution_strategy, is_chief, wait_for_the_last
-from skt_tf.utils.errors import UnfitTeacher, UserError, about
+from skt_tf.utils.distribution import (
+    all_agree,
+    distribution_strategy,
+    is_chief,
+    several_workers,
+    wait_for_the_last,
+)
+from skt_tf.utils.errors import UnfitTeacher, UserError, about, one_line
 from skt_tf.utils.files import remove_drafts
 from skt_tf.utils.locks import FolderLock
 from skt_tf.utils.records import refuse_strangers
@@ -84,7 +90,13 @@ def run(config):
             if is_chief(strategy):
                 complete(experiment.run, experiment.dataset)
             wait_for_the_last(strategy)
-        except (tf.errors.UnavailableError, tf.errors.AbortedError):
+        except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+            if not several_workers(strategy):
+                # So TensorFlow passes on what oneDNN cannot do, or has no memory for.
+                raise UserError(
+                    f"an operation of TensorFlow failed ({one_line(error)}): the environment "
+                    "variable TF_ENABLE_ONEDNN_OPTS=0 makes it do without oneDNN"
+                ) from None
             raise UserError(
                 "a worker of the cluster is gone: see what it printed, and start all of them again "
                 "with the same commands, which go on with what is missing"

@@ -243,12 +243,14 @@ def _of_all_devices(structure):
     context = tf.distribute.get_replica_context()
     if structure is None or context is None or context.num_replicas_in_sync == 1:
         return structure
-    flat = tf.nest.flatten(structure)
-    found = [
+
+    def gathered(part):
+        if part is None:
+            return None
+        # The collective of a cluster takes none but a tensor with a place, which the result of a
+        # function of its own lacks.
+        found = context.all_gather(tf.identity(part), axis=0)
         # Of a batch of unknown size the sizes of maps would be lost on the way.
-        part
-        if part is None
-        else tf.ensure_shape(context.all_gather(part, axis=0), [None, *part.shape[1:]])
-        for part in flat
-    ]
-    return tf.nest.pack_sequence_as(structure, found)
+        return tf.ensure_shape(found, [None, *part.shape[1:]])
+
+    return tf.nest.map_structure(gathered, structure)

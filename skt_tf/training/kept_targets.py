@@ -119,10 +119,10 @@ def keep_targets(
     _check_room(kept)
     number = len(dataset.train_labels)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def targets(batch):
         matrices = view(batch, training=False)
-        return tf.concat([tf.reshape(m, [len(batch), -1]) for m in matrices], axis=1)
+        return tf.concat([tf.reshape(m, [tf.shape(batch)[0], -1]) for m in matrices], axis=1)
 
     kept.path.unlink(missing_ok=True)  # Of a run that was killed: there may be no room for two.
     with whole(kept.path) as draft:

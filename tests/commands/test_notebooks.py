@@ -43,7 +43,7 @@ def small(source):
     """Code of so few iterations that tracing takes longer, but for where there is time."""
     if os.environ.get("SKT_TF_LONG"):
         return source
-    return re.sub(r"\b(\w+_steps|evaluations)=\d+", r"\1=2", source)
+    return re.sub(r"\b(\w+_steps(?:=|\": )|evaluations=)\d+", r"\g<1>3", source)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -2,7 +2,9 @@
 
 import pytest
 from command_line import ran, results_of, skt_tf, tiny
+from parsing import here
 from sentences import is_one_sentence
+from untrained import untrained
 
 SEQUENCES = ("flows>task+soft", "task+at*1000", "hint:0.2>dkd*8+task:0.8", "simkd>task")
 
@@ -46,20 +48,22 @@ def test_a_run_grows_by_a_sequence_and_verifies(trained):
     assert "`flows>task+soft`" in card
 
 
-def test_the_weights_and_shares_of_a_sequence_are_searched(tmp_path):
-    ran(
+def test_the_flagfile_of_a_search_has_the_sequence_it_found(tmp_path, monkeypatch):
+    untrained(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    here(
         *tiny(job="tune", trials=1, output_dir="search"),
         "--methods=flows>task+at",
         "--tune=loss_weights,stage_shares",
         "--validation=100",
-        cwd=tmp_path,
     )
     best = (tmp_path / "search" / "best.flags").read_text()
     (line,) = [line for line in best.splitlines() if line.startswith("--methods=")]
     assert line.startswith("--methods=flows:0.")
     assert "task*" in line
     assert "+at*" in line
-    ran("--flagfile=search/best.flags", "--output_dir=again", cwd=tmp_path)
+    results = here("--flagfile=search/best.flags", "--output_dir=again")
+    assert list(results["methods"]) == [line.removeprefix("--methods=")]
 
 
 def test_a_mistyped_sequence_is_one_sentence(tmp_path):

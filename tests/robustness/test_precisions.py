@@ -5,6 +5,8 @@ import json
 import pytest
 from command_line import cluster, together
 
+from skt_tf.models.resnet import resnet
+
 # In processes of their own: devices and clusters are set before TensorFlow starts.
 PROGRAM = """
 import sys
@@ -24,8 +26,8 @@ for precision in precisions:
     experiment.run(
         Config(
             dataset="digits", distribution=name, precision=precision,
-            teacher_precision=taught[precision], methods=("kd",), teacher_depth=8,
-            width=2, batch_size=16, teacher_steps=2, task_steps=2, evaluations=1,
+            teacher_precision=taught[precision], methods=("kd",), teacher="teacher.keras",
+            width=2, batch_size=16, task_steps=2, evaluations=1,
             output_dir=f"{folder}/{precision}",
         )
     )
@@ -43,6 +45,7 @@ sys.exit()
     ],
 )
 def test_every_precision_of_both_networks_is_trained(name, precisions, tmp_path):
+    resnet(8, 10, (8, 8, 1), 2, seed=1).save(tmp_path / "teacher.keras")
     arguments = name, tmp_path, *precisions
     if name == "multi_worker":
         done = cluster(arguments, arguments, preludes=(PROGRAM, PROGRAM), cwd=tmp_path)

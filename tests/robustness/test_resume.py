@@ -10,7 +10,6 @@ import time
 
 import pytest
 from command_line import (
-    OPTIMIZED,
     copied,
     ran,
     running,
@@ -83,13 +82,6 @@ def reaches(title, process, cwd):
             return False
         time.sleep(0.01)
     raise AssertionError(f"'{title}' was never printed")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def as_a_user_s():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(OPTIMIZED, "1")
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -51,9 +51,8 @@ def distilled(data, folder, method, kill_at=()):
 @pytest.mark.parametrize(
     "method",
     [
-        "vid+at>crd(negatives=8)+task",
-        "flows>task+anchor*0.5+reviewkd*0.01",
-        "mlkd+task>cc+fitnet+task",
+        "vid+at>crd(negatives=8)+task+anchor*0.5+reviewkd*0.01",
+        "flows>mlkd+task+cc+fitnet",
     ],
 )
 def test_a_killed_sequence_ends_with_the_same_bytes(method, data, tmp_path):

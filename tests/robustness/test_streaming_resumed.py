@@ -12,7 +12,7 @@ from sentences import is_one_sentence
 
 RUN = tiny(
     dataset="folder", data_dir="images", student_depth=8, teacher_steps=12, transfer_steps=8,
-    task_steps=6, batch_size=8, methods="skt", evaluations=3,
+    task_steps=6, batch_size=8, methods="fsp", evaluations=3,
 )  # fmt: skip
 
 
