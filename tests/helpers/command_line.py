@@ -194,8 +194,9 @@ def _command(arguments, cwd, outputs, prelude, environment):
         path.write_bytes(title.encode())
         return figures.Figure(path.name, title, b'<svg width="9pt"/>')
 
-    # Pictures are drawn by what starts anew.
-    figures.save = undrawn
+    # Pictures are drawn by what starts anew, and where nothing else is done.
+    if "--job=report" not in arguments:
+        figures.save = undrawn
     gc.freeze()
     sys.argv = ["skt_tf", *arguments]
     exec(prelude, {})
@@ -221,8 +222,8 @@ def results_of(folder):
 
 
 def without_times(folder):
-    """{path: bytes} of a finished run's files; results.json as its values; no times."""
-    files = snapshot(folder)
+    """{path: bytes} of a finished run's files but pictures; results.json as values; no times."""
+    files = {path: b for path, b in snapshot(folder).items() if not path.endswith(".png")}
     results = json.loads(files["results.json"])
     for entry in (results["teacher"], *results["methods"].values()):
         assert entry.pop("seconds") >= 0
