@@ -6,7 +6,6 @@ finds it and goes on with what is missing.
 
 import contextlib
 import dataclasses
-import errno
 import json
 import os
 import pathlib
@@ -40,6 +39,7 @@ from skt_tf.models.building import build
 from skt_tf.models.cost import check_memory
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import RESULTS, check_data, has_failed
+from skt_tf.training import failed_operations
 from skt_tf.training.pair_checks import check_pair
 from skt_tf.utils.distribution import (
     all_agree,
@@ -48,7 +48,7 @@ from skt_tf.utils.distribution import (
     several_workers,
     wait_for_the_last,
 )
-from skt_tf.utils.errors import UnfitTeacher, UserError, about, one_line
+from skt_tf.utils.errors import UnfitTeacher, UserError, about
 from skt_tf.utils.files import remove_drafts
 from skt_tf.utils.locks import FolderLock
 from skt_tf.utils.records import refuse_strangers
@@ -74,7 +74,9 @@ def run(config):
             "--jit_compile cannot compile a step of several devices: leave it out, or give "
             "--distribution=none"
         )
+    networks = named_networks(config) or f"--width={config.width}"
     with contextlib.ExitStack() as stack:
+        stack.enter_context(failed_operations.said(config.batch_size, networks, config.output_dir))
         refuse_strangers(pathlib.Path(config.output_dir), RESULTS)
         lock = None
         if is_chief(strategy):
@@ -90,26 +92,12 @@ def run(config):
             if is_chief(strategy):
                 complete(experiment.run, experiment.dataset)
             wait_for_the_last(strategy)
-        except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        except (tf.errors.UnavailableError, tf.errors.AbortedError):
             if not several_workers(strategy):
-                # So TensorFlow passes on what oneDNN cannot do, or has no memory for.
-                raise UserError(
-                    f"an operation of TensorFlow failed ({one_line(error)}): the environment "
-                    "variable TF_ENABLE_ONEDNN_OPTS=0 makes it do without oneDNN"
-                ) from None
+                raise
             raise UserError(
                 "a worker of the cluster is gone: see what it printed, and start all of them again "
                 "with the same commands, which go on with what is missing"
-            ) from None
-        except tf.errors.ResourceExhaustedError as error:
-            # TensorFlow's word for a full disk too, which TensorBoard's logs may meet.
-            for number in (errno.ENOSPC, errno.EDQUOT):
-                if os.strerror(number) in str(error):
-                    raise OSError(number, os.strerror(number), config.output_dir) from None
-            networks = named_networks(config) or f"--width={config.width}"
-            raise UserError(
-                f"a device has not enough memory for --batch_size={config.batch_size} and "
-                f"{networks}: give less"
             ) from None
     return experiment.run.results
 

@@ -16,6 +16,7 @@ from skt_tf.methods.catalogue import ONE_START, needs_teacher, spelled, stages
 from skt_tf.methods.sequences import Sequence
 from skt_tf.models.checks import check_classifier, check_images, check_network, check_weights
 from skt_tf.models.saving import check_saving
+from skt_tf.training import failed_operations
 from skt_tf.training.distillation import Distillation
 from skt_tf.training.optimizers import as_setting
 from skt_tf.training.pair_checks import check_pair
@@ -122,20 +123,21 @@ def distill(
             raise UserError(f"output_dir={output_dir!r} is no path: expected one, or None")
         output_dir = pathlib.Path(output_dir).expanduser()
     try:
-        config = _config(method, teacher, options, settings)
-        callbacks = checked(callbacks)
-        for network in (teacher, student) if teacher is not None else (student,):
-            check_network(network)
-        scope = _scope_of(teacher, student, config.batch_size)
-        for role, network in (("teacher", teacher), ("student", student)):
-            if network is not None:
-                check_weights(network, f"the {role} '{network.name}'")
-        data = _data(train_data, validation_data, student, config.batch_size)
-        if needs_teacher(config.stages(method)):
-            check_images(teacher, data, f"the teacher '{teacher.name}'")
-        images = data.train_images if isinstance(data, Dataset) else data.first[0]
-        check_pair(teacher, student, config, images, data.number)
         with contextlib.ExitStack() as stack:
+            stack.enter_context(failed_operations.said(batch_size, folder=output_dir))
+            config = _config(method, teacher, options, settings)
+            callbacks = checked(callbacks)
+            for network in (teacher, student) if teacher is not None else (student,):
+                check_network(network)
+            scope = _scope_of(teacher, student, config.batch_size)
+            for role, network in (("teacher", teacher), ("student", student)):
+                if network is not None:
+                    check_weights(network, f"the {role} '{network.name}'")
+            data = _data(train_data, validation_data, student, config.batch_size)
+            if needs_teacher(config.stages(method)):
+                check_images(teacher, data, f"the teacher '{teacher.name}'")
+            images = data.train_images if isinstance(data, Dataset) else data.first[0]
+            check_pair(teacher, student, config, images, data.number)
             stack.enter_context(_traced_without_notes())
             stack.enter_context(scope)
             if output_dir is not None:

@@ -23,6 +23,7 @@ from skt_tf.models.checks import classifies
 from skt_tf.models.cost import check_memory
 from skt_tf.models.evaluation import accuracy
 from skt_tf.models.saving import load_network, save_network
+from skt_tf.training import failed_operations
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.pair_checks import check_pair
 from skt_tf.tuning import chief
@@ -57,6 +58,7 @@ def run(config):
     refuse_strangers(folder, RECORD)
     chief.check_place()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(failed_operations.said(config.batch_size, folder=folder))
         lock = None
         if not chief.is_worker():
             lock = stack.enter_context(FolderLock(folder))

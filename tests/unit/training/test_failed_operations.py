@@ -1,0 +1,42 @@
+"""Operations that a machine cannot do, and what they are blamed on."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sentences import refused
+
+import skt_tf
+from skt_tf.training import failed_operations, stage_loop
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (tf.errors.AbortedError, "failed (Status: 3, message: no descriptor): the environment"),
+        (tf.errors.UnavailableError, "TF_ENABLE_ONEDNN_OPTS=0"),
+        (tf.errors.ResourceExhaustedError, "not enough memory for batch_size=32 and --width=9"),
+    ],
+)
+def test_what_is_at_fault_is_named(kind, says):
+    with refused(None, says), failed_operations.said(32, "--width=9"):
+        raise kind(None, None, "Status: 3, message: no descriptor")
+
+
+def test_a_full_disk_is_no_lack_of_memory(tmp_path):
+    full = os.strerror(errno.ENOSPC)
+    with pytest.raises(OSError, match=full) as error, failed_operations.said(32, folder=tmp_path):
+        raise tf.errors.ResourceExhaustedError(None, None, f"{tmp_path}/events; {full}")
+    assert error.value.filename == tmp_path
+
+
+def test_a_call_does_not_blame_its_images(student, batch, monkeypatch):
+    def fail(*arguments, **options):
+        raise tf.errors.AbortedError(None, None, "Status: 3, message: no descriptor")
+
+    monkeypatch.setattr(stage_loop, "_fit", fail)
+    with refused(None, "an operation of TensorFlow failed"):
+        skt_tf.distill(None, student, batch, method="baseline", task_steps=2, batch_size=4)
+    assert np.isfinite(student.get_weights()[0]).all()
