@@ -7,7 +7,7 @@ from skt_tf.methods.catalogue import TEACHERS, transfers
 from skt_tf.methods.objective_names import made
 from skt_tf.methods.sequence_text import ANCHOR
 from skt_tf.methods.sequences import Sequence
-from skt_tf.methods.stage import BUILT_IN
+from skt_tf.methods.stage import BUILT_IN, Loss
 from skt_tf.models.points import flow_name
 
 TUNABLE = (
@@ -34,7 +34,7 @@ def searchable(config):
     plan = config.stages(method)
     if len(transfers(plan)) < 2 or isinstance(plan, Sequence):
         unused.add("transfer_split")
-    if not _weights(plan, config):
+    if not _weighed(plan):
         unused.add("loss_weights")
     if not isinstance(plan, Sequence) or len(plan) < 2:
         unused.add("stage_shares")
@@ -59,8 +59,8 @@ def hyperparameters(config):
             for number in range(1, len(_transfers(config))):
                 around(f"transfer_part_{number}", 1.0, _SHARES)
         elif name == "loss_weights":
-            for key, weight in _weights(_plan(config), config).items():
-                around(key, weight, _WEIGHTS)
+            for key, loss in _weighed(_plan(config)).items():
+                around(key, _weight(loss, config), _WEIGHTS)
         elif name == "stage_shares":
             *shares, last = (stage.iterations["task"] for stage in _plan(config))
             for number, share in enumerate(shares, start=1):
@@ -104,16 +104,17 @@ def _plan(config):
     return config.stages(config.methods[0])
 
 
-def _weights(plan, config):
-    """{hyperparameter: weight} of the losses that have others beside them, and of anchors."""
+def _weighed(plan):
+    """{hyperparameter: `Loss`} of the losses that have others beside them, and of anchors.
+
+    Nothing but names, since losses of one's own may not be imported yet.
+    """
     found = {}
     for number, stage in enumerate(plan, start=1):
-        if len(stage.losses) > 1:
-            found |= {
-                f"weight_{number}_{loss.name}": _weight(loss, config) for loss in stage.losses
-            }
+        losses = list(stage.losses) if len(stage.losses) > 1 else []
         if stage.anchor:
-            found[f"weight_{number}_{ANCHOR}"] = stage.anchor
+            losses.append(Loss(ANCHOR, stage.anchor))
+        found |= {f"weight_{number}_{loss.name}": loss for loss in losses}
     return found
 
 

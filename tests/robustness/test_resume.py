@@ -10,6 +10,7 @@ import time
 
 import pytest
 from command_line import (
+    DRAWN,
     copied,
     ran,
     running,
@@ -82,6 +83,14 @@ def reaches(title, process, cwd):
             return False
         time.sleep(0.01)
     raise AssertionError(f"'{title}' was never printed")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def drawn():
+    # Some of the processes start anew, and a kill may come as a picture is written.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DRAWN, "1")
+        yield
 
 
 @pytest.fixture(scope="module")

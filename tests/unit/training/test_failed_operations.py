@@ -3,7 +3,6 @@
 import errno
 import os
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from sentences import refused
@@ -37,6 +36,5 @@ def test_a_call_does_not_blame_its_images(student, batch, monkeypatch):
         raise tf.errors.AbortedError(None, None, "Status: 3, message: no descriptor")
 
     monkeypatch.setattr(stage_loop, "_fit", fail)
-    with refused(None, "an operation of TensorFlow failed"):
+    with refused("^an operation of TensorFlow failed"):
         skt_tf.distill(None, student, batch, method="baseline", task_steps=2, batch_size=4)
-    assert np.isfinite(student.get_weights()[0]).all()

@@ -61,6 +61,11 @@ def test_a_search_changes_the_weights_of_losses_and_anchors_and_the_shares():
     assert made.methods == ("flows+anchor*5:0.45>task*10+soft*90+anchor*1:0.45>task:0.1",)
 
 
+def test_losses_that_are_not_imported_yet_are_searched():
+    config = Config(job="tune", methods=("task+unheard",), import_modules=("its_module",))
+    assert "loss_weights" in config.tune == searchable(config)
+
+
 def test_the_flagfile_names_the_folder_of_the_images(tmp_path):
     best = Config(job="tune", dataset="folder", data_dir="images", image_size="32")
     trial = {
