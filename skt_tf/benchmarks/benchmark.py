@@ -19,6 +19,7 @@ from skt_tf.benchmarks.peers import add_peers, has_torch
 from skt_tf.benchmarks.step_costs import STEPS, WARM_UP, Parts, timed
 from skt_tf.data.datasets import load_dataset
 from skt_tf.models.cost import check_memory
+from skt_tf.utils import failed_operations
 from skt_tf.utils.document import NONE, Table, show
 from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError
@@ -60,6 +61,7 @@ def run(config):
     dataset = load_dataset(*config.images)
     check_memory(config, dataset.image_shape)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(failed_operations.said(config.batch_size, folder=folder))
         stack.enter_context(FolderLock(folder))
         remove_drafts(folder)  # Of a benchmark that was killed.
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=DRAFT, dir=folder))

@@ -39,8 +39,8 @@ from skt_tf.models.building import build
 from skt_tf.models.cost import check_memory
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import RESULTS, check_data, has_failed
-from skt_tf.training import failed_operations
 from skt_tf.training.pair_checks import check_pair
+from skt_tf.utils import failed_operations
 from skt_tf.utils.distribution import (
     all_agree,
     distribution_strategy,

@@ -17,6 +17,7 @@ from skt_tf.exporting.writers import check_calibration, write
 from skt_tf.models.checks import check_classes, check_images, check_network, check_student
 from skt_tf.models.names import plain_names
 from skt_tf.models.saving import load_network
+from skt_tf.utils import failed_operations
 from skt_tf.utils.document import Bullets, markdown, show
 from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError, about, option
@@ -26,6 +27,7 @@ from skt_tf.utils.files import whole_folder, write_json, write_text
 _CALIBRATION = 200
 
 
+@failed_operations.said()
 def export(
     student,
     folder,
@@ -133,6 +135,7 @@ def export_saved_model(student, folder):
     export(student, folder)
 
 
+@failed_operations.said()
 def run(config):
     """Writes the student of `config` into its output folder, and compares what it wrote."""
     student, folder = load_network(config.student), pathlib.Path(config.output_dir)

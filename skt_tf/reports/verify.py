@@ -9,6 +9,7 @@ from skt_tf.models.checks import check_images
 from skt_tf.models.evaluation import accuracy, ensemble_accuracy, probabilities
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import RESULTS, check_data, finished, network_path
+from skt_tf.utils import failed_operations
 from skt_tf.utils.environment import environment
 
 # On another machine, or with other versions, sums round otherwise, and an image on the border
@@ -16,6 +17,7 @@ from skt_tf.utils.environment import environment
 _TOLERANCE = 0.001
 
 
+@failed_operations.said()
 def run(config):
     """Evaluates every network of the run in `config.output_dir` once more.
 

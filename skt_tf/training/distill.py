@@ -16,13 +16,13 @@ from skt_tf.methods.catalogue import ONE_START, needs_teacher, spelled, stages
 from skt_tf.methods.sequences import Sequence
 from skt_tf.models.checks import check_classifier, check_images, check_network, check_weights
 from skt_tf.models.saving import check_saving
-from skt_tf.training import failed_operations
 from skt_tf.training.distillation import Distillation
 from skt_tf.training.optimizers import as_setting
 from skt_tf.training.pair_checks import check_pair
 from skt_tf.training.setting_checks import check_optimizer
 from skt_tf.training.settings import Settings
 from skt_tf.training.user_callbacks import checked
+from skt_tf.utils import failed_operations
 from skt_tf.utils.errors import UserError, behind, close_to, one_line
 from skt_tf.utils.locks import FolderLock
 

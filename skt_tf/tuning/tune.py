@@ -23,7 +23,6 @@ from skt_tf.models.checks import classifies
 from skt_tf.models.cost import check_memory
 from skt_tf.models.evaluation import accuracy
 from skt_tf.models.saving import load_network, save_network
-from skt_tf.training import failed_operations
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.pair_checks import check_pair
 from skt_tf.tuning import chief
@@ -31,6 +30,7 @@ from skt_tf.tuning import search_report as report
 from skt_tf.tuning.oracles import share
 from skt_tf.tuning.search_space import configured
 from skt_tf.tuning.tuner import Tuner
+from skt_tf.utils import failed_operations
 from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import remove_drafts, write_json

@@ -10,11 +10,11 @@ from skt_tf.utils.errors import UserError, one_line, option
 
 
 @contextlib.contextmanager
-def said(batch_size, networks="these networks", folder=None):
+def said(batch_size=None, networks="these networks", folder=None):
     """Within the block, an operation that this machine cannot do ends in a `UserError`.
 
     Args:
-        batch_size: images a batch, which may be too many.
+        batch_size: images a batch, which may be too many; None where users do not choose it.
         networks: words for what may be too large beside them.
         folder: path of the output, whose disk may be full.
     """
@@ -31,7 +31,7 @@ def said(batch_size, networks="these networks", folder=None):
         for number in (errno.ENOSPC, errno.EDQUOT):
             if os.strerror(number) in str(error):
                 raise OSError(number, os.strerror(number), folder) from None
-        raise UserError(
-            f"a device has not enough memory for {option('batch_size')}={batch_size} and "
-            f"{networks}: give less"
-        ) from None
+        needed = f"{option('batch_size')}={batch_size} and {networks}: give less"
+        if batch_size is None:
+            needed = "the networks and a batch of images: run this where there is more"
+        raise UserError(f"a device has not enough memory for {needed}") from None

@@ -8,7 +8,11 @@ import tensorflow as tf
 from sentences import refused
 
 import skt_tf
-from skt_tf.training import failed_operations, stage_loop
+from skt_tf.configuration import Config
+from skt_tf.exporting import export
+from skt_tf.reports import verify
+from skt_tf.training import stage_loop
+from skt_tf.utils import failed_operations
 
 
 @pytest.mark.parametrize(
@@ -22,6 +26,20 @@ from skt_tf.training import failed_operations, stage_loop
 def test_what_is_at_fault_is_named(kind, says):
     with refused(None, says), failed_operations.said(32, "--width=9"):
         raise kind(None, None, "Status: 3, message: no descriptor")
+
+
+@pytest.mark.parametrize(
+    ("run", "reads"),
+    [(verify.run, (verify, "finished")), (export.run, (export, "load_network"))],
+    ids=["verify", "export"],
+)
+def test_jobs_without_batches_of_their_own_name_none(run, reads, monkeypatch):
+    def fail(*arguments, **options):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr(*reads, fail)
+    with refused("^a device has not enough memory for the networks and a batch of images"):
+        run(Config(output_dir="made", student="student.keras"))
 
 
 def test_a_full_disk_is_no_lack_of_memory(tmp_path):
