@@ -140,7 +140,7 @@ def keep_targets(
             if np.abs(found).max(initial=0) > np.finfo(_DTYPE).max or not np.isfinite(found).all():
                 raise UnfitTeacher(
                     "the teacher's FSP matrices are too large for float16, in which targets are "
-                    "kept: compute them anew in each iteration"
+                    f"kept: give {option('target_views')}=0, which computes them anew"
                 )
             rows[chosen] = found
         rows.flush()
