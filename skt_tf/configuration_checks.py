@@ -9,7 +9,7 @@ import re
 
 from skt_tf.experiments.chosen_networks import check_networks
 from skt_tf.exporting.formats import FORMATS, check_formats, check_license
-from skt_tf.methods.catalogue import ONE_START, TEACHERS
+from skt_tf.methods.catalogue import ONE_START, TEACHERS, transfers
 from skt_tf.training.setting_checks import check_optimizer
 from skt_tf.tuning.search_space import searchable
 from skt_tf.utils.errors import UserError
@@ -123,6 +123,13 @@ def _check_methods(config):
             "task with the same weights, as a control of fast optimization: give "
             "--experiment=fast_optimization, or other methods"
         )
+    for method in config.methods if config.target_views else ():
+        for stage in transfers(config.stages(method)):
+            if stage.objective != "transfer":
+                raise UserError(
+                    f"--target_views={config.target_views} keeps targets for stages of 'flows' or "
+                    f"'dense' alone, without a weight: leave it out, or '{stage}' of {method}"
+                )
     if config.teacher and TEACHERS in config.methods:
         raise UserError(
             f"--methods={','.join(config.methods)} trains teachers beside "

@@ -60,7 +60,7 @@ def _own_student(config, dataset, method, seed):
     return drawn
 
 
-def first_student(config, dataset, method="skt", teacher=None):
+def first_student(config, dataset, method="baseline", teacher=None):
     """The network that the first net of `method` begins as; `teacher` as of `new_student`."""
     return new_student(config, dataset, method, net_seed(config, method, 0), teacher)
 

@@ -37,7 +37,8 @@ def sequence(given, shares=None, *, overlap="span", layout=RESNET, section_flows
         given: its text; or a list of stages, each a `Loss`, a `Stage` of another sequence, a list
             of `Loss`es, or the text of one of them.
         shares: with a list, the share of each stage of the transfer and task iterations together,
-            None for those that are to share evenly what the others leave.
+            None for those that are to share evenly what the others leave. Without it each `Stage`
+            keeps its own.
         overlap: which flows are dense, as in `dense_flows`.
         layout: the `Layout` of the networks' points.
         section_flows: which flow a section has, as in `disjoint_flows`.
@@ -49,7 +50,7 @@ def sequence(given, shares=None, *, overlap="span", layout=RESNET, section_flows
 
     Raises:
         ValueError: a text that is mistyped, with the place; shares that cannot be; what is
-            neither a text nor a list of stages.
+            neither a text nor a list of stages; a stage of a method, which no text can hold.
 
     Example:
         >>> str(sequence("flows : 0.2 > dkd * 8 + task"))
@@ -102,7 +103,10 @@ def _as_text(given, shares):
         )
     parts = [_stage_text(stage) for stage in given]
     if shares is None:
-        return ">".join(parts)
+        own = [stage.iterations["task"] if isinstance(stage, Stage) else None for stage in given]
+        return ">".join(
+            part + ("" if share is None else f":{share}") for part, share in zip(parts, own)
+        )
     if not isinstance(shares, list | tuple) or len(shares) != len(parts):
         raise UserError(f"shares={shares!r}: expected a list of {len(parts)}, one for each stage")
     written = ["" if share is None else f":{_share_text(_share(share))}" for share in shares]
@@ -110,6 +114,11 @@ def _as_text(given, shares):
 
 
 def _stage_text(stage):
+    if isinstance(stage, Stage) and not stage.losses:
+        raise UserError(
+            f"the stage '{stage.name}' is one of a method, which a sequence cannot hold: expected "
+            "a stage of a sequence, or its losses, such as 'flows' or 'task+soft'"
+        )
     if isinstance(stage, str | Loss | Stage):
         return str(stage)
     if isinstance(stage, list | tuple) and all(isinstance(loss, str | Loss) for loss in stage):

@@ -30,7 +30,7 @@ def accuracy_curves(curves, part, teacher):
         teacher: the teacher's accuracy, or None.
     """
     canvas, (axis,) = _axes(1, 4.8, 3.6)
-    styles = itertools.cycle(itertools.product(_LINES[:2], COLOURS))
+    styles = itertools.cycle(itertools.product(_LINES, COLOURS))
     for (method, points), (line, colour) in zip(curves.items(), styles):
         if points:
             iterations, shares = zip(*points)
@@ -60,7 +60,7 @@ def flow_curves(curves):
         return None
     canvas, axes = _axes(len(curves), 2.4, 2.4)
     names = dict.fromkeys(flow for flows in curves.values() for flow in flows)
-    colours = dict(zip(names, COLOURS[2:]))
+    colours = dict(zip(names, itertools.cycle(COLOURS[2:])))
     handles = {}
     for axis, (method, flows) in zip(axes, curves.items()):
         for number, (flow, points) in enumerate(flows.items()):

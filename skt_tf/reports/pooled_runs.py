@@ -57,6 +57,7 @@ def read(folders, config=None):
     for folder, results in zip(folders[1:], each[1:]):
         found = config.differing(recorded, results["config"], aside=("seed", "nets"))
         said = [f"{name} ({one} and {other})" for name, (one, other) in sorted(found.items())]
+        said += _other_networks(first, results)
         # Folders of images have no name that would tell them apart.
         if len({first.get("data"), results.get("data")} - {None}) > 1:
             said.append(f"the images or labels of '{first['dataset']}'")
@@ -85,6 +86,18 @@ def read(folders, config=None):
     }
     results = {**first, "config": recorded, "teacher": _joined(teachers), "methods": methods}
     return Pool(folders, each, results)
+
+
+def _other_networks(one, other):
+    """The networks that were given to both of two runs and are not the same, in words."""
+    teachers = [results["teacher"] for results in (one, other)]
+    given = [entry.get("weights") if entry["source"] else None for entry in teachers]
+    found = {"student": [results.get("student") for results in (one, other)], "teacher": given}
+    return [
+        f"{name} ({one['config'][name]} and {other['config'][name]}, which hold other networks)"
+        for name, digests in found.items()
+        if None not in digests and digests[0] != digests[1]
+    ]
 
 
 def _check_seeds(folders, each):

@@ -7,7 +7,7 @@ from skt_tf.methods.catalogue import TEACHERS
 from skt_tf.reports import figures, tables
 from skt_tf.reports.published import explained, unpublished
 from skt_tf.reports.results import failures
-from skt_tf.utils.document import NONE, Code, Heading, Table, Text, bullets, percent
+from skt_tf.utils.document import NONE, Code, Heading, Table, Text, as_typed, bullets, percent
 
 
 def accuracies(pool):
@@ -29,7 +29,7 @@ def accuracies(pool):
                 "several; what is shown is the mean of the runs' ensembles."
             )
         )
-    blocks += [Text(f"Failed: {sentence}.") for sentence in failures(results).values()]
+    blocks += [Text(f"Failed: {as_typed(sentence)}.") for sentence in failures(results).values()]
     if TEACHERS in results["methods"]:
         blocks.append(
             Text(
@@ -95,8 +95,9 @@ def curves(results, rows, folder):
     table = []
     for method, points in measured.items():
         first = next((iteration for iteration, share in points if share >= goal), None)
-        total = points[-1][0] if points else 0
-        table.append((method, "not reached" if first is None else f"{first:,}", f"{total:,}"))
+        reached = "not reached" if first is None else f"{first:,}"
+        total = int(rows[method][-1]["iteration"]) if rows[method] else 0
+        table.append((method, reached if points else NONE, f"{total:,}"))
     blocks += [
         Table(("method", f"reaches {percent(goal)} % at iteration", "of"), tuple(table)),
         Text(
@@ -104,6 +105,8 @@ def curves(results, rows, folder):
             f"{percent(goal)} % after {last:,} iterations: iterations of a net, transfer "
             "included, to the interval at which the curves are measured; the curves are means "
             "over the nets."
+            + " -: without logits it is not measured on its way."
+            * any(not p for p in measured.values())
         ),
     ]
     return blocks
@@ -139,8 +142,8 @@ def transfer(results, rows, folder):
             figures.save(canvas, folder / "matrices.png", title),
             Text(
                 f"Of {_tested(results)} image {shown['test_image']}, in the upper left corner, for "
-                "the first net of each method with transfer, before its task begins. The colours "
-                "of a row run from zero to the teacher's largest entry."
+                "the first net of each method with transfer, after its last stage of flows. The "
+                "colours of a row run from zero to the teacher's largest entry."
             ),
         ]
     return blocks

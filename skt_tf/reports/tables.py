@@ -133,9 +133,10 @@ def answer(results):
 
 def unequal(results):
     """A sentence on methods whose iterations are not those of the control, or None."""
-    if not _is_done(results, CONTROL):
+    base = next((name for name in (CONTROL, KD_CONTROL) if _is_done(results, name)), None)
+    if base is None:
         return None
-    control = _iterations(results, CONTROL)
+    control = _iterations(results, base)
     others = [
         f"`{name}` {_iterations(results, name):,}"
         for name in results["methods"]
@@ -143,15 +144,15 @@ def unequal(results):
     ]
     if not others:
         return None
-    return f"A net of `{CONTROL}` has {control:,} iterations in all, one of {', '.join(others)}."
+    return f"A net of `{base}` has {control:,} iterations in all, one of {', '.join(others)}."
 
 
 def more(results):
     """A sentence on the methods that the summary marks, or None."""
     said = [
         f"a net of `{name}` has {_iterations(results, name):,} iterations, {surplus:,} more than "
-        f"one of the methods with transfer"
-        for name, surplus in _surplus(results).items()
+        f"one of `{other}`"
+        for name, (surplus, other) in _surplus(results).items()
     ]
     return f"†: {'; '.join(said)}." if said else None
 
@@ -219,7 +220,7 @@ def _is_even(results):
 
 
 def _surplus(results):
-    """{method: iterations of a net beyond those of every method with transfer}."""
+    """{method: (iterations beyond those of what spends the transfer's, the most of these)}."""
     numbers = {name: _iterations(results, name) for name in results["methods"] if name != TEACHERS}
     # What spends the iterations of transfer, as the control does.
     equal = [
@@ -228,9 +229,10 @@ def _surplus(results):
         if name == CONTROL
         or any("transfer" in stage.iterations for stage in stages(name, own=True))
     ]
-    most = max((numbers[name] for name in equal), default=0)
+    longest = max(equal, key=numbers.get, default=None)
+    most = numbers.get(longest)
     return {
-        name: number - most
+        name: (number - most, longest)
         for name, number in numbers.items()
         if most and number > most and name not in equal
     }
@@ -245,8 +247,9 @@ def _iterations(results, name):
 
 def _unlike(results, name, base):
     """What the control's clause says of a method that has not the control's iterations."""
-    number, control = _iterations(results, name), _iterations(results, CONTROL)
-    if base != CONTROL or number == control:
+    number, control = _iterations(results, name), _iterations(results, base)
+    # The papers' methods have those of `baseline` for the last stage, a sequence for all of them.
+    if number == control or (base == BASELINE and not is_sequence(name)):
         return ""
     return f" ({number:,} iterations against {control:,})"
 

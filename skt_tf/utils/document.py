@@ -65,6 +65,14 @@ def bullets(values):
     return Bullets(tuple(f"{name}: {value}" for name, value in said.items()))
 
 
+def as_typed(text):
+    """A text whose signs Markdown would take for its own, so that it shows them; code stays."""
+    parts = re.split("(`[^`]*`)", text)
+    return "".join(
+        part if k % 2 else re.sub(r"[*\\]", r"\\\g<0>", part) for k, part in enumerate(parts)
+    )
+
+
 def percent(share):
     """A share as a cell: in percent, with two digits."""
     return NONE if share is None else f"{100 * share:.2f}"
@@ -72,7 +80,7 @@ def percent(share):
 
 def markdown(title, blocks):
     """The report as Markdown, which shows each figure from its file beside it."""
-    return "\n\n".join([f"# {title}", *map(_as_markdown, blocks)]) + "\n"
+    return "\n\n".join([f"# {as_typed(title)}", *map(_as_markdown, blocks)]) + "\n"
 
 
 def show(title, table):
@@ -132,15 +140,16 @@ def _image(figure):
 def _as_markdown(block):
     match block:
         case Heading(text):
-            return f"## {text}"
+            return f"## {as_typed(text)}"
         case Text(text):
             return text
         case Code(text, language):
             return f"```{language}\n{text}\n```"
         case Bullets(items):
-            return "\n".join(f"- {item}" for item in items)
+            return "\n".join(f"- {as_typed(item)}" for item in items)
         case Table(header, rows):
             lines = [header, ("---", *["---:"] * (len(header) - 1)), *rows]
+            lines = [[as_typed(cell).replace("|", r"\|") for cell in line] for line in lines]
             return "\n".join("| " + " | ".join(line) + " |" for line in lines)
         case Figure(file, title):
             return f"![{title}]({file})"

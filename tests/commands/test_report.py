@@ -158,6 +158,23 @@ def test_runs_that_differ_are_refused_with_what_differs(runs, tmp_path):
         pooled_runs.read([runs[0][0], other], Config())
 
 
+@pytest.mark.parametrize("side", ["teacher", "student"])
+def test_runs_with_other_networks_of_ones_own_are_refused(side, tmp_path):
+    def run(seed, digest):
+        given = {side: f"{digest}.keras"}
+        folder, results = changed(tmp_path / f"{seed}_{digest}", seed=seed, **given)
+        results["student"] = digest if side == "student" else "same"
+        if side == "teacher":
+            results["teacher"] |= {"source": f"{digest}.keras", "weights": digest}
+        (folder / "results.json").write_text(json.dumps(results), "utf-8")
+        return folder
+
+    first = run(0, "one")
+    with refused(rf"differ in {side} \(one.keras and two.keras, which hold other networks\)$"):
+        pooled_runs.read([first, run(50, "two")], Config())
+    assert len(pooled_runs.read([first, run(50, "one")], Config()).each) == 2
+
+
 def test_nets_of_one_seed_are_not_counted_twice(runs, tmp_path):
     for seed in (0, 1):
         other, _ = changed(tmp_path / f"other{seed}", seed=seed)

@@ -414,6 +414,12 @@ OWN = "--teacher=t.keras --student=s.keras --teacher_points={0} --student_points
         ("--job=tune --tune=depth", "--tune=depth is unknown"),
         ("--job=tune --tune=", "--tune is empty"),
         ("--job=tune --methods=fsp --target_views=1", "--target_views keeps a file for one run"),
+        ("--target_views=2 --methods=skt,task+flows", "--target_views=2 keeps targets for stages"),
+        ("--target_views=2 --methods=flows*2>task", "--target_views=2 keeps targets for stages"),
+        (
+            "--job=benchmark --teacher_network=resnet8x4 --student_network=resnet20",
+            "--teacher_network=resnet8x4 and --student_network=resnet20: their maps differ",
+        ),
         ("--experiment=alchemy", "--experiment=alchemy is unknown: expected one of minimization"),
         (
             "--methods=skt,magic",

@@ -7,7 +7,7 @@ from keras import layers
 from own_networks import write_networks
 
 from skt_tf.configuration import Config
-from skt_tf.experiments.nets import new_student
+from skt_tf.experiments.nets import first_student, new_student
 from skt_tf.models.initialization import draw_weights
 
 
@@ -28,6 +28,22 @@ def test_all_that_a_net_begins_with_depends_on_its_seed(weights, folder, digits)
     if weights == "saved":
         given = keras.models.load_model(path).get_weights()
         assert all(np.array_equal(*pair) for pair in zip(given, nets[0].get_weights(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"methods": ("baseline_long", "skt_bottom_up"), "transfer_split": (1, 2, 3)},
+        {"methods": ("fsp",), **dict.fromkeys(("teacher_points", "student_points"), "c0 c2 c4 c6")},
+    ],
+    ids=["split", "ends"],
+)
+def test_what_skt_cannot_be_trained_with_has_a_first_student(settings, folder, digits):
+    for side in ("teacher", "student"):
+        if f"{side}_points" in settings:
+            settings |= {side: str(folder / f"{side}.keras")}
+            settings |= {f"{side}_points": tuple(settings[f"{side}_points"].split())}
+    assert first_student(Config(**settings), digits).output_shape == (None, 10)
 
 
 def test_weights_are_drawn_by_the_seed_and_statistics_of_the_input_are_kept(folder):

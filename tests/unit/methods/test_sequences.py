@@ -191,6 +191,21 @@ def test_stages_and_losses_stand_for_themselves_and_numpy_for_its_numbers():
     assert len({made, sequence(str(made)), sequence("task")}) == 2
 
 
+@pytest.mark.parametrize("text", ["flows:0.2>task:0.8", "flows>dense>task", "flows:0.1>task:0.4"])
+def test_stages_keep_their_shares_in_another_sequence(text):
+    assert str(sequence(list(sequence(text)))) == text
+    first, last = sequence(text)[0], sequence(text)[-1]
+    assert sequence([first, *sequence(text)[1:]]) == sequence(text)
+    assert sequence([first, last], [None, None]) == sequence(f"{first}>{last}")
+
+
+@pytest.mark.parametrize(("method", "number"), [("kd", 0), ("skt_kd", -1), ("hint", 0), ("fsp", 0)])
+def test_a_stage_of_a_method_is_more_than_its_name_and_refused(method, number):
+    stage = stages(method)[number]
+    with refused(f"'{stage.name}' is one of a method"):
+        sequence(["flows", stage])
+
+
 def test_dense_flows_need_middles():
     with refused("'dense'.*7 points"):
         sequence("dense>task", layout=Layout(3, middles=False))

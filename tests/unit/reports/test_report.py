@@ -288,7 +288,8 @@ def test_more_iterations_than_the_control_are_said_beside_the_row():
     results = paper_results()
     results["methods"]["hint"]["stages"][0]["steps"] = 150_000
     assert "hint †" in rows(results)
-    assert "`hint` has 214,000 iterations, 22,000 more" in tables.more(results)
+    said = "`hint` has 214,000 iterations, 22,000 more than one of `skt`"
+    assert said in tables.more(results)
     assert not tables.more(paper_results())
 
 
@@ -486,6 +487,20 @@ def test_a_method_of_other_iterations_than_the_control_says_so_where_they_are_co
     )
 
 
+def test_a_sequence_of_other_iterations_than_its_control_says_so_whatever_the_control():
+    results = spread(baseline=THREE["baseline"], kd_long=THREE["fsp"], skt=THREE["skt"])
+    results["methods"]["task+at"] = copy.deepcopy(results["methods"]["skt"])
+    results["methods"]["flows:0.1>task:0.4"] = copy.deepcopy(results["methods"]["baseline"])
+    first, second = tables.answer(results).split("; ")
+    # Papers' methods have the baseline's iterations for their task, a sequence for all its stages.
+    assert "`task+at` (128,000 iterations against 64,000)" in first
+    assert first.count("iterations against") == 1
+    assert "`flows:0.1>task:0.4` (64,000 iterations against 128,000)" in second
+    assert tables.unequal(results) == (
+        "A net of `kd_long` has 128,000 iterations in all, one of `flows:0.1>task:0.4` 64,000."
+    )
+
+
 def test_one_net_that_ends_where_the_baseline_ends_is_neither_above_nor_below():
     assert "`fsp` ends level" in tables.answer(spread(1, baseline=(0.8,), fsp=(0.8,)))
 
@@ -566,6 +581,29 @@ def test_the_iteration_at_which_the_baseline_is_reached(undrawn, tmp_path):
     assert "| hint | not reached | 4 |" in text
     assert "| skt | 3 | 4 |" in text
     assert "50.00 %" in text
+    assert "without logits" not in text
+
+
+def test_what_was_not_measured_on_its_way_has_not_missed_the_baseline(undrawn, tmp_path):
+    folder = write_run(tmp_path, paper_results())
+    unmeasured = METRICS.replace(",0.25\n", ",\n").replace(",0.5\n", ",\n")
+    (folder / "skt/net0/metrics.csv").write_text(unmeasured)
+    report.write(folder, Config())
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert "| skt | - | 4 |" in text
+    assert "-: without logits it is not measured on its way." in text
+
+
+def test_many_methods_have_lines_that_differ():
+    curves = {f"method{k}": [(1, 0.5), (2, 0.6)] for k in range(30)}
+    (axis,) = figures.accuracy_curves(curves, "test", None).axes
+    assert len({(line.get_color(), line.get_linestyle()) for line in axis.lines}) == 30
+
+
+def test_many_flows_have_colours():
+    flows = {f"p{k}_p{k + 1}": [(1, 2.0), (2, 1.0)] for k in range(13)}
+    canvas = figures.flow_curves({"skt": flows, "baseline": {}})
+    assert len(canvas.legends[0].get_texts()) == len(canvas.axes[0].lines) == 13
 
 
 def test_one_net_among_several_is_no_ensemble():
