@@ -9,8 +9,8 @@ from skt_tf.reports.published_standard import REPDISTILLER
 from skt_tf.utils.document import NONE, Table, percent
 
 BASELINE, CONTROL, KD_CONTROL = "baseline", "baseline_long", "kd_long"
-# What a control of its own is for, beside the students alone.
-_CONTROLLED = {KD_CONTROL: ("skt_kd",)}
+# What a control of its own is for, beside the students alone: their tasks have softened outputs.
+_CONTROLLED = {KD_CONTROL: ("hint", "skt_kd")}
 # Marks a method that has more iterations than the control.
 _MORE = " †"
 # Marks what is published of a training's best moment.
