@@ -78,6 +78,29 @@ def fuse_batch_norm(model):
 _FLOAT32 = (layers.Normalization, layers.Rescaling, layers.Dense, layers.Softmax)
 
 
+@keras.saving.register_keras_serializable(package="skt_tf")
+class FoldedConvolution(layers.Conv2D):
+    """A convolution that does what the batch normalisation behind it does, in its place.
+
+    It is called with what that is called with, the convolution's maps, and with the convolution's
+    own input, of which it makes its result. Nothing then reads the maps, and a graph leaves them
+    out, but where a point names them they are there.
+    """
+
+    # A convolution's own is of one input.
+    input_spec = property(lambda self: None, lambda self, spec: None)
+
+    def build(self, input_shape):
+        super().build(input_shape[1])
+
+    def call(self, inputs):
+        return super().call(inputs[1])
+
+    def compute_output_shape(self, input_shape):
+        several = isinstance(input_shape[0], tuple | list)  # One, where a convolution builds it.
+        return super().compute_output_shape(input_shape[1] if several else input_shape)
+
+
 def fold_batch_norm(model, precision="float32"):
     """A copy of `model` in inference mode with batch normalisation folded into convolutions.
 
@@ -130,29 +153,31 @@ def _folded(model, precision):
         if inner:
             ends = inner._inputs_struct, inner._outputs_struct
             return _folded(keras.Model(*ends, name=layer.name), precision)
+        kind, config = type(layer), layer.get_config()
         if layer.name in normalizations:
-            return layers.Identity(name=layer.name, dtype=precision)
-        config = layer.get_config()
-        if layer.name in pairs:
-            config["use_bias"] = True
+            before = model.get_layer(normalizations[layer.name]).get_config()
+            kind, config = FoldedConvolution, {**before, "name": layer.name, "use_bias": True}
         if not isinstance(layer, (layers.InputLayer, *_FLOAT32)):
             # Weights stay in float32, which workers of a cluster can send each other.
             config["dtype"] = precision if precision == "float32" else f"mixed_{precision}"
-        return type(layer).from_config(config)
+        return kind.from_config(config)
 
     def call(layer, *arguments, **options):
-        # The options were a batch normalisation's.
-        return layer(*arguments, **({} if isinstance(layer, layers.Identity) else options))
+        if not isinstance(layer, FoldedConvolution):
+            return layer(*arguments, **options)
+        (maps,) = arguments  # The options were a batch normalisation's.
+        convolution, index, _ = maps._keras_history
+        return layer([maps, *convolution._inbound_nodes[index].input_tensors])
 
     (images,) = model.inputs
     name = images._keras_history.operation.name
     images = keras.Input(batch_shape=images.shape, dtype=images.dtype, name=name)
     result = keras.models.clone_model(model, images, clone_function=copy, call_function=call)
     for layer in model.layers:
-        if inner_graph(layer) or layer.name in normalizations or not layer.weights:
+        if inner_graph(layer) or not layer.weights:
             continue
-        copied, after = result.get_layer(layer.name), pairs.get(layer.name)
-        copied.set_weights(_fold(layer, model.get_layer(after)) if after else layer.get_weights())
+        copied, before = result.get_layer(layer.name), normalizations.get(layer.name)
+        copied.set_weights(_fold(model.get_layer(before), layer) if before else layer.get_weights())
         for part in copied._flatten_layers():
             if isinstance(part, layers.Normalization):
                 part.finalize_state()  # Its weights alone do not say what it subtracts.

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from skt_tf.methods.fsp import flow_model
@@ -43,6 +44,40 @@ def test_all_of_a_residual_network_is_folded_and_gives_the_same(network, batch):
     for before, variable in zip(values, teacher.variables, strict=True):
         assert before.tobytes() == variable.numpy().tobytes()
     assert len(teacher.trainable_variables) == 23
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_every_layer_puts_out_what_it_put_out_before(network, batch, precision):
+    """A convolution too, whose batch normalisation is folded."""
+    teacher = randomized(network(1))
+    copy = fold_batch_norm(teacher, precision)
+    named = [layer.name for layer in teacher.layers if not isinstance(layer, layers.InputLayer)]
+    assert sum(name.endswith("conv") for name in named) > 5
+    views = [keras.Model(m.inputs, [m.get_layer(n).output for n in named]) for m in (teacher, copy)]
+    for name, one, other in zip(named, *(outputs(view, batch[0]) for view in views), strict=True):
+        distance = np.linalg.norm(one - other.astype(np.float32))
+        assert distance <= (1e-4 if precision == "float32" else 0.05) * np.linalg.norm(one), name
+
+
+def test_maps_that_nobody_reads_are_not_computed(network, batch):
+    """In a graph, which leaves out what has no effect."""
+    copy, ran = fold_batch_norm(network(1)), []
+    name = next(layer.name for layer in copy.layers if layer.name.endswith("conv"))
+    layer, call = copy.get_layer(name), copy.get_layer(name).call
+
+    def noted(maps):
+        ran.append(name)
+        return maps
+
+    def watched(maps):
+        seen = tf.numpy_function(noted, [maps], "float32", stateful=False)
+        return call(tf.ensure_shape(seen, maps.shape))
+
+    layer.call = watched
+    view = keras.Model(copy.inputs[0], layer.output)
+    for network, runs in ((copy, 0), (view, 1)):
+        tf.function(lambda images, network=network: network(images, training=False))(batch[0])
+        assert len(ran) == runs
 
 
 @pytest.mark.parametrize("options", [{"scale": False}, {"center": False}, {"epsilon": 0.1}])
