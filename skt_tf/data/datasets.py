@@ -10,7 +10,7 @@ import tensorflow as tf
 from skt_tf.data import sources, statistics
 from skt_tf.data.batches import evaluation_batches, training_batches
 from skt_tf.data.identity import Identity, Origin
-from skt_tf.data.images import CROPS, check_labels, held_out_name, mirrored_by_default, spread
+from skt_tf.data.images import CROPS, check_part, held_out_name, mirrored_by_default, spread
 from skt_tf.data.lazy_images import Held, LazyImages, part
 from skt_tf.utils.errors import UserError, about, option, unknown
 
@@ -55,41 +55,40 @@ class Dataset:
     origin: Origin | None = None
 
     def __post_init__(self):
-        for side in ("train", "test"):
+        given = [part is not None for part in (self.validation_images, self.validation_labels)]
+        if any(given) != all(given):
+            raise UserError("validation_images and validation_labels: expected both, or neither")
+        sides = ("train", "test", "validation")[: 2 + any(given)]
+        for side in sides:
             for kind in ("images", "labels"):  # Lists and tensors of them, too.
                 name = f"{side}_{kind}"
                 if not isinstance(getattr(self, name), LazyImages):
                     object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        object.__setattr__(self, "mirrored", bool(self.mirrored))
         if not isinstance(self.num_classes, numbers.Integral) or self.num_classes < 2:
             raise UserError(
                 f"the dataset '{self.name}' has {self.num_classes} classes: expected two or more"
             )
         if self.crop not in CROPS:
             raise UserError(unknown(f"crop={self.crop!r}", self.crop, CROPS))
-        for side in ("train", "test"):
-            self._check(side)
-        shapes = self.train_images.shape[1:], self.test_images.shape[1:]
-        if shapes[0] != shapes[1]:
-            raise UserError(
-                f"train_images have shape {shapes[0]} and test_images {shapes[1]}: expected one "
-                "shape of all images"
-            )
-
-    def _check(self, side):
-        images, labels = getattr(self, f"{side}_images"), getattr(self, f"{side}_labels")
-        if images.ndim != 4 or images.dtype != np.uint8:
-            raise UserError(
-                f"{side}_images have shape {images.shape} and dtype {images.dtype}: expected "
-                "[number, height, width, channels], uint8"
-            )
-        if not images.size:
-            raise UserError(f"{side}_images have shape {images.shape}: expected one image or more")
-        if labels.shape != (len(images),):
-            raise UserError(
-                f"{side}_labels have shape {labels.shape}: expected one integer for each of the "
-                f"{len(images)} images"
-            )
-        check_labels(labels, f"{side}_labels are", self.num_classes)
+        for side in sides:
+            images, labels = getattr(self, f"{side}_images"), getattr(self, f"{side}_labels")
+            check_part(images, labels, side, self.num_classes)
+            if images.shape[1:] != self.image_shape:
+                raise UserError(
+                    f"train_images have shape {self.image_shape} and {side}_images "
+                    f"{images.shape[1:]}: expected one shape of all images"
+                )
+            if labels.dtype not in (np.int32, np.int64):
+                object.__setattr__(self, f"{side}_labels", labels.astype(np.int32))
+        if self.class_names is not None:
+            names = tuple(map(str, self.class_names))
+            object.__setattr__(self, "class_names", names)
+            if len(names) != self.num_classes:
+                raise UserError(
+                    f"class_names has {len(names)} names: expected one for each of the "
+                    f"{self.num_classes} classes, in the order of their numbers"
+                )
 
     @property
     def image_shape(self):
@@ -167,10 +166,10 @@ class Dataset:
         """The same with `number` of the training images set aside for validation.
 
         They are drawn once and for all, whatever the run's seed, and stratified: each class
-        keeps its share.
+        keeps its share, to a whole image.
 
         Raises:
-            ValueError: too few images for one of each class on both sides.
+            ValueError: too few images, or none of a class to train on.
         """
         if not isinstance(number, numbers.Integral):
             raise UserError(f"{number!r} is no number of images: expected an integer")
@@ -189,6 +188,12 @@ class Dataset:
             np.arange(total), test_size=number, random_state=0, stratify=self.train_labels
         )
         train, held = np.sort(train), np.sort(held)
+        left = np.count_nonzero(np.bincount(self.train_labels[train]))
+        if left < classes:
+            raise UserError(
+                f"{option('validation', 'number')}={number} leaves images of {left} of {classes} "
+                "classes to train on: give a smaller number"
+            )
         return dataclasses.replace(
             self,
             **self._some(train),

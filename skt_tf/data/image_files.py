@@ -140,7 +140,8 @@ class ImageFiles:
         """
         names = (str(pathlib.Path(path).relative_to(self.where)) for path in self._paths)
         names = "\n".join(name.partition(os.sep)[2] for name in names)
-        how = f"{names}\n{self._mode} {self._bits}".encode()
+        # Of names that are no text, the bytes that the disk has.
+        how = os.fsencode(f"{names}\n{self._mode} {self._bits}")
         return digest((np.frombuffer(how, np.uint8), self._facts))
 
     def _read(self, row):

@@ -114,6 +114,23 @@ def check_labels(labels, name, classes, called="classes"):
         )
 
 
+def check_part(images, labels, side, classes):
+    """Refuses images and labels of a part of a dataset, such as "train", that are none."""
+    if images.ndim != 4 or images.dtype != "uint8":
+        raise UserError(
+            f"{side}_images have shape {images.shape} and dtype {images.dtype}: expected "
+            "[number, height, width, channels], uint8"
+        )
+    if not images.size:
+        raise UserError(f"{side}_images have shape {images.shape}: expected one image or more")
+    if labels.shape != (len(images),):
+        raise UserError(
+            f"{side}_labels have shape {labels.shape}: expected one integer for each of the "
+            f"{len(images)} images"
+        )
+    check_labels(labels, f"{side}_labels are", classes)
+
+
 def _check_memory(number, shape, where):
     needed = number * math.prod(shape)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

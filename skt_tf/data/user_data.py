@@ -190,12 +190,7 @@ class Stream:
             batch_size, seed, steps, stream, start, indices: of `skt_tf.training_batches`.
             second: refused where it is True.
         """
-        if second or (indices and isinstance(self._train, tf.data.Dataset)):
-            lacking = "a second view of each image" if second else "the number of each image"
-            raise UserError(
-                f"a loss of this stage needs {lacking}, which images that are taken as they come "
-                f"do not have: give a skt_tf.Dataset{'' if second else ', or arrays'}"
-            )
+        self.check_beside(indices, second)
         if isinstance(self._train, tf.data.Dataset):
             # Joined over the epochs' ends, for every batch to have one size.
             batches = self._train.repeat().rebatch(batch_size, drop_remainder=True)
@@ -208,6 +203,20 @@ class Stream:
             return (*data, {"indices": chosen}) if indices else data
 
         return over_steps(batch, start, steps)
+
+    def check_beside(self, indices, second):
+        """Raises a ValueError where these data have not what a loss asks for beside the images."""
+        if second or (indices and isinstance(self._train, tf.data.Dataset)):
+            lacking = "a second view of each image" if second else "the number of each image"
+            raise UserError(
+                f"a loss of this stage needs {lacking}, which images that are taken as they come "
+                f"do not have: give a skt_tf.Dataset{'' if second else ', or arrays'}"
+            )
+
+    @property
+    def has_weights(self):
+        """Whether each image has a weight in the loss."""
+        return len(self.first) > 2
 
     def watched_batches(self):
         """A `tf.data.Dataset` of all validation examples, or None where there are none."""

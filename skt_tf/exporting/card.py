@@ -146,7 +146,9 @@ def _training(provenance):
     elif provenance.stages:
         yield "trained without a teacher, by skt_tf"
     learned = {
-        stage.name: _LEARNS.get(stage.objective) or f"`{'+'.join(map(str, stage.losses))}`"
+        stage.name: f"`{stage}`"
+        if stage.anchor or stage.objective not in _LEARNS
+        else _LEARNS[stage.objective]
         for stage in provenance.plan
     }
     for name, steps in provenance.stages:

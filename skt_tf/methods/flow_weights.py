@@ -40,6 +40,11 @@ def normalized_flow_weights(teacher, flows, images, batch_size=128, points=None)
 
     total, number = np.zeros(len(flows)), 0
     for batch in batches:
+        if not hasattr(batch, "shape"):
+            raise UserError(
+                f"a batch of a {type(batch).__name__} was given to normalise the flows on: "
+                "expected images alone, [batch, height, width, channels], without labels"
+            )
         given, taken = tuple(batch.shape)[1:], model.input_shape[1:]
         if len(given) != len(taken) or any(t not in (None, g) for g, t in zip(given, taken)):
             raise UserError(

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from skt_tf.models.maps import point_output
-from skt_tf.models.points import flow_name
+from skt_tf.models.points import by_point, flow_name
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.records import pack
 
@@ -130,7 +130,8 @@ def flow_model(model, flows, points=None, projections=None):
     Args:
         model: a functional `keras.Model` with a layer for each point.
         flows: tuple of (point, point).
-        points: {point: layer name}; None where layers have the points' names.
+        points: {point: layer name}, or the names in order of depth; None where layers have the
+            points' names.
         projections: {point: layer} to put behind the maps of a point, or None.
 
     Returns:
@@ -142,7 +143,7 @@ def flow_model(model, flows, points=None, projections=None):
     """
     if not flows:
         raise UserError("no flows were given: expected at least one (point, point)")
-    projections, maps = projections or {}, {}
+    projections, maps, points = projections or {}, {}, by_point(points)
     for point in sorted({point for flow in flows for point in flow}):
         maps[point] = point_output(model, point, points)
         if point in projections:

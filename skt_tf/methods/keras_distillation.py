@@ -13,6 +13,7 @@ from skt_tf.methods.fsp import flow_model
 from skt_tf.methods.objective import Batch, Seen
 from skt_tf.methods.objective_names import find
 from skt_tf.models.checks import check_network
+from skt_tf.models.nested import unnested
 from skt_tf.models.points import flow_name
 from skt_tf.utils.errors import UserError
 
@@ -55,9 +56,10 @@ def with_flows(model, flows, points=None):
     check_network(model)
     matrices = flow_model(model, flows, points).outputs
     # In the outputs' own dtype, which Keras compares with the other network's.
-    beside = _First(name="with_flows", dtype=model.outputs[0].dtype)
-    outputs = beside([model.outputs[0], *matrices])
-    return keras.Model(model.inputs[0], outputs, name=model.name)
+    # An inner model's layers are called one by one, as by the matrices: twice would train twice.
+    logits = unnested(model).model.outputs[0]
+    outputs = _First(name="with_flows", dtype=logits.dtype)([logits, *matrices])
+    return keras.Model(unnested(model).model.inputs[0], outputs, name=model.name)
 
 
 @keras.saving.register_keras_serializable(package="skt_tf")

@@ -108,6 +108,11 @@ def layout(*lists, sections=None):
     return Layout(sections, middles)
 
 
+def by_point(points):
+    """{point: layer name} of a list of layer names, in order of depth; else as it is given."""
+    return layout(points).named(points) if isinstance(points, list | tuple) else points
+
+
 def check_depth(depth):
     """Raises a ValueError that lists the nearest valid depths unless `depth` is 6n+2, n ≥ 1."""
     if depth >= 8 and (depth - 2) % 6 == 0:

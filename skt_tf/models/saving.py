@@ -1,5 +1,6 @@
 """Networks to .keras files, and from those and .h5."""
 
+import collections
 import io
 import json
 import pathlib
@@ -58,6 +59,19 @@ def load_network(path):
     check_weights(network, path)
     use_plain_names(network)
     return network
+
+
+def policy_of(network):
+    """The dtype policy by which a network computes: of one from a file, its layers alone know it.
+
+    That of most layers with weights; mixed_float16, whose losses are scaled, wherever it occurs.
+    """
+    layers = [layer for layer in network._flatten_layers(include_self=False) if layer.weights]
+    names = collections.Counter(layer.dtype_policy.name for layer in layers)
+    if not names:
+        return network.dtype_policy
+    scaled = "mixed_float16"
+    return keras.DTypePolicy(scaled if scaled in names else names.most_common(1)[0][0])
 
 
 def _why(error):

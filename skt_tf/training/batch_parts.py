@@ -10,11 +10,16 @@ def weighted_mean(weights, values):
     if values.shape.rank == 0:  # Of the batch as a whole.
         if weights is None:
             return values
-        raise UserError(
-            "weights of images were given to a loss that compares the images of a batch with one "
-            "another: leave the weights out, or take other losses"
-        )
+        refuse_weights()
     return tf.reduce_mean(values if weights is None else weights * values)
+
+
+def refuse_weights():
+    """Raises the ValueError of weights beside a loss that compares images."""
+    raise UserError(
+        "weights of images were given to a loss that compares the images of a batch with one "
+        "another: leave the weights out, or take other losses"
+    )
 
 
 def parts_of(data):
@@ -36,6 +41,8 @@ def parts_of(data):
             f"labels have shape {labels.shape} and dtype {labels.dtype.name}: expected one class "
             "number for each image, [batch], integers"
         )
+    if labels.dtype not in (tf.int32, tf.int64):  # As which TensorFlow's losses take them.
+        labels = tf.cast(labels, tf.int32)
     return images, labels, weights, targets, beside
 
 

@@ -167,7 +167,7 @@ class Guard(keras.callbacks.Callback):
                     )
                 return "the teacher's outputs for these images are not finite: give another teacher"
         more = f", or a {option('precision', 'dtype policy')} of more digits"
-        if "float16" not in self.model.student.compute_dtype:  # Nor bfloat16.
+        if "float16" not in self.model.compute_dtype:  # Nor bfloat16.
             more = ""
         if self.progress.step == 1 and not self.progress.records:
             scale = f", or smaller {option('flow_weights')}" if self.model.stage.flows else ""

@@ -12,9 +12,17 @@ import tensorflow as tf
 
 from skt_tf.data.datasets import Dataset
 from skt_tf.data.user_data import Stream
-from skt_tf.methods.catalogue import ONE_START, needs_teacher, spelled, stages
+from skt_tf.methods.catalogue import (
+    METHOD_NAMES,
+    ONE_START,
+    TEACHERS,
+    needs_teacher,
+    spelled,
+    stages,
+)
 from skt_tf.methods.sequences import Sequence
 from skt_tf.models.checks import check_classifier, check_images, check_network, check_weights
+from skt_tf.models.points import flow_name
 from skt_tf.models.saving import check_saving
 from skt_tf.training.distillation import Distillation
 from skt_tf.training.optimizers import as_setting
@@ -23,6 +31,7 @@ from skt_tf.training.setting_checks import check_optimizer
 from skt_tf.training.settings import Settings
 from skt_tf.training.user_callbacks import checked
 from skt_tf.utils import failed_operations
+from skt_tf.utils.distribution import scope_of
 from skt_tf.utils.errors import UserError, behind, close_to, one_line
 from skt_tf.utils.locks import FolderLock
 
@@ -107,7 +116,7 @@ def distill(
         ... )
         >>> result.accuracy, result.history["task"]["loss"]
     """
-    method = spelled(str(method) if isinstance(method, Sequence) else method)
+    asked, method = method, spelled(str(method) if isinstance(method, Sequence) else method)
     options = {
         "transfer_steps": transfer_steps,
         "task_steps": task_steps,
@@ -126,10 +135,11 @@ def distill(
         with contextlib.ExitStack() as stack:
             stack.enter_context(failed_operations.said(batch_size, folder=output_dir))
             config = _config(method, teacher, options, settings)
+            _check_same(asked, config)
             callbacks = checked(callbacks)
             for network in (teacher, student) if teacher is not None else (student,):
                 check_network(network)
-            scope = _scope_of(teacher, student, config.batch_size)
+            scope = scope_of(teacher, student, config.batch_size)
             for role, network in (("teacher", teacher), ("student", student)):
                 if network is not None:
                     check_weights(network, f"the {role} '{network.name}'")
@@ -137,7 +147,8 @@ def distill(
             if needs_teacher(config.stages(method)):
                 check_images(teacher, data, f"the teacher '{teacher.name}'")
             images = data.train_images if isinstance(data, Dataset) else data.first[0]
-            check_pair(teacher, student, config, images, data.number)
+            stream = None if isinstance(data, Dataset) else data
+            check_pair(teacher, student, config, images, data.number, stream)
             stack.enter_context(_traced_without_notes())
             stack.enter_context(scope)
             if output_dir is not None:
@@ -173,32 +184,6 @@ def _traced_without_notes():
         logger.removeFilter(keep)
 
 
-def _scope_of(teacher, student, batch_size):
-    """The scope of the `tf.distribute.Strategy` that the student was made in, as in `fit`."""
-    weights = [network.weights if network else () for network in (teacher, student)]
-    other, made = (
-        getattr(some[0].value, "distribute_strategy", None) if some else None for some in weights
-    )
-    if other is not None and other is not made:
-        raise UserError(
-            f"the teacher '{teacher.name}' was made in the scope of a tf.distribute.Strategy that "
-            f"the student '{student.name}' was not made in: make both in one"
-        )
-    if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not made:
-        raise UserError(
-            "distill is called in the scope of a tf.distribute.Strategy that the student was not "
-            "made in: make it there, or call distill outside of the scope"
-        )
-    if made is None:
-        return contextlib.nullcontext()
-    if batch_size % made.num_replicas_in_sync:
-        raise UserError(
-            f"batch_size={batch_size} cannot be shared evenly by the {made.num_replicas_in_sync} "
-            "devices that the student was made for: expected a multiple"
-        )
-    return made.scope()
-
-
 def _config(method, teacher, options, settings):
     for name in settings:
         if name not in SETTINGS:
@@ -225,15 +210,45 @@ def _config(method, teacher, options, settings):
         check_optimizer(options["optimizer"])
     # NumPy's numbers cannot be written into JSON.
     options, settings = ({k: _plain(v) for k, v in given.items()} for given in (options, settings))
+    if method == TEACHERS:
+        raise UserError(
+            f"the method '{method}' is an experiment's row of networks that are trained as its "
+            "teacher is: distill trains a student, so give another method, such as 'baseline'"
+        )
     if method in ONE_START:
         raise UserError(
             f"the method '{method}' is a control of several nets that begin with the same weights: "
             "distill trains one net, so give another method"
         )
     try:
+        if isinstance(weights := settings.get("flow_weights"), dict):  # As of a `Distilled`.
+            settings["flow_weights"] = "equal"
+            flows = Settings(methods=(method,), **options, **settings).flows
+            if {*flows} != {*weights}:
+                raise UserError(
+                    f"flow_weights has {len(weights)} numbers: expected one for each of the flows "
+                    + ", ".join(map(flow_name, flows))
+                )
+            settings["flow_weights"] = tuple(weights[flow] for flow in flows)
         return Settings(methods=(method,), **options, **settings)
     except TypeError as error:
         raise UserError(f"a setting is of another type than expected: {error}") from None
+
+
+def _check_same(method, config):
+    """Raises a ValueError where a `Sequence` has other stages than its text has here."""
+    (text,) = config.methods
+    if not isinstance(method, Sequence) or tuple(method) == tuple(config.stages(text)):
+        return
+    if text in METHOD_NAMES:
+        raise UserError(
+            f"the sequence of '{text}' alone would be the method '{text}': give its loss a weight, "
+            f"as in '{text}*1'"
+        )
+    raise UserError(
+        f"the sequence '{text}' was made for other flows or points than these: give distill the "
+        "same dense_flows, section_flows and points, by which the text makes it anew"
+    )
 
 
 def _plain(value):

@@ -16,7 +16,7 @@ from skt_tf.methods.flow_weights import note_flow_weights, noted_flow_weights
 from skt_tf.models.batch_norm import fold_batch_norm, precision_of_teacher
 from skt_tf.models.evaluation import accuracy_over
 from skt_tf.models.names import plain_names
-from skt_tf.models.saving import save_network, weights_digest
+from skt_tf.models.saving import policy_of, save_network, weights_digest
 from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.training.history import write_metrics
 from skt_tf.training.pair_checks import say_teacher
@@ -233,7 +233,7 @@ class Distillation:
 
     def _used(self):
         """What settings that were left open came to here, on this machine."""
-        config, used = self.config, {"student_precision": self.student.dtype_policy.name}
+        config, used = self.config, {"student_precision": policy_of(self.student).name}
         if needs_teacher(self.plan):
             used["teacher_precision"] = precision_of_teacher(config.teacher_precision)
         used["learning_rates"] = {s.name: config.rate(s.kind) for s in self.plan}

@@ -2,13 +2,16 @@
 
 import numpy as np
 
+from skt_tf.methods.catalogue import stage_steps
 from skt_tf.models.checks import check_logits
 from skt_tf.models.maps import check_order, first_layers
+from skt_tf.training.batch_parts import refuse_weights
+from skt_tf.training.optimizers import stage_optimizer
 from skt_tf.training.sequential_distiller import SequentialDistiller
-from skt_tf.utils.errors import warn
+from skt_tf.utils.errors import UserError, option, warn
 
 
-def check_pair(teacher, student, config, images, number=None):
+def check_pair(teacher, student, config, images, number=None, data=None):
     """Builds every stage's distiller once, so that a misfit shows before hours of training.
 
     Args:
@@ -17,9 +20,11 @@ def check_pair(teacher, student, config, images, number=None):
         config: of the methods, and of the networks' points.
         images: some of those that they are used for, [number, height, width, channels].
         number: of training images, None where it is not known.
+        data: the `Stream` of the images, where they are a user's own.
 
     Raises:
-        ValueError: networks that a stage of a method cannot compare.
+        ValueError: networks that a stage of a method cannot compare, or batches that lack what a
+            stage asks of them.
     """
     check_logits(student, "student", images)
     plans = [config.stages(method) for method in config.methods]
@@ -29,6 +34,7 @@ def check_pair(teacher, student, config, images, number=None):
     if config.section_flows == "within" and config.transfers(config.methods):
         ordered = [first_layers(*pair) for pair in zip((teacher, student), points)]
     for plan in plans:
+        _check_accumulation(config, plan)
         # The one of most flows first, for an error to list all that differ.
         for stage in sorted(plan, key=lambda stage: -len(stage.flows)):
             if stage.flows:
@@ -44,8 +50,40 @@ def check_pair(teacher, student, config, images, number=None):
                 project=config.project,
                 number=number,
             )
+            _check_batches(distiller.objective, config, data)
             if stage is plan[-1]:
                 _say_untrained(student, distiller)
+
+
+def _check_batches(objective, config, data):
+    """Whether batches have what the losses of a stage ask of them."""
+    parts = (part for part, _ in getattr(objective, "parts", ()))
+    # Those of the field.
+    losses = (part.objective for part in parts if hasattr(part, "objective"))
+    compares = [loss.name for loss in losses if loss.compares_images]
+    if compares and config.batch_size < 2:
+        raise UserError(
+            f"'{compares[0]}' compares the images of a batch with one another: give "
+            f"{option('batch_size')} of 2 or more"
+        )
+    if data is not None:
+        beside = getattr(objective, "beside", ())
+        data.check_beside("indices" in beside, "second" in beside)
+        if compares and data.has_weights:
+            refuse_weights()
+
+
+def _check_accumulation(config, plan):
+    """Whether every stage is as long as the optimizer gathers gradients over."""
+    optimizer = stage_optimizer(config, config.learning_rate)
+    together = optimizer.gradient_accumulation_steps or 1
+    for stage, steps in zip(plan, stage_steps(plan, config.iterations)):
+        if together > steps:
+            raise UserError(
+                "the optimizer gathers the gradients of gradient_accumulation_steps="
+                f"{together} iterations, and stage '{stage.name}' has {steps}: give it fewer, or "
+                "the stage more"
+            )
 
 
 def _say_untrained(student, distiller):

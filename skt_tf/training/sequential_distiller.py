@@ -13,6 +13,8 @@ from skt_tf.models.batch_norm import fuse_batch_norm
 from skt_tf.models.checks import check_apart, check_network, check_same_images
 from skt_tf.models.names import plain
 from skt_tf.models.nested import inner_graph
+from skt_tf.models.points import by_point
+from skt_tf.models.saving import policy_of
 from skt_tf.training.batch_parts import asked_for, parts_of, weighted_mean
 from skt_tf.utils.distribution import mark_of, one_image_or_more, several_workers, share_overflow
 from skt_tf.utils.errors import UserError, check_one_of
@@ -46,8 +48,8 @@ class SequentialDistiller(keras.Model):
         transfer_batch_norm: `"batch"` or `"inference"`: what the student's batch
             normalisation uses in transfer and hint stages.
         steps: iterations of the stage; only a weight that fades or grows needs it.
-        teacher_points: {point: layer name} of the teacher, as `skt_tf.layout(names).named(names)`
-            makes it; None where its layers have the points' names.
+        teacher_points: {point: layer name} of the teacher, or the names in order of depth, as of
+            `distill`; None where its layers have the points' names.
         student_points: likewise of the student.
         project: whether a trained 1×1 convolution on the student's side bridges channels that
             differ at a point; or {point: layer}, the `projections` of an earlier stage, to go
@@ -96,7 +98,7 @@ class SequentialDistiller(keras.Model):
         if teacher is student:
             raise UserError("the teacher and the student are the same model: expected two")
         # The student's policy decides whether the loss is scaled.
-        super().__init__(name=plain(f"{student.name}_{stage.name}"), dtype=student.dtype_policy)
+        super().__init__(name=plain(f"{student.name}_{stage.name}"), dtype=policy_of(student))
         check_one_of("transfer_batch_norm", transfer_batch_norm, ("batch", "inference"))
         self.objective = objective(
             stage,
@@ -115,7 +117,7 @@ class SequentialDistiller(keras.Model):
                 f"a weight of stage '{stage.name}' changes on the way: give steps=…, its length"
             )
         self.teacher, self.student, self.stage, self.steps = teacher, student, stage, steps
-        points = teacher_points, student_points
+        points = teacher_points, student_points = by_point(teacher_points), by_point(student_points)
         self.projections = dict(project) if isinstance(project, dict) else {}
         if project is True:
             self.projections = bridge(teacher, student, stage.flows, points)
@@ -219,7 +221,7 @@ class SequentialDistiller(keras.Model):
         beside = asked_for(self.objective, beside, self.stage.name)
         if self.teacher_view is not None and targets is None:
             targets = self.teacher_view(images, training=False)
-        progress = tf.cast(self.optimizer.iterations, tf.float32) / max(1, (self.steps or 1) - 1)
+        progress = tf.minimum(1.0, self._iterations() / max(1, (self.steps or 1) - 1))
         mean = functools.partial(weighted_mean, weights)
         with tf.GradientTape() as tape:
             outputs = self.student_view(images, training=self.normalizes_by_batch)
@@ -235,7 +237,7 @@ class SequentialDistiller(keras.Model):
             own = [tf.cast(part, tf.float32) for part in self.student_view.losses]
             minimized = tf.add_n([loss, *own])
             if self.weight_decay:
-                kernels = [v for v in self.trainable_variables if v.name == "kernel"]
+                kernels = [v for v in self.trainable_variables if v.name.endswith("kernel")]
                 kernels = [tf.cast(kernel, tf.float32) for kernel in kernels]
                 minimized += self.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in kernels])
             if self.anchors:
@@ -253,6 +255,11 @@ class SequentialDistiller(keras.Model):
         self.optimizer.apply(gradients, self.trainable_variables)
         logits = self.objective.logits(outputs) if self.objective.has_logits else None
         return self._track({"loss": loss, **losses}, labels, logits)
+
+    def _iterations(self):
+        """How many steps there were before, float32, each of which may be a part of an update."""
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        return tf.cast(optimizer._iterations, tf.float32)  # Its iterations are its updates.
 
     def test_step(self, data):
         images, labels, weights, *_ = parts_of(data)

@@ -17,7 +17,7 @@ from skt_tf.training.schedules import learning_rate
 from skt_tf.training.sequential_distiller import SequentialDistiller
 from skt_tf.training.user_callbacks import SETS_THE_RATE, OneTraining
 from skt_tf.utils.distribution import all_agree
-from skt_tf.utils.errors import UserError, behind, option
+from skt_tf.utils.errors import UserError, behind
 from skt_tf.utils.signals import steps_in_peace
 
 
@@ -161,21 +161,6 @@ def _compiled(teacher, student, stage, steps, config, flow_weights, projections,
     boundaries = config.boundaries(stage)
     rate = learning_rate(config.schedule, kind, config.rate(kind), steps, boundaries)
     optimizer = stage_optimizer(config, rate)
-    parts = (part for part, _ in getattr(distiller.objective, "parts", ()))
-    # Those of the field.
-    objectives = (part.objective for part in parts if hasattr(part, "objective"))
-    compares = [each.name for each in objectives if each.compares_images]
-    if compares and config.batch_size < 2:
-        raise UserError(
-            f"'{compares[0]}' compares the images of a batch with one another: give "
-            f"{option('batch_size')} of 2 or more"
-        )
-    together = optimizer.gradient_accumulation_steps or 1
-    if together > steps:
-        raise UserError(
-            f"the optimizer gathers the gradients of gradient_accumulation_steps={together} "
-            f"iterations, and stage '{stage.name}' has {steps}: give it fewer, or the stage more"
-        )
     distiller.compile(optimizer, jit_compile=config.jit_compile)
     return distiller, rate
 

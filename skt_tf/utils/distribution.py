@@ -213,3 +213,29 @@ def _total(strategy):
         return strategy.reduce("SUM", strategy.run(tf.identity, args=(number,)), axis=None)
 
     return total
+
+
+def scope_of(teacher, student, batch_size):
+    """The scope of the `tf.distribute.Strategy` that the student was made in, as in `fit`."""
+    weights = [network.weights if network else () for network in (teacher, student)]
+    other, made = (
+        getattr(some[0].value, "distribute_strategy", None) if some else None for some in weights
+    )
+    if other is not None and other is not made:
+        raise UserError(
+            f"the teacher '{teacher.name}' was made in the scope of a tf.distribute.Strategy that "
+            f"the student '{student.name}' was not made in: make both in one"
+        )
+    if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not made:
+        raise UserError(
+            "distill is called in the scope of a tf.distribute.Strategy that the student was not "
+            "made in: make it there, or call distill outside of the scope"
+        )
+    if made is None:
+        return contextlib.nullcontext()
+    if batch_size % made.num_replicas_in_sync:
+        raise UserError(
+            f"batch_size={batch_size} cannot be shared evenly by the {made.num_replicas_in_sync} "
+            "devices that the student was made for: expected a multiple"
+        )
+    return made.scope()

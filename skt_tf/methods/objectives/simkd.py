@@ -118,4 +118,9 @@ def _classifier(network, role):
         layers.insert(0, layer)
         tensor = inputs[0]
         if isinstance(layer, keras.layers.GlobalAveragePooling2D):
+            if None in tensor.shape[1:]:
+                raise UserError(
+                    f"the {role} '{network.name}' takes images of any size: build it for those of "
+                    "one, for its last map to have a size"
+                )
             return tensor, layers

@@ -9,6 +9,7 @@ from skt_tf.methods.heads import convolution
 from skt_tf.methods.numerics import squared_errors
 from skt_tf.methods.objective import Objective
 from skt_tf.methods.shapes import check_pairs, check_sizes, pooled_alike
+from skt_tf.utils.errors import UserError
 
 
 class VID(Objective):
@@ -29,6 +30,11 @@ class VID(Objective):
     weight = 1.0
 
     def __init__(self, variance=5.0, epsilon=1e-5):
+        if not 0 < epsilon < variance < 1e9:
+            raise UserError(
+                f"'{self.name}' has variance={variance} and epsilon={epsilon}: expected numbers "
+                "above 0 and below 10⁹, the variance the larger"
+            )
         self.variance, self.epsilon = variance, epsilon
 
     def build(self, teacher, student, number=None):
@@ -65,7 +71,8 @@ class Guess(keras.layers.Layer):
 
     def build(self, input_shape):
         # Softplus of it is the variance at the start.
-        start = math.log(math.expm1(self.start - self.epsilon))
+        above = self.start - self.epsilon
+        start = above + math.log(-math.expm1(-above))
         self.alpha = self.add_weight(
             (self.channels,), keras.initializers.Constant(start), name="alpha"
         )

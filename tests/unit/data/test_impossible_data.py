@@ -29,6 +29,52 @@ def test_arrays_of_one_s_own_can_be_used():
     )
 
 
+def test_labels_and_names_become_what_training_takes():
+    given = {"train_labels": GOOD["train_labels"].astype("uint8"), "mirrored": np.bool_(True)}
+    made = Dataset(**{**GOOD, **given}, class_names=np.array(["a", "b", "c"]))
+    assert made.train_labels.dtype == np.int32
+    assert made.mirrored is True
+    assert made.class_names == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("held", "says"),
+    [
+        ({"validation_images": GOOD["test_images"]}, "expected both, or neither"),
+        ({"validation_labels": GOOD["test_labels"]}, "expected both, or neither"),
+        (
+            {"validation_images": GOOD["test_images"] / 255, "validation_labels": [0, 1, 2, 0]},
+            "^validation_images have shape .*float64: expected .*uint8",
+        ),
+        (
+            {"validation_images": GOOD["test_images"], "validation_labels": [0, 1, 2, 3]},
+            "^validation_labels are from 0 to 3: expected 0 to 2",
+        ),
+        (
+            {"validation_images": np.zeros((1, 4, 4, 1), np.uint8), "validation_labels": [0]},
+            "validation_images .4, 4, 1.: expected one shape",
+        ),
+        ({"class_names": ["a", "b"]}, "class_names has 2 names: expected one for each of the 3"),
+    ],
+)
+def test_images_held_out_and_names_are_looked_at_as_the_others_are(held, says):
+    with refused(says):
+        Dataset(**GOOD, **held)
+
+
+def test_no_class_is_held_out_whole():
+    labels = np.repeat([0, 1], [100, 2])
+    given = {"train_images": np.zeros((102, 8, 8, 1), np.uint8), "train_labels": labels}
+    with refused("=100 leaves images of 1 of 2 classes to train on"):
+        Dataset(**{**GOOD, **given, "num_classes": 2, "test_labels": [0, 1, 0, 1]}).hold_out(100)
+
+
+def test_flows_are_normalised_on_images_alone(teacher, batch):
+    given = tf.data.Dataset.from_tensor_slices(batch).batch(4)
+    with refused("a batch of a tuple .* without labels"):
+        normalized_flow_weights(teacher, dense_flows(), given)
+
+
 @pytest.mark.parametrize("size", [0, (-4, 8), "32", 16.5, (8,), (16, 16, 3), (8, None)])
 def test_a_size_that_no_image_has_is_refused(size):
     with refused("^image_size=.* expected pixels"):

@@ -21,6 +21,25 @@ def pair(network):
     return network(1), network(2)
 
 
+def test_an_inner_model_runs_once(batch):
+    """Twice, and its statistics would move twice a step."""
+    images = x = keras.Input((8, 8, 1))
+    for k in range(3):
+        x = keras.layers.BatchNormalization()(keras.layers.Conv2D(2, 3)(x))
+        x = keras.layers.ReLU(name=f"relu{k}")(x)
+    backbone, whole = keras.Model(images, x, name="backbone"), keras.Input((8, 8, 1))
+    pooled = keras.layers.GlobalAveragePooling2D()(backbone(whole))
+    student = keras.Model(whole, keras.layers.Dense(4)(pooled))
+    points = {f"p{k}": f"backbone/relu{k}" for k in range(3)}
+    seen, start = [], student.get_weights()
+    for model in (student, skt_tf.with_flows(student, skt_tf.disjoint_flows(2), points)):
+        student.set_weights(start)
+        model(batch[0], training=True)
+        seen.append(student.get_weights())
+    assert all(np.array_equal(*pair) for pair in zip(*seen, strict=True))
+    assert not np.array_equal(seen[0][4], start[4])
+
+
 def test_a_loss_of_keras_distiller_is_the_formula(network, batch, reference_fsp):
     teacher, student = network(1), network(2)
     images = batch[0]

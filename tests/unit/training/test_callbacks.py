@@ -27,8 +27,7 @@ def test_the_flow_that_is_not_finite_is_named(losses, named):
     guard = Guard(
         progress, 20, 5, lambda step: 0.5, "transfer_learning_rate", "test_accuracy", title="net"
     )
-    student = types.SimpleNamespace(compute_dtype="float32")
-    model = {"stage": stage, "name": "student", "teacher_view": None, "student": student}
+    model = {"stage": stage, "name": "student", "teacher_view": None, "compute_dtype": "float32"}
     guard.set_model(types.SimpleNamespace(**model))
     with pytest.raises(Diverged, match=f"^net: {named} at iteration 7 of stage transfer") as stop:
         guard.on_train_batch_end(6, losses)

@@ -2,6 +2,7 @@
 
 import types
 
+import keras
 import numpy as np
 import pytest
 from sentences import refused
@@ -22,6 +23,7 @@ def dataset(shape=(8, 8, 1), classes=4):
     ("options", "says"),
     [
         ({"method": "skt_shared"}, "'skt_shared' is a control of several nets"),
+        ({"method": "teachers"}, "'teachers' is an experiment's row"),
         ({"temperature": "hot"}, "temperature"),
         ({"teacher_points": "p1"}, "teacher_points='p1': expected a list"),
         ({"student_points": [1, 2]}, "student_points=.*expected a list"),
@@ -30,6 +32,47 @@ def dataset(shape=(8, 8, 1), classes=4):
 def test_settings_that_no_single_training_has(options, says, teacher, student):
     with refused(says):
         skt_tf.distill(teacher, student, dataset(), **options)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "says"),
+    [
+        ("flows>task+mlkd", {}, "second view of each image.*give a skt_tf.Dataset"),
+        ("flows>task+sp", {"weights": True}, "weights of images.*compares the images"),
+        ("flows>task+sp", {"batch_size": 1}, "'sp' compares the images of a batch"),
+        ("fsp", {"task_steps": 2, "together": 3}, "stage 'task' has 2"),
+    ],
+)
+def test_what_a_later_stage_cannot_do_is_said_before_the_first(
+    method, options, says, teacher, student, batch
+):
+    options = {"transfer_steps": 4, "task_steps": 4, "batch_size": 4, **options}
+    weights = [np.ones(8)] if options.pop("weights", False) else []
+    if together := options.pop("together", None):
+        options["optimizer"] = keras.optimizers.SGD(0.1, gradient_accumulation_steps=together)
+    before = [variable.numpy().tobytes() for variable in student.variables]
+    with refused(says):
+        skt_tf.distill(teacher, student, (*batch, *weights), method=method, verbose=0, **options)
+    assert before == [variable.numpy().tobytes() for variable in student.variables]
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (skt_tf.sequence("dense>task", overlap="half"), "'dense>task' was made for other flows"),
+        (skt_tf.sequence("flows>task", section_flows="within"), "made for other flows"),
+        (skt_tf.sequence("hint"), "would be the method 'hint': .* as in 'hint\\*1'"),
+    ],
+    ids=str,
+)
+def test_a_sequence_whose_text_would_be_another(made, says, teacher, student, batch):
+    with refused(says):
+        skt_tf.distill(teacher, student, batch, method=made)
+
+
+def test_weights_of_other_flows(teacher, student, batch):
+    with refused("flow_weights has 1 numbers: .* flows p0_p1, p1_p2"):
+        skt_tf.distill(teacher, student, batch, flow_weights={("p0", "p1"): 1.0})
 
 
 @pytest.mark.parametrize(

@@ -266,6 +266,34 @@ def test_weight_decay_in_transfer_moves_what_the_flows_reach_and_is_not_in_the_s
         assert decayed == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
+def test_every_kind_of_kernel_is_decayed(batch):
+    images = keras.Input((8, 8, 1))
+    x = keras.layers.SeparableConv2D(3, 3)(images)
+    x = keras.layers.DepthwiseConv2D(3)(x)
+    logits = keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(x))
+    student = keras.Model(images, logits)
+    for variable in student.trainable_variables:
+        variable.assign(np.full(variable.shape, 0.5))
+    # Of images without contents no kernel but the last layer's has a gradient.
+    given = np.zeros_like(batch[0]), batch[1]
+    fit(compiled(None, student, TASK, 1.0, weight_decay=0.25), given)
+    for variable in student.trainable_variables[:-2]:
+        left = 0.5 * (0.75 if variable.name.endswith("kernel") else 1.0)
+        assert "bias" in variable.name or variable.numpy() == pytest.approx(left)
+
+
+@pytest.mark.parametrize("kind", ["mixed_float16", "mixed_bfloat16", "float32"])
+def test_a_student_from_a_file_is_trained_in_the_precision_of_its_layers(kind, policy, tmp_path):
+    policy(kind)
+    resnet(8, 4, (8, 8, 1), 2).save(tmp_path / "student.keras")
+    policy("float32")
+    student = keras.models.load_model(tmp_path / "student.keras", compile=False)
+    distiller = compiled(None, student, TASK)
+    scaled = isinstance(distiller.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert distiller.dtype_policy.name == kind
+    assert scaled == (kind == "mixed_float16")
+
+
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_the_weight_of_softened_outputs_fades_from_the_first_iteration_to_the_last(
     network, policy, batch, precision
@@ -276,6 +304,17 @@ def test_the_weight_of_softened_outputs_fades_from_the_first_iteration_to_the_la
     expected = logs["softened"][0] * np.array([4, 3.25, 2.5, 1.75, 1]) / 4
     assert logs["softened"] == pytest.approx(expected, rel=1e-3)
     assert logs["loss"] == pytest.approx(np.add(logs["cross_entropy"], logs["softened"]), rel=1e-5)
+
+
+@pytest.mark.parametrize("together", [None, 3])
+def test_a_weight_that_fades_counts_batches_and_ends_with_its_last(
+    together, network, teacher, batch
+):
+    distiller = SequentialDistiller(teacher, network(2), FADING, steps=5)
+    optimizer = keras.optimizers.SGD(0.0, gradient_accumulation_steps=together)
+    distiller.compile(optimizer, run_eagerly=True)
+    found = np.array(fit(distiller, batch, 7)["softened"])
+    assert found / found[0] == pytest.approx(np.array([4, 3.25, 2.5, 1.75, 1, 1, 1]) / 4, rel=1e-3)
 
 
 def test_a_stage_of_one_iteration_has_the_first_weight(network, teacher, batch):
@@ -365,6 +404,16 @@ def test_labels_may_be_a_column(teacher, network, batch):
     assert flat == column
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "int64"])
+def test_labels_may_be_integers_of_any_kind(dtype, teacher, network, batch):
+    (images, labels), found = batch, []
+    for given in (labels, labels.astype(dtype)):
+        distiller = compiled(teacher, network(2), KD)
+        logs = fit(distiller, (images, given))
+        found.append((logs, distiller.evaluate(images, given, verbose=0, return_dict=True)))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_image_of_weight_two_moves_the_student_as_two_images_do(kind, network, teacher, batch):
     images, labels = batch
@@ -390,6 +439,14 @@ def test_an_image_of_weight_two_moves_the_student_as_two_images_do(kind, network
     assert max(np.abs(moved).max() for moved in updates[1]) > 1e-5
     for one, other in zip(*updates, strict=True):
         np.testing.assert_allclose(one, other / 2, rtol=1e-3, atol=1e-7)
+
+
+def test_points_may_be_a_list_of_names(network, teacher, batch):
+    named, listed = (
+        fit(compiled(teacher, network(2), STEP2, teacher_points=given, student_points=given), batch)
+        for given in (dict(zip(POINTS, POINTS)), list(POINTS))
+    )
+    assert named == listed
 
 
 def test_what_a_distiller_cannot_use_is_refused(network, teacher, student, batch):
