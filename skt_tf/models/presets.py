@@ -62,6 +62,7 @@ def presets():
     """The presets that there are, as {name: accuracy on the test images}.
 
     Of each method it is the first net of its run, whichever net is the best on the test images.
+    A wheel lacks those of `baseline` and `kd`, which a clone has.
 
     Example:
         >>> skt_tf.presets()
