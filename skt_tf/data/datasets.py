@@ -280,7 +280,7 @@ def load_dataset(
             test_labels.astype(np.int32),
             len(class_names),
             mirrored_by_default(name, crop) if mirror is None else mirror,
-            class_names=tuple(class_names),
+            class_names=class_names,
             crop=crop,
             test_name=test_name,
             origin=origin,

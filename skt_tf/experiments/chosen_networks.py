@@ -1,6 +1,6 @@
 """Which networks a configuration asks for: by name, by depth, or by path. Loads no TensorFlow."""
 
-from skt_tf.models.architectures import STANDARD, WIDTH, architecture
+from skt_tf.models.architectures import STANDARD, WIDTH, same_channels
 from skt_tf.models.points import SECTIONS, check_depth
 from skt_tf.utils.errors import UserError, about
 
@@ -89,8 +89,7 @@ def _check_named(config, names):
             f"--peers measures PyTorch's networks of a depth beside {given}, which are "
             "others: leave out one of them"
         )
-    built = [architecture(config, side) for side in _SIDES]
-    if config.job == "benchmark" and None not in built and built[0].channels != built[1].channels:
+    if config.job == "benchmark" and same_channels(config) is False:
         raise UserError(
             f"{given}: their maps differ in channels, and --job=benchmark measures the transfer of "
             "flows too: give two of the same channels"

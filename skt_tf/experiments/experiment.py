@@ -33,7 +33,7 @@ from skt_tf.experiments.teacher import (
 )
 from skt_tf.experiments.time_left import Remaining
 from skt_tf.methods.catalogue import is_sequence
-from skt_tf.models.architectures import architecture
+from skt_tf.models.architectures import same_channels
 from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.building import build
 from skt_tf.models.cost import check_memory
@@ -136,10 +136,8 @@ class _Experiment:
         self.given = None
         if config.teacher and not run.results["teacher"]:
             self.given = load_teacher(config, self.dataset)
-        built = [architecture(config, side) for side in ("teacher", "student")]
         # Networks that are built here fit to each other, but for their channels, in every method.
-        fit = None not in built and built[0].channels == built[1].channels
-        if not fit or any(map(is_sequence, config.methods)):
+        if not same_channels(config) or any(map(is_sequence, config.methods)):
             self._check_networks()
         # By all workers: a network of the strategy is made by all or by none.
         check_room_for_targets(run, self._some_teacher, self.dataset)

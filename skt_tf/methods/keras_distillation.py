@@ -55,11 +55,12 @@ def with_flows(model, flows, points=None):
     """
     check_network(model)
     matrices = flow_model(model, flows, points).outputs
-    # In the outputs' own dtype, which Keras compares with the other network's.
     # An inner model's layers are called one by one, as by the matrices: twice would train twice.
-    logits = unnested(model).model.outputs[0]
-    outputs = _First(name="with_flows", dtype=logits.dtype)([logits, *matrices])
-    return keras.Model(unnested(model).model.inputs[0], outputs, name=model.name)
+    graph = unnested(model).model
+    # In the outputs' own dtype, which Keras compares with the other network's.
+    beside = _First(name="with_flows", dtype=graph.outputs[0].dtype)
+    outputs = beside([graph.outputs[0], *matrices])
+    return keras.Model(graph.inputs[0], outputs, name=model.name)
 
 
 @keras.saving.register_keras_serializable(package="skt_tf")

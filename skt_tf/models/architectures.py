@@ -56,3 +56,9 @@ def architecture(config, side):
         return None
     name = getattr(config, f"{side}_network")
     return STANDARD[name] if name else residual(getattr(config, f"{side}_depth"), config.width)
+
+
+def same_channels(config):
+    """Whether teacher and student have the same channels; None where one is given by its path."""
+    built = [architecture(config, side) for side in ("teacher", "student")]
+    return None if None in built else built[0].channels == built[1].channels

@@ -142,8 +142,7 @@ def _say_not_folded(model, reason):
 
 
 def _folded(model, precision):
-    pairs = _foldable(model)
-    normalizations = {after: before for before, after in pairs.items()}
+    folded = _foldable(model)
 
     def copy(layer):
         # Operations such as x + 1, and functions, have no weights and follow their inputs' dtype.
@@ -154,8 +153,8 @@ def _folded(model, precision):
             ends = inner._inputs_struct, inner._outputs_struct
             return _folded(keras.Model(*ends, name=layer.name), precision)
         kind, config = type(layer), layer.get_config()
-        if layer.name in normalizations:
-            before = model.get_layer(normalizations[layer.name]).get_config()
+        if layer.name in folded:
+            before = model.get_layer(folded[layer.name]).get_config()
             kind, config = FoldedConvolution, {**before, "name": layer.name, "use_bias": True}
         if not isinstance(layer, (layers.InputLayer, *_FLOAT32)):
             # Weights stay in float32, which workers of a cluster can send each other.
@@ -176,7 +175,7 @@ def _folded(model, precision):
     for layer in model.layers:
         if inner_graph(layer) or not layer.weights:
             continue
-        copied, before = result.get_layer(layer.name), normalizations.get(layer.name)
+        copied, before = result.get_layer(layer.name), folded.get(layer.name)
         copied.set_weights(_fold(model.get_layer(before), layer) if before else layer.get_weights())
         for part in copied._flatten_layers():
             if isinstance(part, layers.Normalization):
@@ -186,7 +185,7 @@ def _folded(model, precision):
 
 
 def _foldable(model):
-    """{name of a convolution: name of the batch normalisation to fold into it}."""
+    """{name of a batch normalisation: name of the convolution to fold it into}."""
     readers, calls = collections.defaultdict(list), collections.Counter()
     for node in itertools.chain(*model._nodes_by_depth.values()):
         calls[node.operation] += 1
@@ -195,7 +194,7 @@ def _foldable(model):
     for tensor in model.outputs:
         readers[id(tensor)].append(None)
     return {
-        layer.name: readers[id(layer.output)][0].name
+        readers[id(layer.output)][0].name: layer.name
         for layer in model.layers
         if type(layer) is layers.Conv2D
         and calls[layer] == 1

@@ -231,11 +231,7 @@ def _surplus(results):
     ]
     longest = max(equal, key=numbers.get, default=None)
     most = numbers.get(longest)
-    return {
-        name: (number - most, longest)
-        for name, number in numbers.items()
-        if most and number > most and name not in equal
-    }
+    return {n: (k - most, longest) for n, k in numbers.items() if most and k > most}
 
 
 def _iterations(results, name):

@@ -256,7 +256,7 @@ def _augmentation(data):
 def _said(data):
     """What a model card says of the images; arrays, and batches that come, have no names."""
     if isinstance(data, Dataset):
-        names = data.class_names and list(map(str, data.class_names))
+        names = data.class_names and list(data.class_names)
         return {"dataset": str(data.name), "class_names": names, "watched": data.watched_name}
     watched = None if data.watched_digest is None else data.watched_name
     return {"dataset": None, "class_names": None, "watched": watched}

@@ -33,8 +33,8 @@ def check_pair(teacher, student, config, images, number=None, data=None):
     points = ordered = config.points
     if config.section_flows == "within" and config.transfers(config.methods):
         ordered = [first_layers(*pair) for pair in zip((teacher, student), points)]
+    _check_accumulation(config, plans)
     for plan in plans:
-        _check_accumulation(config, plan)
         # The one of most flows first, for an error to list all that differ.
         for stage in sorted(plan, key=lambda stage: -len(stage.flows)):
             if stage.flows:
@@ -73,11 +73,12 @@ def _check_batches(objective, config, data):
             refuse_weights()
 
 
-def _check_accumulation(config, plan):
+def _check_accumulation(config, plans):
     """Whether every stage is as long as the optimizer gathers gradients over."""
     optimizer = stage_optimizer(config, config.learning_rate)
     together = optimizer.gradient_accumulation_steps or 1
-    for stage, steps in zip(plan, stage_steps(plan, config.iterations)):
+    stages = [pair for plan in plans for pair in zip(plan, stage_steps(plan, config.iterations))]
+    for stage, steps in stages:
         if together > steps:
             raise UserError(
                 "the optimizer gathers the gradients of gradient_accumulation_steps="

@@ -31,7 +31,8 @@ def said(batch_size=None, networks="these networks", folder=None):
         for number in (errno.ENOSPC, errno.EDQUOT):
             if os.strerror(number) in str(error):
                 raise OSError(number, os.strerror(number), folder) from None
-        needed = f"{option('batch_size')}={batch_size} and {networks}: give less"
         if batch_size is None:
             needed = "the networks and a batch of images: run this where there is more"
+        else:
+            needed = f"{option('batch_size')}={batch_size} and {networks}: give less"
         raise UserError(f"a device has not enough memory for {needed}") from None
