@@ -25,6 +25,7 @@ from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import DRAFT, read_json, remove_drafts, write_json
 from skt_tf.utils.locks import FolderLock
+from skt_tf.utils.precision import set_policy
 
 ROUNDS = 10
 _FIT, _PASS_AND_TASK = ["fit_transfer_dense"], ["teacher_forward", "task"]
@@ -56,7 +57,7 @@ def run(config):
     """
     folder = pathlib.Path(config.output_dir)
     other = _read(config.compare) if config.compare else None
-    keras.config.set_dtype_policy(config.precision)
+    set_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
     dataset = load_dataset(*config.images)
     check_memory(config, dataset.image_shape)

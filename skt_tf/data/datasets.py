@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from skt_tf.data import sources, statistics
 from skt_tf.data.batches import evaluation_batches, training_batches
-from skt_tf.data.identity import Identity, Origin
+from skt_tf.data.identity import Identity, Origin, pixel_digest
 from skt_tf.data.images import CROPS, check_part, held_out_name, mirrored_by_default, spread
 from skt_tf.data.lazy_images import Held, LazyImages, part
 from skt_tf.utils.errors import UserError, about, option, unknown
@@ -132,7 +132,11 @@ class Dataset:
 
     @property
     def watched_digest(self):
-        """None: the images that are watched are a part of what `digest` is of."""
+        """Of validation images that were given; None of others, which `digest` is of, too."""
+        drawn = self.origin and self.origin.rows is not None
+        if self.validation_images is None or drawn:
+            return None
+        return pixel_digest([self.validation_images], [self.validation_labels])
 
     @functools.cached_property
     def identity(self):

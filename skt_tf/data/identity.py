@@ -52,7 +52,7 @@ class Identity:
         images = dataset.train_images, dataset.test_images
         known = [getattr(each, "digest", None) for each in images]
         self._images = None if None in known else images
-        self.digest = self._of_files(known) if self._images else self._of_pixels(images)
+        self.digest = self._of_files(known) if self._images else pixel_digest(images, self._labels)
 
     def is_of(self, known):
         """Whether a digest is that of these images, held in memory or not.
@@ -67,13 +67,15 @@ class Identity:
             if self._images or not self._origin:
                 return False
             return known == self._of_files([each.digest for each in self._origin.images()])
-        return self._images is not None and known == self._of_pixels(self._images)
+        return self._images is not None and known == pixel_digest(self._images, self._labels)
 
     def _of_files(self, digests):
         return _FILES + "-".join([*digests, digest(self._labels)])
 
-    def _of_pixels(self, images):
-        return digest(_parts(images, self._labels))
+
+def pixel_digest(images, labels):
+    """A number that other parts [[number, height, width, channels], …] would hardly have."""
+    return digest(_parts(images, labels))
 
 
 def _parts(images, labels):

@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 
-import keras
 import tensorflow as tf
 
 from skt_tf.data.datasets import load_dataset
@@ -51,6 +50,7 @@ from skt_tf.utils.distribution import (
 from skt_tf.utils.errors import UnfitTeacher, UserError, about
 from skt_tf.utils.files import remove_drafts
 from skt_tf.utils.locks import FolderLock
+from skt_tf.utils.precision import set_policy
 from skt_tf.utils.records import refuse_strangers
 
 
@@ -116,7 +116,7 @@ class _Experiment:
                 "the workers differ in their flags, or in what they see in --output_dir: expected "
                 "the same flags and one folder for all"
             )
-        keras.config.set_dtype_policy(config.precision)
+        set_policy(config.precision)
         self.dataset = load_dataset(*config.images)
         check_data(run.results, self.dataset)
         check_student_file(run.results, config.student)

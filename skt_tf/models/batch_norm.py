@@ -13,8 +13,8 @@ import tensorflow as tf
 from keras import layers
 
 from skt_tf.models.nested import inner_graph, unnested
-from skt_tf.utils.environment import bfloat16_units
 from skt_tf.utils.errors import one_line, warn
+from skt_tf.utils.precision import precision_of_teacher
 
 
 class FusedBatchNormalization(layers.Layer):
@@ -217,19 +217,3 @@ def _fold(convolution, normalization):
     if normalization.center:
         bias = bias + normalization.beta.numpy()
     return [convolution.kernel.numpy() * factor, bias]
-
-
-def precision_of_teacher(precision):
-    """What a frozen teacher computes in here, where that may be `"auto"`."""
-    if precision != "auto":
-        return precision
-    return "bfloat16" if has_bfloat16() else "float32"
-
-
-def has_bfloat16():
-    """Whether this machine multiplies in bfloat16: on its GPUs, or on its processor."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-        return all(gpu.get("compute_capability", (0, 0)) >= (8, 0) for gpu in details)
-    return bool(bfloat16_units())

@@ -13,7 +13,7 @@ import numpy as np
 from skt_tf.data.datasets import Dataset
 from skt_tf.methods.catalogue import needs_teacher, transfers
 from skt_tf.methods.flow_weights import note_flow_weights, noted_flow_weights
-from skt_tf.models.batch_norm import fold_batch_norm, precision_of_teacher
+from skt_tf.models.batch_norm import fold_batch_norm
 from skt_tf.models.evaluation import accuracy_over
 from skt_tf.models.names import plain_names
 from skt_tf.models.saving import policy_of, save_network, weights_digest
@@ -24,6 +24,7 @@ from skt_tf.training.stage_loop import run_stages
 from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError, warn
 from skt_tf.utils.files import remove_drafts, whole, write_json
+from skt_tf.utils.precision import precision_of_teacher
 from skt_tf.utils.records import digest, read_record, refuse_other, refuse_strangers
 
 RECORD = "distill.json"
@@ -194,10 +195,11 @@ class Distillation:
             known["settings"], self.record["settings"], self.config.unused(), strangers=False
         )
         for name in (
-            "teacher", "data", "validation", "validation_content", "augmentation", "student_layers",
+            "teacher", "data", "watched", "validation", "validation_content", "augmentation",
+            "student_layers",
         ):  # fmt: skip
             pair = known.get(name, self.record[name]), self.record[name]
-            if pair[0] != pair[1] and not (name == "data" and self._is_of(pair[0])):
+            if pair[0] != pair[1] and not self._are_one(name, pair[0]):
                 found[name.replace("_", "'s ")] = pair
         # Of data that come otherwise each time, such as shuffled and cut, content tells nothing.
         content = found.get("validation's content")
@@ -209,9 +211,13 @@ class Distillation:
             self._take_begun(known)
         self.record = {**{name: self.record[name] for name in _SAID}, **known}
 
-    def _is_of(self, known):
-        """Whether a digest of another kind than that of the images is that of the same ones."""
-        return isinstance(self.data, Dataset) and self.data.identity.is_of(known)
+    def _are_one(self, name, known):
+        """Whether a digest that was noted otherwise is that of the same images."""
+        if not isinstance(self.data, Dataset):
+            return False
+        # Of a dataset's validation images older records say no more than that they are "watched".
+        unsaid = name == "validation" and known is None
+        return unsaid or (name == "data" and self.data.identity.is_of(known))
 
     def _take_begun(self, known):
         """Of a student that was built without a seed, the weights that it began with are taken."""

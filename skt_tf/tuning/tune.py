@@ -9,7 +9,6 @@ import dataclasses
 import pathlib
 
 import grpc
-import keras
 import keras_tuner
 
 from skt_tf.data.datasets import load_dataset
@@ -35,6 +34,7 @@ from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.files import remove_drafts, write_json
 from skt_tf.utils.locks import FolderLock
+from skt_tf.utils.precision import set_policy
 from skt_tf.utils.records import read_record, refuse_other, refuse_strangers
 
 RECORD = "search.json"
@@ -70,7 +70,7 @@ def run(config):
 class _Search:
     def __init__(self, config, lock):
         self.config, self.folder = config, pathlib.Path(config.output_dir)
-        keras.config.set_dtype_policy(config.precision)
+        set_policy(config.precision)
         dataset = load_dataset(*config.images)
         self.identity = dataset.identity
         dataset = dataset.hold_out(config.validation or len(dataset.train_labels) // _HELD_OUT)

@@ -195,6 +195,33 @@ def test_other_held_out_batches_are_noticed(data, tmp_path):
     assert len(record["validation_content"]) == 8
 
 
+def test_other_validation_images_of_a_dataset_are_noticed(data, tmp_path):
+    labels = np.asarray(data[1])
+    images = np.random.default_rng(0).integers(0, 256, np.shape(data[0]), np.uint8)
+    parts = images[:24], labels[:24], images[24:48], labels[24:48]
+    given = skt_tf.Dataset("own", *parts, 4, False)
+    held = images[48:72], labels[48:72]
+    folder = tmp_path / "run"
+
+    def call(validation_images=held[0], validation_labels=held[1]):
+        options = {"method": "baseline", "task_steps": 2, "batch_size": 8, "verbose": 0}
+        watched = {"validation_images": validation_images, "validation_labels": validation_labels}
+        dataset = dataclasses.replace(given, **watched)
+        return skt_tf.distill(None, chain(), dataset, output_dir=folder, **options)
+
+    call()
+    call()
+    for other in ((held[0][::-1], held[1]), (held[0], held[1][::-1]), (None, None)):
+        with refused("differs in (watched.*)?validation"):
+            call(*other)
+    record = json.loads((folder / "distill.json").read_text())
+    record["validation"] = None  # As of older versions, which noted only that there are some.
+    (folder / "distill.json").write_text(json.dumps(record))
+    call()
+    with refused("differs in watched"):
+        call(None, None)
+
+
 @pytest.fixture(scope="module")
 def alone(data, tmp_path_factory):
     """The home folder of a training without a teacher whose folder was named with a tilde."""
