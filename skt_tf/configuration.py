@@ -211,7 +211,9 @@ class Config(Settings, ImageSettings):
     def _rows(self):
         """The methods of a table, as far as this configuration can train them."""
         # An experiment that is unknown is refused by its own name.
-        rows = EXPERIMENTS.get(self.experiment, ("baseline",)) if self.job != "tune" else ("skt",)
+        if self.job == "tune":
+            return ("skt",)
+        rows = EXPERIMENTS.get(self.experiment, ("baseline",))
         # A teacher that is given was not trained here, nor are others like it.
         rows = tuple(row for row in rows if row != TEACHERS or not self.teacher)
         # Without the middles of sections there are no dense flows.
@@ -239,9 +241,10 @@ class Config(Settings, ImageSettings):
 
     def boundaries(self, stage):
         found = super().boundaries(stage)
-        if not found and self.experiment == "fast_optimization" and "task" in stage.iterations:
-            return BOUNDARIES["transfer"]  # As in all that has 21k iterations.
-        return found
+        if found or self.experiment != "fast_optimization" or stage.kind == "hint":
+            return found
+        # As in all that has 21k iterations.
+        return BOUNDARIES["transfer"] if "task" in stage.iterations else None
 
     @classmethod
     def settled(cls, values):

@@ -34,7 +34,7 @@ _READ = {
 }  # fmt: skip
 _UNREAD = {
     "experiment": {"tuner", "trials", "input_dtype"},
-    "tune": {"nets", "tensorboard", "distribution", "experiment", "input_dtype"},
+    "tune": {"nets", "tensorboard", "distribution", "experiment", "input_dtype", "target_views"},
 }
 # Where a job writes if nothing is given; the others read the folder of a finished run.
 FOLDERS = {
@@ -72,6 +72,11 @@ def check_values(config):
                 f"--{kind}_steps={getattr(config, kind + '_steps')} with "
                 f"--budget={config.budget:g} makes {number} iterations: expected fewer than 2³⁰"
             )
+    if config.seed + config.nets > 2**30:  # Those of teachers are as many further on.
+        raise UserError(
+            f"--seed={config.seed} with --nets={config.nets} makes seeds of 2³⁰ and more: expected "
+            "smaller ones"
+        )
     for side in ("teacher", "student") if config.job != "report" else ():
         if getattr(config, f"{side}_points") and not getattr(config, side):
             raise UserError(
@@ -169,6 +174,10 @@ def _check_search(config):
             "the values of"
         )
     possible = searchable(config)
+    if not possible:
+        raise UserError(
+            f"--methods={config.methods[0]} uses nothing that --job=tune searches: give another"
+        )
     if config.target_views:
         raise UserError("--target_views keeps a file for one run: leave it out of --job=tune")
     if config.experiment != "minimization":

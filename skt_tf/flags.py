@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import re
 import typing
 
 from absl import flags
 
 from skt_tf.configuration import Config
 from skt_tf.configuration_checks import unread
+from skt_tf.experiments.chosen_networks import idle
 from skt_tf.utils.errors import UserError
 from skt_tf.utils.fields import kinds
 
@@ -21,11 +23,27 @@ _DEFINE = {
 }
 
 
+class _Methods(flags.ListParser):
+    """A list whose elements may have lists of their own in parentheses."""
+
+    def parse(self, argument):
+        whole = re.fullmatch(r'\s*"([^"]*)"\s*', argument or "")
+        text = whole[1] if whole else argument
+        # What absl splits may quote its elements; here quotes are Python's.
+        return text.split(",") if "(" in (text or "") else super().parse(argument)
+
+
+def _define_methods(name, default, help, flag_values):
+    serializer = flags.CsvListSerializer(",")
+    flags.DEFINE(_Methods(), name, default, help, flag_values=flag_values, serializer=serializer)
+
+
 def define_flags(flag_values=flags.FLAGS):
     """Defines one absl flag for each field of `Config`, which become key flags of this module."""
     for field in dataclasses.fields(Config):
         kind = kinds(field)[0]
         define = _DEFINE[typing.get_origin(kind) or kind]
+        define = _define_methods if field.name == "methods" else define
         define(field.name, field.default, explanation(field), flag_values=flag_values)
     flag_values.set_gnu_getopt(True)
 
@@ -37,8 +55,19 @@ def explanation(field):
 
 
 def without_effect(config, flag_values=flags.FLAGS):
-    """The flags that were given and that the job of `config` does not read, as `--name`."""
-    return [f"--{name}" for name in unread(config) if flag_values[name].present]
+    """The flags that were given and that nothing reads, in sentences.
+
+    Args:
+        config: the `Config` that they make.
+    """
+    given = [
+        (", ".join(f"--{name}" for name in names if flag_values[name].present), where)
+        for names, where in (
+            (unread(config), f"in --job={config.job}"),
+            (idle(config), "beside networks that are given by their paths"),
+        )
+    ]
+    return [f"{names}: without effect {where}" for names, where in given if names]
 
 
 def from_flags(flag_values=flags.FLAGS):

@@ -16,7 +16,7 @@ from skt_tf import flags as project_flags
 from skt_tf import help_page
 from skt_tf.configuration import JOBS, Config
 from skt_tf.methods.catalogue import stages
-from skt_tf.utils.errors import UserError, close_to, named_as_flags, one_line
+from skt_tf.utils.errors import UserError, close_to, named_as_flags, one_line, warn
 from skt_tf.utils.fields import check_choice
 from skt_tf.utils.files import undrafted, why
 from skt_tf.utils.keras_settings import check_keras
@@ -68,7 +68,10 @@ def _parse(argv):
         _refuse(f"--{error.flagname} is not a flag{close}: --help lists all")
     except flags.CantOpenFlagFileError as error:
         cause = error.__context__
-        _refuse(f"the flagfile {cause.filename} cannot be read: {cause.strerror}")
+        more = ""
+        if not any(cause.filename in word for word in argv):
+            more = "; another flagfile names it, and such paths begin at the current folder"
+        _refuse(f"the flagfile {cause.filename} cannot be read: {cause.strerror}{more}")
     except UnicodeDecodeError:
         _refuse(f"a flagfile of {' '.join(argv[1:])} cannot be read: it is not UTF-8 text")
     # Of absl's further errors, some are its own and some are ValueErrors.
@@ -118,11 +121,8 @@ def main(argv):
     try:
         listen()
         config = project_flags.from_flags()
-        if unused := project_flags.without_effect(config):
-            print(
-                f"skt_tf: warning: {', '.join(unused)}: without effect in --job={config.job}",
-                file=sys.stderr,
-            )
+        for sentence in project_flags.without_effect(config):
+            warn(sentence)
         with named_as_flags():
             # TensorFlow takes seconds to load: only for a configuration that holds.
             if config.job != "report":

@@ -28,6 +28,7 @@ from skt_tf.utils.locks import FolderLock
 from skt_tf.utils.precision import set_policy
 
 ROUNDS = 10
+_RECORD, _SCRATCH = "benchmark.json", f"{DRAFT}benchmark-"
 _FIT, _PASS_AND_TASK = ["fit_transfer_dense"], ["teacher_forward", "task"]
 # (What a ratio says, the part whose time it has, over those of these parts, added up.)
 RATIOS = (
@@ -64,8 +65,10 @@ def run(config):
     with contextlib.ExitStack() as stack:
         stack.enter_context(failed_operations.said(config.batch_size, folder=folder))
         stack.enter_context(FolderLock(folder))
-        remove_drafts(folder)  # Of a benchmark that was killed.
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=DRAFT, dir=folder))
+        # Of a benchmark that was killed; others may be at work in this folder, or below it.
+        for left in (f"{_SCRATCH}*", f"{DRAFT}*-{_RECORD}"):
+            remove_drafts(folder, left)
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder))
         parts = Parts(config, dataset, pathlib.Path(scratch))
         if config.peers:
             add_peers(parts)
@@ -96,9 +99,9 @@ def run(config):
         "ratios": _ratios(seconds, parts.named),
         "peak_memory_bytes": _peak_memory(),
     }
-    write_json(folder / "benchmark.json", results)
+    write_json(folder / _RECORD, results)
     _print(results, other)
-    print(f"benchmark: {folder / 'benchmark.json'}")
+    print(f"benchmark: {folder / _RECORD}")
     return results
 
 

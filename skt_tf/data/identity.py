@@ -10,6 +10,11 @@ _FILES = "files-"
 _AT_ONCE = 64
 
 
+def are_comparable(one, other):
+    """Whether two digests that differ are of other images: both of files, or both of pixels."""
+    return one.startswith(_FILES) == other.startswith(_FILES)
+
+
 @dataclasses.dataclass(frozen=True)
 class Origin:
     """Where images were read from, which can be read again.

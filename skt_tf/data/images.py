@@ -10,10 +10,20 @@ from skt_tf.utils.errors import UserError, option
 from skt_tf.utils.fields import Limits
 
 # Mirrored digits are other signs, or none.
-MIRRORED = ("cifar10", "cifar100")
+_MIRRORED = ("cifar10", "cifar100")
 CROPS = ("pad", "none", "resized")
 # What images of 16 bits may use of them.
 BITS = Limits(8, 16)
+
+
+def plain_name(dataset):
+    """The name of a dataset without configuration and version."""
+    return dataset.split(":")[0].split("/")[0]
+
+
+def is_mirrored(dataset):
+    """Whether a mirrored image keeps its meaning, by the dataset's name as TFDS takes it."""
+    return plain_name(dataset).lower() in _MIRRORED
 
 
 def mirrored_by_default(name, crop):
@@ -22,7 +32,7 @@ def mirrored_by_default(name, crop):
     Those of CIFAR are, as in the papers, and so are random resized crops, which are meant for
     photographs.
     """
-    return name in MIRRORED or crop == "resized"
+    return is_mirrored(name) or crop == "resized"
 
 
 def image_size(text):

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import requests
 
-from skt_tf.data.images import gather
+from skt_tf.data.images import gather, plain_name
 from skt_tf.data.lazy_images import LazyImages
 from skt_tf.data.prepared_records import PreparedSplit, has_index
 from skt_tf.utils.errors import UserError, close_to, one_line, option
@@ -53,7 +53,7 @@ class Prepared:
             self._place = builder.data_dir
             if not builder.is_prepared():
                 self._other = _other_version(builder, name)
-                _check_reachable(_HOSTS.get(name.split("/")[0], _OWN_HOST))
+                _check_reachable(_HOSTS.get(plain_name(name).lower(), _OWN_HOST))
                 builder.download_and_prepare()
             _check_features(builder, name)
             self._splits, self._builder = _splits(builder, name), builder

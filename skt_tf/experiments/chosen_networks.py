@@ -14,7 +14,7 @@ def implied_networks(config):
     A network that is named has its own depth; in fast_optimization the student is as the teacher.
     """
     found = {"student_network": config.student_network, "student_depth": config.student_depth}
-    same = config.experiment == "fast_optimization"
+    same = _are_alike(config)
     if found["student_depth"] is None:
         if same and found["student_network"] is None and not config.student:
             found["student_network"] = config.teacher_network
@@ -31,6 +31,19 @@ def implied_depths(values):
     """{flag: value} of the depths that a record's names of networks say already."""
     found = {side: STANDARD.get(values.get(f"{side}_network")) for side in _SIDES}
     return {f"{side}_depth": network.depth for side, network in found.items() if network}
+
+
+def _are_alike(config):
+    """Whether the student is a network like its teacher, as in fast_optimization."""
+    return config.experiment == "fast_optimization" and config.job == "experiment"
+
+
+def idle(config):
+    """The names of those flags that say nothing where networks are given by their paths."""
+    found = ["teacher_steps"] * bool(config.teacher) + ["student_depth"] * bool(config.student)
+    if config.teacher and (config.student or not _are_alike(config)):
+        found.append("teacher_depth")
+    return found + ["width"] * bool(config.teacher and config.student)
 
 
 def named_networks(config):
@@ -98,7 +111,7 @@ def _check_named(config, names):
 
 def _check_alike(config, names):
     """In fast_optimization the student is a network like its teacher."""
-    if config.experiment != "fast_optimization" or config.student:
+    if config.student or not _are_alike(config):
         return
     kinds = {side: name or getattr(config, f"{side}_depth") for side, name in names.items()}
     # A teacher that is given may be any of them.

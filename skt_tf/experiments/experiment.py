@@ -5,7 +5,6 @@ finds it and goes on with what is missing.
 """
 
 import contextlib
-import dataclasses
 import json
 import os
 import pathlib
@@ -126,8 +125,11 @@ class _Experiment:
         check_networks(run.results, run.folder, needed(run))
         known = run.results.get("data") or self.dataset.digest
         run.results |= {"data": known, "test_name": self.dataset.test_name}
+        # What the configuration leaves out, since another place may have the same.
         if config.import_modules:
             run.results["import_modules"] = list(config.import_modules)
+        if config.data_dir:
+            run.results["data_dir"] = config.data_dir
         if config.validation:
             self.dataset = self.dataset.hold_out(config.validation)
         check_memory(config, self.dataset.image_shape)
@@ -162,8 +164,8 @@ class _Experiment:
         for method in new:
             student = new_student(config, self.dataset, method, 0, teacher)
             with about(f"{names or 'the networks'} cannot be used for {method}"):
-                only = dataclasses.replace(config, methods=(method,))
-                check_pair(teacher, student, only, self.dataset.train_images, self.dataset.number)
+                images, number = self.dataset.train_images, self.dataset.number
+                check_pair(teacher, student, config, images, number, methods=(method,))
                 if config.stages(method)[0].start == "teacher":
                     copy_weights(teacher, student)
 

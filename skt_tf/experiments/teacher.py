@@ -15,7 +15,7 @@ from skt_tf.training.kept_targets import check_room, keep_targets
 from skt_tf.training.pair_checks import say_teacher
 from skt_tf.training.stage_loop import run_stages
 from skt_tf.utils.distribution import all_agree
-from skt_tf.utils.errors import Diverged, UserError, about
+from skt_tf.utils.errors import Diverged, UserError, about, warn
 
 
 def load_teacher(config, dataset):
@@ -30,6 +30,12 @@ def load_teacher(config, dataset):
         raise UserError(
             f"--teacher={config.teacher} has outputs of shape {teacher.output_shape[1:]}: expected "
             "logits, one number for each class"
+        )
+    layers, alike = weighted_layers(teacher), config.experiment == "fast_optimization"
+    if alike and not (config.student or config.student_network) and layers != config.teacher_depth:
+        warn(
+            f"--teacher={config.teacher} has {layers} layers with weights, and students that are "
+            f"built here have {config.teacher_depth}: give --teacher_depth, which is theirs too"
         )
     return teacher
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 
+from skt_tf.data.images import plain_name
 from skt_tf.exporting.formats import LIBRARIES, LOADING, RUNTIMES
 from skt_tf.exporting.provenance import Provenance
 from skt_tf.exporting.writers import signatures_of
@@ -82,7 +83,7 @@ def _head(facts):
     head["tags"] = tags
     # Names of datasets that have one; a folder of images is anybody's.
     if provenance and provenance.dataset not in (None, "folder"):
-        head["datasets"] = [_plain(provenance.dataset)]
+        head["datasets"] = [plain_name(provenance.dataset)]
     if results := _results(facts):
         head["metrics"] = ["accuracy"]
         head["model-index"] = [{"name": facts.student.name, "results": results}]
@@ -107,7 +108,7 @@ def _results(facts):
     for part, name, kind, share in found:
         dataset = {"name": "images in folders", "type": "imagefolder"}
         if name != "folder":
-            kind_of_data = _plain(name) if name else "unknown"
+            kind_of_data = plain_name(name) if name else "unknown"
             dataset = {"name": name or "not recorded", "type": kind_of_data}
         metric = {"type": "accuracy", "value": share}
         if kind != "keras":
@@ -120,11 +121,6 @@ def _results(facts):
             }
         )
     return results
-
-
-def _plain(dataset):
-    """The name of a dataset without configuration and version."""
-    return dataset.split(":")[0].split("/")[0]
 
 
 def _opening(facts):

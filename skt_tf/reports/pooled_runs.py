@@ -5,9 +5,10 @@ import itertools
 import pathlib
 import statistics
 
+from skt_tf.data.identity import are_comparable
 from skt_tf.reports.results import finished, nets_done, network_path
 from skt_tf.training.history import read_metrics
-from skt_tf.utils.errors import UserError
+from skt_tf.utils.errors import UserError, warn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +60,16 @@ def read(folders, config=None):
         said = [f"{name} ({one} and {other})" for name, (one, other) in sorted(found.items())]
         said += _other_networks(first, results)
         # Folders of images have no name that would tell them apart.
-        if len({first.get("data"), results.get("data")} - {None}) > 1:
-            said.append(f"the images or labels of '{first['dataset']}'")
+        pair = first.get("data"), results.get("data")
+        if None not in pair and pair[0] != pair[1]:
+            if are_comparable(*pair):
+                said.append(f"the images or labels of '{first['dataset']}'")
+            else:
+                warn(
+                    f"the images of {folders[0]} and {folder} cannot be compared, for one run had "
+                    "them in memory and the other read them from the disk: they are taken for the "
+                    "same"
+                )
         if said:
             raise UserError(
                 f"{folders[0]} and {folder} cannot be taken together: they differ in "

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from skt_tf.data.images import MIRRORED, image_size
+from skt_tf.data.images import image_size, is_mirrored, plain_name
 from skt_tf.reports import published_standard as standard
 from skt_tf.reports.results import named_networks, pair
 
@@ -77,7 +77,11 @@ _SETTINGS = {"cifar10": (16, "pad", True), "cifar100": (64, "none", False)}
 def setting(results):
     """(experiment, dataset, teacher's depth, student's depth): which table a run is one of."""
     depths = results["teacher"]["depth"], results["config"]["student_depth"]
-    return results["experiment"], results["dataset"], *depths
+    return results["experiment"], _dataset(results), *depths
+
+
+def _dataset(results):
+    return plain_name(results["dataset"]).lower()
 
 
 def published(results):
@@ -88,7 +92,7 @@ def published(results):
 def _table(results):
     if not named_networks(results):
         return _TABLES.get(setting(results))
-    if (results["dataset"], results["experiment"]) != (standard.DATASET, standard.EXPERIMENT):
+    if (_dataset(results), results["experiment"]) != (standard.DATASET, standard.EXPERIMENT):
         return None
     found = standard.table(*named_networks(results), results.get("methods", ()))
     return found and {
@@ -111,12 +115,12 @@ def unpublished(results):
     here = {
         "width": config["width"],
         "crop": config.get("crop", "pad"),
-        "mirror": dataset in MIRRORED if mirror is None else mirror,
+        "mirror": is_mirrored(dataset) if mirror is None else mirror,
         "image_size": image_size(config.get("image_size")) or (32, 32),
     }
     there = standard.IMAGES
     if not named_networks(results):
-        there = dict(zip(here, (*_SETTINGS[dataset], (32, 32))))
+        there = dict(zip(here, (*_SETTINGS[_dataset(results)], (32, 32))))
     differing = [
         f"{name} {there[name]}, not {here[name]}" for name in there if here[name] != there[name]
     ]

@@ -219,8 +219,8 @@ def origin(pool, command_line):
     config = pool.results["config"]
     commands = []
     for each in pool.each:
-        # With the modules of the user's own that the losses are in.
-        given = {**each["config"], "import_modules": each.get("import_modules")}
+        # With the modules of the user's own that the losses are in, and where the images are.
+        given = each["config"] | {name: each.get(name) for name in ("import_modules", "data_dir")}
         commands.append(shlex.join(["python", "-m", "skt_tf.main", *command_line.as_flags(given)]))
     blocks = [
         Heading("Command"),

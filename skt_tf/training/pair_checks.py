@@ -11,27 +11,29 @@ from skt_tf.training.sequential_distiller import SequentialDistiller
 from skt_tf.utils.errors import UserError, option, warn
 
 
-def check_pair(teacher, student, config, images, number=None, data=None):
+def check_pair(teacher, student, config, images, number=None, data=None, methods=None):
     """Builds every stage's distiller once, so that a misfit shows before hours of training.
 
     Args:
         teacher: a functional `keras.Model`, or None where no method of `config` needs one.
         student: likewise.
-        config: of the methods, and of the networks' points.
+        config: of the networks' points, and of what the methods' stages have.
         images: some of those that they are used for, [number, height, width, channels].
         number: of training images, None where it is not known.
         data: the `Stream` of the images, where they are a user's own.
+        methods: those of `config` that are looked at; all, if not given.
 
     Raises:
         ValueError: networks that a stage of a method cannot compare, or batches that lack what a
             stage asks of them.
     """
     check_logits(student, "student", images)
-    plans = [config.stages(method) for method in config.methods]
+    methods = methods or config.methods
+    plans = [config.stages(method) for method in methods]
     if any("soft_task" in stage.uses for plan in plans for stage in plan):
         check_logits(teacher, "teacher", images)
     points = ordered = config.points
-    if config.section_flows == "within" and config.transfers(config.methods):
+    if config.section_flows == "within" and config.transfers(methods):
         ordered = [first_layers(*pair) for pair in zip((teacher, student), points)]
     _check_accumulation(config, plans)
     for plan in plans:

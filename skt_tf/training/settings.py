@@ -204,14 +204,14 @@ class Settings:
         """All flows that a stage may transfer."""
         return self.layout.flows(self.dense_flows, self.section_flows)
 
-    def stages(self, method, even=False):
+    def stages(self, method, even=False, own=False):
         """The stages of `method` with this configuration's flows, and their shares.
 
-        With `even` the transfer stages have equal ones.
+        With `even` the transfer stages have equal ones; with `own` losses may be unknown.
         """
         split = None if even else self.transfer_split
         options = self.dense_flows, split, self.layout, self.section_flows
-        return stages(method, *options, own=self.knows_own)
+        return stages(method, *options, own=own or self.knows_own)
 
     @property
     def knows_own(self):
@@ -220,7 +220,7 @@ class Settings:
 
     def transfers(self, methods):
         """Whether any of `methods` has a transfer stage."""
-        return any(transfers(self.stages(method)) for method in methods)
+        return any(transfers(self.stages(method, own=True)) for method in methods)
 
     def unused(self):
         """The names of the settings that none of the methods uses."""

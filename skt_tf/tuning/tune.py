@@ -13,11 +13,12 @@ import keras_tuner
 
 from skt_tf.data.datasets import load_dataset
 from skt_tf.experiments.nets import first_student
-from skt_tf.experiments.run_folder import check_teacher
+from skt_tf.experiments.run_folder import check_student_file, check_teacher
 from skt_tf.experiments.teacher import load_teacher, say_accuracy, train_teacher
 from skt_tf.methods.catalogue import needs_teacher, transfers
 from skt_tf.methods.flow_weights import note_flow_weights, noted_flow_weights
 from skt_tf.models.batch_norm import fold_batch_norm
+from skt_tf.models.building import build
 from skt_tf.models.checks import classifies
 from skt_tf.models.cost import check_memory
 from skt_tf.models.evaluation import accuracy
@@ -41,7 +42,7 @@ RECORD = "search.json"
 # Of the training images, where --validation is 0.
 _HELD_OUT = 10
 # May differ from one start to the next: a search may be made longer.
-_FREE = ("trials", "evaluations")
+_FREE = ("trials", "evaluations", "nets")
 
 
 def run(config):
@@ -100,6 +101,7 @@ class _Search:
                 self.folder, path.exists, lambda: path.exists() and _known(path)["ready"]
             )
             self._compare(_known(path))
+            check_student_file(self.record, config.student)
         else:
             self._prepare(lock)
 
@@ -148,30 +150,43 @@ class _Search:
         remove_drafts(self.folder)
         if path.exists():
             self._compare(_known(path))
+        check_student_file(self.record, self.config.student)
+        given = None if self.record["ready"] else self._check_networks()
         write_json(path, self.record)
         if self.record["ready"]:
             return
         if needs_teacher(self.plan):
-            teacher = self._teacher()
-            config, dataset = self.config, self.dataset
-            student = first_student(config, dataset, config.methods[0], teacher)
-            check_pair(teacher, student, config, dataset.train_images, dataset.number)
+            teacher, config, dataset = self._teacher(given), self.config, self.dataset
             if classifies(teacher, dataset):
                 found = accuracy(teacher, *dataset.watched)
                 say_accuracy(found, dataset, config.teacher is not None)
-            save_network(teacher, self.teacher_path)
             if transfers(self.plan):
+                student = first_student(config, dataset, config.methods[0], teacher)
                 note_flow_weights(self.record, config, teacher, dataset, student)
         self.record["ready"] = True
         write_json(path, self.record)
 
-    def _teacher(self):
-        config = self.config
-        if config.teacher:
-            return load_teacher(config, self.dataset)
+    def _check_networks(self):
+        """The network of --teacher, if given; raises a ValueError where the networks do not fit."""
+        config, dataset, teacher = self.config, self.dataset, None
+        given = load_teacher(config, dataset) if config.teacher else None
+        if needs_teacher(self.plan):
+            teacher = given or build(config, "teacher", dataset, seed=0)
+        student = first_student(config, dataset, config.methods[0], teacher)
+        check_pair(teacher, student, config, dataset.train_images, dataset.number)
+        return given
+
+    def _teacher(self, given):
+        """The teacher, given, trained before, or trained now; it is saved in the folder."""
+        if given:
+            save_network(given, self.teacher_path)
+            return given
+        if self.teacher_path.exists():  # Of a search that was killed before it was ready.
+            return load_network(self.teacher_path)
         folder = self.teacher_path.with_name("checkpoints")
-        checkpoints = Checkpoints(folder, config.checkpoint_every)
-        teacher, _ = train_teacher(config, self.dataset, checkpoints)
+        checkpoints = Checkpoints(folder, self.config.checkpoint_every)
+        teacher, _ = train_teacher(self.config, self.dataset, checkpoints)
+        save_network(teacher, self.teacher_path)
         checkpoints.clear()
         return teacher
 

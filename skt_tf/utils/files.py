@@ -21,7 +21,7 @@ def why(error):
 
 def undrafted(path):
     """The path that a draft of this process is to become; any other as it is."""
-    return re.sub(rf"(^|/){re.escape(DRAFT)}{os.getpid()}-", r"\1", str(path))
+    return re.sub(rf"(^|/){re.escape(DRAFT)}{os.getpid()}-/?", r"\1", str(path))
 
 
 @contextlib.contextmanager
@@ -45,25 +45,36 @@ def whole(path):
 
 @contextlib.contextmanager
 def whole_folder(path):
-    """Likewise yields a new folder to fill; there must be none at `path`, or an empty one."""
+    """Likewise yields a new folder to fill; there must be none at `path`, or an empty one.
+
+    What is there may be mounted, linked to, or be somebody's current folder, and so it stays: what
+    it is to hold is moved into it at the end, piece by piece.
+    """
     path = pathlib.Path(path)
-    path = path.resolve(strict=True) if path.is_symlink() else path  # No folder replaces a link.
-    _make(path.parent)
-    draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
+    is_there = path.is_dir()
+    if not is_there:
+        path = path.resolve(strict=True) if path.is_symlink() else path  # A link to nowhere.
+        _make(path.parent)
+    draft = path / f"{DRAFT}{os.getpid()}-"
+    if not is_there:
+        draft = path.with_name(draft.name + path.name)
     shutil.rmtree(draft, ignore_errors=True)  # Of a killed process that had this one's number.
     draft.mkdir()
     try:
         yield draft
         for file in draft.rglob("*"):
             _flush(file)
-        _put_in_place(draft, path)
+        for piece in draft.iterdir() if is_there else ():
+            _put_in_place(piece, path / piece.name)
+        if not is_there:
+            _put_in_place(draft, path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def remove_drafts(folder):
-    """Removes what killed processes left half-written below `folder`."""
-    for draft in list(pathlib.Path(folder).rglob(f"{DRAFT}*")):
+def remove_drafts(folder, pattern=f"**/{DRAFT}*"):
+    """Removes what killed processes left half-written in `folder` under names of a pattern."""
+    for draft in list(pathlib.Path(folder).glob(pattern)):
         if draft.is_dir():
             shutil.rmtree(draft)
         else:

@@ -36,8 +36,19 @@ def measured(tmp_path_factory):
         job="benchmark", width=2, batch_size=16, precision="mixed_bfloat16", output_dir="first"
     )
     arguments += ("--peers", "--teacher_precision=bfloat16", "--methods=task+crd(negatives=8)")
+    strangers = "first/run/.draft-9-model.keras", "first/.draft-9-notes.md"
+    left = "first/.draft-benchmark-a/targets.float16", "first/.draft-9-benchmark.json"
+    for name in strangers + left:
+        (cwd / name).parent.mkdir(parents=True, exist_ok=True)
+        (cwd / name).touch()
     [(said, error, code)] = together((arguments, hurry, {}), cwd=cwd)
     assert code == 0, error
+    # What a benchmark that was killed has left, and nothing of others that are at work.
+    found = {str(path.relative_to(cwd)) for path in cwd.rglob("*") if path.is_file()}
+    assert found & {*strangers, *left} == {*strangers}
+    for name in strangers:
+        (cwd / name).unlink()
+    (cwd / "first/run").rmdir()
     return cwd, said, json.loads((cwd / "first" / "benchmark.json").read_text(encoding="utf-8"))
 
 

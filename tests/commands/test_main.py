@@ -75,6 +75,7 @@ def answers_at_once(tmp_path):
         (stubs / f"{name}.py").write_text(f"raise SystemExit('{name} was loaded')\n")
     (cwd / "unknown.flags").write_text("--seed=1\n--sede=2\n")
     (cwd / "wrong.flags").write_text("--seed=one\n")
+    (cwd / "outer.flags").write_text("--seed=1\n--flagfile=inner.flags\n")
     (cwd / "stray.flags").write_text("--seed=1\nwords\n")
     (cwd / "latin.flags").write_bytes(b"# \xfcbung\n--seed=1\n")
 
@@ -116,6 +117,7 @@ AT_ONCE = [
     (["--flagfile"], ["flagfile"]),
     (["--flagfile="], ["--flagfile", "path"]),
     (["--flagfile=gone.flags"], ["gone.flags"]),
+    (["--flagfile=outer.flags"], ["inner.flags", "another flagfile names it"]),
     (["--flagfile=mine"], ["mine"]),
     (["--flagfile=stray.flags"], ["words"]),
     (["--flagfile=latin.flags"], ["latin.flags", "UTF-8"]),

@@ -17,6 +17,7 @@ from sentences import refused
 from skt_tf.configuration import Config
 from skt_tf.reports import pooled_runs, report, tables
 from skt_tf.training.history import read_metrics
+from skt_tf.utils.errors import UserError
 
 
 def test_a_report_is_made_again_byte_by_byte_from_the_folder(tmp_path):
@@ -91,6 +92,15 @@ def test_the_command_of_the_report_makes_the_same_configuration():
     assert parse(*shlex.split(command)[3:]).as_dict() == config
 
 
+def test_the_command_of_the_report_finds_the_images(tmp_path):
+    folder, results = changed(tmp_path / "run")
+    results["data_dir"] = "my images"
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    report.run(Config(job="report", output_dir=str(folder)))
+    (line,) = re.findall("python -m skt_tf.main .*", (folder / "report.md").read_text("utf-8"))
+    assert parse(*shlex.split(line)[3:]).data_dir == "my images"
+
+
 def changed(folder, **config):
     """A copy of the finished run with other accuracies, in `folder`."""
     shutil.copytree(finished_run().folder, folder)
@@ -132,6 +142,19 @@ def test_nets_are_pooled_in_the_order_of_the_runs(runs):
     nets = [read_metrics(f / f"kd/net{net}/metrics.csv") for f in folders for net in range(2)]
     for number, row in enumerate(pool.rows("kd")):
         assert row["loss"] == pytest.approx(np.mean([rows[number]["loss"] for rows in nets]))
+
+
+def test_images_that_were_read_from_the_disk_are_taken_for_those_in_memory(runs, capsys):
+    folders, found = [folder for folder, _ in runs[:2]], {}
+    for data in (("0a", "0b"), ("files-0a", "files-0b"), ("0a", "files-0a"), ("0a", "0a")):
+        for digest, (folder, results) in zip(data, runs):
+            (folder / "results.json").write_text(json.dumps({**results, "data": digest}))
+        try:
+            pooled_runs.read(folders, Config())
+            found[data] = "cannot be compared" in capsys.readouterr().err
+        except UserError as error:
+            found[data] = "they differ in the images or labels" in str(error) and "refused"
+    assert list(found.values()) == ["refused", "refused", True, False]
 
 
 def test_runs_of_one_net_have_no_ensemble_together(tmp_path):
@@ -222,11 +245,14 @@ def test_the_command_makes_one_report_of_several_runs(runs, tmp_path):
     ("together", "output", "said"),
     [
         (("run0", "gone"), "pooled", "gone/results.json does not exist"),
-        (("run0", "run1"), "run0", "run0 is the folder of a run"),
+        (("run0", "run1"), "run0", "run0 is the folder of other work, as results.json"),
+        (("run0", "run1"), "search", "search is the folder of other work, as search.json"),
         (("run0", "run1"), "run0/results.json", "results.json is a file"),
     ],
 )
 def test_what_cannot_be_reported_is_refused(together, output, said, runs, tmp_path):
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search/search.json").touch()
     before = snapshot(tmp_path)
     folders = tuple(str(tmp_path / name) for name in together)
     with refused(said):

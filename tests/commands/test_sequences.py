@@ -66,6 +66,13 @@ def test_the_flagfile_of_a_search_has_the_sequence_it_found(tmp_path, monkeypatc
     assert list(results["methods"]) == [line.removeprefix("--methods=")]
 
 
+def test_a_split_is_of_the_methods_that_have_several_transfer_stages(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    untrained(monkeypatch)
+    results = here(*tiny(), "--methods=baseline,skt,task+at", "--transfer_split=1,2")
+    assert [stage["steps"] for stage in results["methods"]["skt"]["stages"]] == [2, 4, 4]
+
+
 def test_a_mistyped_sequence_is_one_sentence(tmp_path):
     done = skt_tf(*tiny(), "--methods=flows>dkq+task", cwd=tmp_path)
     assert done.returncode == 2

@@ -13,6 +13,7 @@ from parsing import parse
 from sentences import is_one_sentence, refused
 
 from skt_tf.configuration import EXPERIMENTS, JOBS, Config
+from skt_tf.data.images import is_mirrored
 from skt_tf.methods.catalogue import METHOD_NAMES, ONE_START, TEACHER, Stage, stage_steps
 from skt_tf.models.architectures import STANDARD
 from skt_tf.reports import published_standard
@@ -506,6 +507,9 @@ OWN = "--teacher=t.keras --student=s.keras --teacher_points={0} --student_points
         ("--output_dir=", "--output_dir is empty"),
         ("--teacher=", "--teacher is empty"),
         ("--teacher=t.keras --job=export --student=s.keras", "--teacher is for"),
+        ("--seed=1073741823 --nets=2", "--seed=1073741823 with --nets=2 makes seeds of 2³⁰"),
+        ("--job=tune --methods=teachers", "--methods=teachers uses nothing that --job=tune"),
+        ("--job=tune " + OWN.format("a,b,c,d"), "--methods=skt: 'skt' transfers dense flows"),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(arguments, says):
@@ -591,6 +595,13 @@ def test_whatever_trains_the_task_steps_its_rate_where_it_is_asked_to(experiment
         check_falls(config, stage, 80, 0.1, (50, 60, 70))
     assert config.boundaries(config.stages("skt")[0]) is None
     assert config.boundaries(config.stages("hint")[0]) is None
+
+
+def test_a_stage_of_hints_has_their_schedule_wherever_it_stands():
+    for experiment in EXPERIMENTS:
+        config = parse(f"--experiment={experiment}", "--task_steps=50", "--transfer_steps=20")
+        for method in ("hint", "hint>task"):
+            assert config.boundaries(config.stages(method)[0]) is None
 
 
 def test_task_boundaries_that_are_not_given_differ_from_none_but_their_own():
@@ -757,6 +768,26 @@ def test_a_given_teacher_has_no_others_trained_like_it():
     assert "teachers" not in config.methods
     with refused(r"--methods=teachers,skt .* --teacher=t.keras"):
         parse("--teacher=t.keras", "--methods=teachers,skt")
+
+
+def test_losses_that_are_not_imported_transfer_no_flows():
+    config = parse("--methods=baseline")
+    assert not config.transfers(["mine+task", "kd"])
+    assert config.transfers(["mine+task", "mine>flows"])
+
+
+def test_a_benchmark_has_no_experiment():
+    config = parse("--job=benchmark", "--experiment=fast_optimization", "--teacher_depth=14")
+    assert (config.teacher_depth, config.student_depth) == (14, 8)
+    parse("--job=benchmark", "--experiment=fast_optimization", "--student_depth=14")
+
+
+@pytest.mark.parametrize("name", ["cifar10:3.0.2", "Cifar10", "cifar100/x:1.0.0", "cifar10"])
+def test_a_dataset_of_a_version_is_mirrored_as_any(name):
+    config = parse(f"--dataset={name}")
+    assert not config.differing(parse(f"--dataset={name}", "--mirror").as_dict())
+    assert is_mirrored(name)
+    assert not is_mirrored("svhn_cropped:3.0.0")
 
 
 def test_teachers_beside_smaller_students_are_as_deep_as_the_teacher():

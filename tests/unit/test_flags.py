@@ -11,19 +11,37 @@ from skt_tf.utils.errors import UserError
 
 @pytest.mark.parametrize(
     ("given", "unused"),
-    [(("--job=experiment", "--nets=2", "--trials=4"), ["--trials"]),
-     (("--job=tune", "--nets=1", "--trials=4", "--tensorboard"), ["--nets", "--tensorboard"]),
-     (("--job=verify", "--output_dir=run", "--data_dir=d", "--methods=kd"), ["--methods"]),
-     (("--job=report", "--output_dir=run", "--dataset=digits"), ["--dataset"]),
-     (("--job=export", "--student=s.keras", "--dataset=digits"), ["--dataset"]),
+    [(("--job=experiment", "--nets=2", "--trials=4"), ["--trials: without effect in --job="]),
+     (("--job=tune", "--nets=1", "--trials=4", "--tensorboard"), ["--nets, --tensorboard: "]),
+     (("--job=verify", "--output_dir=run", "--data_dir=d", "--methods=kd"), ["--methods: without"]),
+     (("--job=report", "--output_dir=run", "--dataset=digits"), ["--dataset: without effect in"]),
+     (("--job=export", "--student=s.keras", "--dataset=digits"), ["--dataset: without effect in"]),
      (("--job=export", "--student=s.keras", "--export=litert", "--dataset=digits"), []),
-     (("--job=benchmark", "--width=4", "--task_steps=9"), ["--task_steps"])],
+     (("--job=benchmark", "--width=4", "--task_steps=9"), ["--task_steps: without effect in"]),
+     (("--student=s.keras", "--student_depth=14", "--width=4"), ["--student_depth: without"]),
+     (("--teacher=s.keras", "--teacher_steps=9", "--width=4"), ["--teacher_steps: without effect"]),
+     (("--student=s.keras", "--teacher=s.keras", "--width=4", "--teacher_depth=8", "--trials=3"),
+      ["--trials: without effect in", "--teacher_depth, --width: without effect beside networks"]),
+     # The students that are built are as deep.
+     (("--experiment=fast_optimization", "--teacher=t.keras", "--teacher_depth=8"), [])],
 )  # fmt: skip
-def test_flags_without_effect_in_a_job_are_named(given, unused):
+def test_flags_without_effect_are_named(given, unused):
     values = flags.FlagValues()
     define_flags(values)
     values(["skt_tf", *given])
-    assert without_effect(from_flags(values), values) == unused
+    found = without_effect(from_flags(values), values)
+    assert [said[: len(begins)] for said, begins in zip(found, unused, strict=True)] == unused
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("fsp, skt", ("fsp", "skt")), ('"fsp, skt"', ("fsp", "skt")), ('"fsp",skt', ("fsp", "skt")),
+     ('task+mlkd(terms=("instance","batch"))', ("task+mlkd(terms=('instance', 'batch'))",)),
+     ("\"kd, task+mlkd(terms=('instance','batch'))\"",
+      ("kd", "task+mlkd(terms=('instance', 'batch'))"))],
+)  # fmt: skip
+def test_quotes_of_a_sequence_are_its_own(text, expected):
+    assert parse(f"--methods={text}").methods == expected
 
 
 def test_a_flagfile_may_be_written_as_editors_and_people_do(tmp_path, monkeypatch):

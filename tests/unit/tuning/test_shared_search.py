@@ -6,7 +6,9 @@ import socket
 
 import pytest
 from command_line import is_one_sentence
+from sentences import refused
 
+import skt_tf
 from skt_tf.configuration import Config
 from skt_tf.tuning import chief, tune, tuner
 from skt_tf.utils.errors import UserError
@@ -27,11 +29,10 @@ def trained(monkeypatch):
 
 
 def search(folder, **options):
-    options = {"tuner": "random", "trials": 3, **options}
+    options = {"tuner": "random", "trials": 3, "methods": ("baseline",), **options}
     return tune.run(
-        Config(job="tune", dataset="digits", methods=("baseline",), width=2,
-               output_dir=str(folder), **options)
-    )  # fmt: skip
+        Config(job="tune", dataset="digits", width=2, output_dir=str(folder), **options)
+    )
 
 
 @pytest.fixture
@@ -42,6 +43,64 @@ def finished(trained, tmp_path):
     assert trained == [0, 1, 2]
     trained.clear()
     return folder
+
+
+@pytest.fixture
+def networks(tmp_path):
+    """{name: path} of saved networks: two that are alike but for their layers, and a wide one."""
+    kinds = {"small": (8, 2), "deep": (14, 2), "wide": (8, 4)}
+    paths = {name: tmp_path / f"{name}.keras" for name in kinds}
+    for name, (depth, width) in kinds.items():
+        skt_tf.resnet(depth, 10, (8, 8, 1), width).save(paths[name])
+    return paths
+
+
+def test_networks_that_do_not_fit_are_refused_before_the_teacher_is_trained(
+    networks, trained, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tune, "train_teacher", lambda *_: pytest.fail("it is trained"))
+    for student, says in ((tmp_path / "gone.keras", "does not exist"),
+                          (networks["wide"], "same channels")):  # fmt: skip
+        for method in ("skt", "kd") if says == "does not exist" else ("skt",):
+            with refused(says):
+                search(tmp_path / "run", methods=(method,), student=str(student))
+            assert not (tmp_path / "run" / tune.RECORD).exists()
+    assert not trained
+
+
+def test_a_search_goes_on_with_its_student_alone(networks, trained, tmp_path):
+    search(tmp_path / "run", student=str(networks["small"]), trials=1)
+    record = tmp_path / "run" / tune.RECORD
+    before = record.read_bytes()
+    with refused("another network than this run was begun with"):
+        search(tmp_path / "run", student=str(networks["deep"]))
+    assert record.read_bytes() == before
+    shutil.copy(networks["small"], tmp_path / "same.keras")
+    search(tmp_path / "run", student=str(tmp_path / "same.keras"), trials=2)
+    assert trained == [0, 1]
+
+
+def test_a_teacher_is_kept_before_what_it_would_be_trained_on_from_goes(
+    trained, tmp_path, monkeypatch
+):
+    options = {"methods": ("fsp",), "trials": 1, "teacher_depth": 8, "teacher_steps": 2}
+    noted = tune.note_flow_weights
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tune, "note_flow_weights", killed)
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "run", **options)
+    monkeypatch.setattr(tune, "note_flow_weights", noted)
+    monkeypatch.setattr(tune, "train_teacher", lambda *_: pytest.fail("it is trained again"))
+    search(tmp_path / "run", **options)
+    assert trained == [0]
+
+
+def test_a_search_goes_on_whatever_it_does_not_read(finished, trained):
+    search(finished, trials=4, nets=3)
+    assert trained == [3]
 
 
 def removed(path):

@@ -2,10 +2,11 @@
 
 import json
 import os
+import pathlib
 
 import pytest
 
-from skt_tf.utils.files import DRAFT, undrafted, whole, write_json, write_text
+from skt_tf.utils.files import DRAFT, undrafted, whole, whole_folder, write_json, write_text
 
 
 def test_a_written_file_takes_its_place_with_nothing_beside_it(tmp_path):
@@ -83,3 +84,26 @@ def test_of_a_draft_its_target_is_named_and_of_a_users_own_path_all():
     assert undrafted(own) == own
     assert undrafted(f"run/{DRAFT}{os.getpid()}-model.keras") == "run/model.keras"
     assert undrafted(f"{DRAFT}{os.getpid()}-out/saved_model") == "out/saved_model"
+    assert undrafted(f"out/{DRAFT}{os.getpid()}-/saved_model") == "out/saved_model"
+
+
+@pytest.mark.parametrize("place", ["new", "made/new", "empty", "link", "."])
+def test_a_folder_is_filled_whole_and_stays_the_one_it_was(place, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    monkeypatch.chdir(tmp_path / "empty" if place == "." else tmp_path)
+    before = os.stat(place) if os.path.exists(place) else None
+    with pytest.raises(RuntimeError), whole_folder(place) as draft:  # noqa: PT012
+        (draft / "a.txt").write_text("half")
+        raise RuntimeError
+    assert not os.path.exists(place) or os.listdir(place) == []
+    with whole_folder(place) as draft:
+        (draft / "inner").mkdir()
+        (draft / "inner/b.txt").write_text("b")
+        (draft / "a.txt").write_text("a")
+        assert undrafted(draft / "a.txt") == f"{place}/a.txt".removeprefix("./")
+    found = {str(path.relative_to(place)) for path in pathlib.Path(place).rglob("*")}
+    assert found == {"a.txt", "inner", "inner/b.txt"}
+    assert not list(tmp_path.rglob(f"{DRAFT}*"))
+    # A mount point, or somebody's current folder, cannot be replaced.
+    assert before is None or os.stat(place).st_ino == before.st_ino
