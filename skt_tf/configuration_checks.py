@@ -144,6 +144,11 @@ def _check_methods(config):
 
 def _check_job(config):
     check_optimizer(config.optimizer)
+    if config.jit_compile and config.deterministic:
+        raise UserError(
+            "--jit_compile compiles nothing where operations are deterministic: give "
+            "--nodeterministic beside it, or leave it out"
+        )
     if config.import_modules is not None:
         check_names(config.import_modules)
     if config.job == "export" and not config.student:

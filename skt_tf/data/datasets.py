@@ -177,6 +177,8 @@ class Dataset:
         """
         if not isinstance(number, numbers.Integral):
             raise UserError(f"{number!r} is no number of images: expected an integer")
+        if self.validation_images is not None:
+            raise UserError(f"the dataset '{self.name}' has validation images already")
         from sklearn.model_selection import train_test_split
 
         counts = np.bincount(self.train_labels, minlength=self.num_classes)

@@ -66,19 +66,18 @@ _ENDLESS = 100_000
 
 
 def check_end(data, name):
-    """Refuses `data`, batches, where they have no end; where nothing says so, they are counted."""
+    """Reads `data`, batches, to their end, and refuses those that cannot be read or have none."""
     expected = f"{name} repeats without end: expected each image once, so leave out repeat()"
-    if data.cardinality() == tf.data.UNKNOWN_CARDINALITY:
-        number = 0
-        for batch in safely(data, name):
-            number += len(batch[0])
-            if number >= _ENDLESS:
-                raise UserError(
-                    f"{expected}, or say how many there are, if {_ENDLESS:,} or more, by "
-                    "assert_cardinality"
-                )
-    elif data.cardinality() == tf.data.INFINITE_CARDINALITY:
+    if data.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise UserError(expected)
+    known, number = data.cardinality() != tf.data.UNKNOWN_CARDINALITY, 0
+    for batch in safely(data, name):
+        number += len(batch[0])
+        if number >= _ENDLESS and not known:
+            raise UserError(
+                f"{expected}, or say how many there are, if {_ENDLESS:,} or more, by "
+                "assert_cardinality"
+            )
 
 
 def content_digest(data, name):

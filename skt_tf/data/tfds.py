@@ -146,9 +146,24 @@ def _splits(builder, name):
             f"dataset '{name}' has the splits {', '.join(there)}: expected train, and test or "
             "validation"
         )
-    if test != "test":
+    if test == "test" and "validation" in there and _is_unlabelled(builder, test):
+        test = "validation"
+        print(f"{name} has a test split without labels: its {test} split takes the place")
+    elif test != "test":
         print(f"{name} has no test split: its {test} split takes the place")
     return "train", test
+
+
+def _is_unlabelled(builder, split):
+    """Whether the first example has no label, as where a challenge keeps those of its test."""
+    import tensorflow_datasets as tfds
+
+    if has_index(builder):
+        return PreparedSplit(builder, split, look=False).labels[0] < 0
+    first = builder.as_dataset(
+        split=f"{split}[:1]", decoders=tfds.decode.PartialDecoding({"label": True})
+    )
+    return any(example["label"] < 0 for example in tfds.as_numpy(first))
 
 
 def _read(builder, split, size):

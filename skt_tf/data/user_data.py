@@ -28,8 +28,8 @@ class Stream:
         classes: labels are integers from 0 to `classes` − 1.
 
     Attributes:
-        first: (images, labels) of a batch of `train_data`, and weights where there are some: of
-            arrays evenly spread, else the first, read once.
+        first: (images, labels) of a batch of `train_data`, and weights, if any: of arrays evenly
+            spread, else the first, read once.
 
     Raises:
         ValueError: what is neither, is empty, or does not fit to the networks.
@@ -99,8 +99,6 @@ class Stream:
         first = next(iter(safely(data.take(1), name)), None)
         if first is None or not len(first[0]):
             raise UserError(f"{name} has no images: expected one or more")
-        if name == "validation_data":
-            check_end(data, name)
         self._check_shape(first[0].shape[1:], name)
         images, labels, *weights = (part.numpy() for part in first)
         numbers = self._class_numbers(labels, name)
@@ -140,7 +138,10 @@ class Stream:
                 tf.debugging.assert_equal(sound, True, f"{name} {_NO_WEIGHTS}")
             return tf.ensure_shape(images, shape), labels, *weights
 
-        return data.map(checked), (images, numbers, *weights)
+        data = data.map(checked)
+        if name == "validation_data":  # Else it is looked at when hours have passed.
+            check_end(data, name)
+        return data, (images, numbers, *weights)
 
     def _class_numbers(self, labels, name):
         """Class numbers [number] of labels of which there is one for each image."""

@@ -9,8 +9,6 @@ import json
 import os
 import pathlib
 
-import tensorflow as tf
-
 from skt_tf.data.datasets import load_dataset
 from skt_tf.experiments.chosen_networks import named_networks
 from skt_tf.experiments.ending import complete, needed
@@ -43,7 +41,6 @@ from skt_tf.utils.distribution import (
     all_agree,
     distribution_strategy,
     is_chief,
-    several_workers,
     wait_for_the_last,
 )
 from skt_tf.utils.errors import UnfitTeacher, UserError, about
@@ -83,21 +80,14 @@ def run(config):
         else:
             silence = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(silence))
-        try:
-            with strategy.scope():
-                experiment = _Experiment(config, strategy, lock)
-                experiment.train()
-            # Out of the scope, in which every new variable waits for all workers to make it.
-            if is_chief(strategy):
-                complete(experiment.run, experiment.dataset)
-            wait_for_the_last(strategy)
-        except (tf.errors.UnavailableError, tf.errors.AbortedError):
-            if not several_workers(strategy):
-                raise
-            raise UserError(
-                "a worker of the cluster is gone: see what it printed, and start all of them again "
-                "with the same commands, which go on with what is missing"
-            ) from None
+        stack.enter_context(failed_operations.by_workers(strategy))
+        with strategy.scope():
+            experiment = _Experiment(config, strategy, lock)
+            experiment.train()
+        # Out of the scope, in which every new variable waits for all workers to make it.
+        if is_chief(strategy):
+            complete(experiment.run, experiment.dataset)
+        wait_for_the_last(strategy)
     return experiment.run.results
 
 

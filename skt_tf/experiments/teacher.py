@@ -14,8 +14,8 @@ from skt_tf.reports.results import add_work, has_failed, method_entry, teacher_e
 from skt_tf.training.kept_targets import check_room, keep_targets
 from skt_tf.training.pair_checks import say_teacher
 from skt_tf.training.stage_loop import run_stages
-from skt_tf.utils.distribution import all_agree
-from skt_tf.utils.errors import Diverged, UserError, about, warn
+from skt_tf.utils.distribution import total_over_workers
+from skt_tf.utils.errors import Diverged, UnfitTeacher, UserError, about, warn
 
 
 def load_teacher(config, dataset):
@@ -149,22 +149,30 @@ def kept_targets_of(run, teacher, dataset, strategy):
     config = run.config
     if not _keeps_targets(run):
         return None
-    if not run.writes:
-        all_agree(strategy)  # The chief writes them, the others find them.
-    kept = keep_targets(
-        teacher,
-        config.flows,
-        dataset,
-        config.target_views,
-        config.seed,
-        run.targets,
-        config.batch_size,
-        write=run.writes,
-        points=config.points[0],
-    )
+
+    def keep():
+        return keep_targets(
+            teacher,
+            config.flows,
+            dataset,
+            config.target_views,
+            config.seed,
+            run.targets,
+            config.batch_size,
+            write=run.writes,
+            points=config.points[0],
+        )
+
+    kept = unfit = None
     if run.writes:
-        all_agree(strategy)
-    return kept
+        try:
+            kept = keep()
+        except UnfitTeacher as error:
+            unfit = error
+    # The chief has written them now, or cannot; the others find them.
+    if total_over_workers(strategy, int(unfit is not None)):
+        raise unfit or UnfitTeacher("the chief cannot keep the teacher's targets")
+    return kept or keep()
 
 
 def _keeps_targets(run):

@@ -53,6 +53,14 @@ class FusedBatchNormalization(layers.Layer):
         return input_shape
 
 
+def synchronize(model):
+    """Lets a model's batch normalisations see the whole batch, where several replicas share it."""
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        for layer in model._flatten_layers(include_self=False):
+            if isinstance(layer, layers.BatchNormalization):
+                layer.synchronized = True
+
+
 def fuse_batch_norm(model):
     """A view of `model`, with the same layers and variables, whose training is fused.
 

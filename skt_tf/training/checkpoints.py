@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import shutil
 import tempfile
 import time
@@ -52,6 +53,7 @@ class Checkpoints:
         state = {
             "skt_tf": skt_tf.__version__,
             "variables": _shapes(variables),
+            "copies": _copies(variables),
             "progress": dataclasses.asdict(progress),
         }
         # What a metric has counted lies with all workers: they write when the chief does.
@@ -122,7 +124,14 @@ class Checkpoints:
                 f"the checkpoint {path} holds the variables of another network or optimizer: "
                 f"go on with the code that wrote it, or {start_over()}"
             )
-        _files(variables, _State("")).read(str(path / "variables")).assert_consumed()
+        files = str(path / "variables")
+        if state["copies"] == _copies(variables):
+            _files(variables, _State("")).read(files).assert_consumed()
+            return
+        # It goes on with another number of devices than it was saved with.
+        others = {name: group for name, group in variables.items() if name != "metrics"}
+        _files(others, _State("")).read(files).assert_existing_objects_matched()
+        _restore_sums(variables["metrics"], tf.train.load_checkpoint(files))
 
     def clear(self):
         """Removes all checkpoints: the net is saved."""
@@ -158,6 +167,27 @@ def _files(variables, state):
             list(getattr(value, "values", [value])) for value in groups.get("metrics", ())
         ]
     return tf.train.Checkpoint(**groups, state=state)
+
+
+def _copies(variables):
+    """How many copies of what a metric has counted are saved; 0 where their sum is."""
+    if several_workers(tf.distribute.get_strategy()) or not variables.get("metrics"):
+        return 0
+    return len(getattr(variables["metrics"][0].value, "values", [None]))
+
+
+def _restore_sums(metrics, reader):
+    """Gives each of `metrics` what all of its copies have counted together."""
+    names = sorted(reader.get_variable_to_shape_map())
+    for number, metric in enumerate(metrics):
+        of_it = re.compile(rf"metrics/{number}(/\d+)?/\.ATTRIBUTES/VARIABLE_VALUE")
+        total = sum(reader.get_tensor(name) for name in names if of_it.fullmatch(name))
+        copies = getattr(metric.value, "values", None)
+        if copies is None or several_workers(tf.distribute.get_strategy()):
+            metric.value.assign(total)  # Shared out evenly.
+            continue
+        for copy, value in zip(copies, [total] + [tf.zeros_like(total)] * (len(copies) - 1)):
+            copy.assign(value)
 
 
 def _shapes(variables):

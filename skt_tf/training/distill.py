@@ -26,12 +26,12 @@ from skt_tf.models.points import flow_name
 from skt_tf.models.saving import check_saving
 from skt_tf.training.distillation import Distillation
 from skt_tf.training.optimizers import as_setting
-from skt_tf.training.pair_checks import check_pair
+from skt_tf.training.pair_checks import check_devices, check_pair
 from skt_tf.training.setting_checks import check_optimizer
 from skt_tf.training.settings import Settings
 from skt_tf.training.user_callbacks import checked
 from skt_tf.utils import failed_operations
-from skt_tf.utils.distribution import scope_of
+from skt_tf.utils.distribution import strategy_of
 from skt_tf.utils.errors import UserError, behind, close_to, one_line
 from skt_tf.utils.locks import FolderLock
 
@@ -68,10 +68,11 @@ def distill(
             which are shuffled; or a `tf.data.Dataset` of (image, label) or of batches of them, or
             a `keras.utils.PyDataset`, repeated in their own order. Labels are class numbers or
             one-hot; a third part is the weight of each image in the loss. Images are taken as
-            they are: augment in the `tf.data.Dataset`, or with layers of the student. Or a
-            `skt_tf.Dataset`, whose images are cropped and mirrored as in the papers.
-        validation_data: as `train_data`; watched and never trained on. Where `train_data` is a
-            `skt_tf.Dataset`, its own held-out or test images if not given.
+            they are: augment in the `tf.data.Dataset`, since layers of the student would show it
+            other images than its teacher sees. Or a `skt_tf.Dataset`, whose images are cropped and
+            mirrored as in the papers.
+        validation_data: as `train_data`; watched and never trained on. A `skt_tf.Dataset` has
+            its own, held-out or test images.
         method: a name of `skt_tf.methods.catalogue.METHOD_NAMES`, or a sequence of losses, such
             as `"flows>task+soft"`, or as `skt_tf.sequence` makes it.
         transfer_steps: iterations of transfer, shared among the method's transfer stages.
@@ -139,7 +140,8 @@ def distill(
             callbacks = checked(callbacks)
             for network in (teacher, student) if teacher is not None else (student,):
                 check_network(network)
-            scope = scope_of(teacher, student, config.batch_size)
+            strategy = strategy_of(teacher, student)
+            check_devices(strategy, config, output_dir)
             for role, network in (("teacher", teacher), ("student", student)):
                 if network is not None:
                     check_weights(network, f"the {role} '{network.name}'")
@@ -150,7 +152,8 @@ def distill(
             stream = None if isinstance(data, Dataset) else data
             check_pair(teacher, student, config, images, data.number, stream)
             stack.enter_context(_traced_without_notes())
-            stack.enter_context(scope)
+            stack.enter_context(failed_operations.by_workers(strategy))
+            stack.enter_context(strategy.scope())
             if output_dir is not None:
                 check_saving(student)
                 stack.enter_context(FolderLock(output_dir))

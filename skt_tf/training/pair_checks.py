@@ -1,13 +1,18 @@
 """Whether a teacher and a student fit to each other in every stage, and how good the teacher is."""
 
+import re
+
+import keras
 import numpy as np
 
-from skt_tf.methods.catalogue import stage_steps
+from skt_tf.methods.catalogue import needs_teacher, stage_steps
 from skt_tf.models.checks import check_logits
 from skt_tf.models.maps import check_order, first_layers
+from skt_tf.models.nested import layers_by_path
 from skt_tf.training.batch_parts import refuse_weights
 from skt_tf.training.optimizers import stage_optimizer
 from skt_tf.training.sequential_distiller import SequentialDistiller
+from skt_tf.utils.distribution import several_workers
 from skt_tf.utils.errors import UserError, option, warn
 
 
@@ -36,6 +41,7 @@ def check_pair(teacher, student, config, images, number=None, data=None, methods
     if config.section_flows == "within" and config.transfers(methods):
         ordered = [first_layers(*pair) for pair in zip((teacher, student), points)]
     _check_accumulation(config, plans)
+    _check_augmentation(student, plans)
     for plan in plans:
         # The one of most flows first, for an error to list all that differ.
         for stage in sorted(plan, key=lambda stage: -len(stage.flows)):
@@ -55,6 +61,57 @@ def check_pair(teacher, student, config, images, number=None, data=None, methods
             _check_batches(distiller.objective, config, data)
             if stage is plan[-1]:
                 _say_untrained(student, distiller)
+
+
+def check_devices(strategy, config, output_dir):
+    """Raises a ValueError where several devices, or processes, cannot train as one would.
+
+    Args:
+        strategy: the `tf.distribute.Strategy` that the student was made in.
+        config: the `Settings` of the training.
+        output_dir: the folder to be written, or None.
+    """
+    devices = strategy.num_replicas_in_sync
+    if devices == 1:
+        return
+    if config.batch_size % devices:
+        raise UserError(
+            f"batch_size={config.batch_size} cannot be shared evenly by the {devices} devices that "
+            "the student was made for: expected a multiple"
+        )
+    if config.jit_compile:
+        raise UserError(
+            f"jit_compile cannot compile a step of {devices} devices: leave it out, or make the "
+            "student for one"
+        )
+    optimizer = stage_optimizer(config, config.learning_rate)
+    for name in ("gradient_accumulation_steps", "clipnorm", "global_clipnorm"):
+        if getattr(optimizer, name, None):
+            raise UserError(
+                f"the optimizer's {name} is another thing over the {devices} devices that the "
+                "student was made for, where Keras takes each one's gradients for themselves: "
+                "leave it out, or make the student for one"
+            )
+    if output_dir is not None and several_workers(strategy):
+        raise UserError(
+            f"output_dir={output_dir}: distill writes no folder where several processes train one "
+            "student, so leave it out and save the student of one of them"
+        )
+
+
+def _check_augmentation(student, plans):
+    """Warns where layers of a student show it other images than its teacher sees."""
+    random = tuple(
+        kind
+        for name, kind in vars(keras.layers).items()
+        if re.match("Rand|AugMix|CutMix|MixUp", name)
+    )
+    found = [each.name for each in layers_by_path(student).values() if isinstance(each, random)]
+    if found and any(map(needs_teacher, plans)):
+        warn(
+            f"the student's {', '.join(dict.fromkeys(found))} shows it other images than its "
+            "teacher sees: augment them in the tf.data.Dataset"
+        )
 
 
 def _check_batches(objective, config, data):

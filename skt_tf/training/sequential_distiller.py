@@ -9,14 +9,20 @@ from skt_tf.methods.catalogue import needs_teacher
 from skt_tf.methods.heads import bridge
 from skt_tf.methods.losses import objective
 from skt_tf.methods.stage import Stage
-from skt_tf.models.batch_norm import fuse_batch_norm
+from skt_tf.models.batch_norm import fuse_batch_norm, synchronize
 from skt_tf.models.checks import check_apart, check_network, check_same_images
 from skt_tf.models.names import plain
 from skt_tf.models.nested import inner_graph
 from skt_tf.models.points import by_point
 from skt_tf.models.saving import policy_of
 from skt_tf.training.batch_parts import asked_for, parts_of, weighted_mean
-from skt_tf.utils.distribution import mark_of, one_image_or_more, several_workers, share_overflow
+from skt_tf.utils.distribution import (
+    mark_of,
+    one_image_or_more,
+    several_workers,
+    share_of,
+    share_overflow,
+)
 from skt_tf.utils.errors import UserError, check_one_of
 
 
@@ -137,6 +143,7 @@ class SequentialDistiller(keras.Model):
         }
         self._flow_weights = flow_weights
         # What a call of a user's own does beside the layers would be lost.
+        synchronize(student)
         own = student_view is student and not inner_graph(student)
         self.student_view = student_view if own else fuse_batch_norm(student_view)
         # Trained beside the student; Keras looks for the variables of layers in lists.
@@ -180,6 +187,12 @@ class SequentialDistiller(keras.Model):
     def compile(self, optimizer, **kwargs):
         """As `keras.Model.compile`; XLA is off unless asked for, for it slows CPUs down."""
         super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
+        if kwargs.get("jit_compile") is True and not self.jit_compile:  # Keras warns and goes on.
+            raise UserError(
+                "jit_compile=True compiles nothing where TensorFlow is deterministic "
+                "(tf.config.experimental.enable_op_determinism), or where a layer of the student "
+                "cannot be compiled: leave it out"
+            )
         self.optimizer.build(self.trainable_variables)
 
     def get_config(self):
@@ -244,8 +257,7 @@ class SequentialDistiller(keras.Model):
                 pairs = zip(self._anchored, self.anchors)
                 moved = [tf.cast(v.value - first.value, tf.float32) for v, first in pairs]
                 minimized += self.stage.anchor * tf.add_n([2 * tf.nn.l2_loss(m) for m in moved])
-            # Replicas see equal parts of a batch and add up their gradients.
-            minimized /= tf.distribute.get_strategy().num_replicas_in_sync
+            minimized *= share_of(images)  # Replicas add up their gradients.
             minimized = self.optimizer.scale_loss(minimized)
         gradients = tape.gradient(minimized, self.trainable_variables)
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
@@ -276,8 +288,12 @@ class SequentialDistiller(keras.Model):
         if self.objective.has_logits:
             hits = tf.argmax(logits, axis=1) == tf.cast(labels, tf.int64)
             values["accuracy"] = tf.cast(hits, tf.float32)
-        # A mean over a batch stands for its images; batches of a fixed size are all alike.
-        number = None if labels.shape[0] else tf.cast(tf.shape(labels)[0], tf.float32)
+        # A mean over a batch stands for its images; batches of a fixed size are all alike, over
+        # however many devices one is spread.
+        if labels.shape[0]:
+            number = 1 / tf.distribute.get_strategy().num_replicas_in_sync
+        else:
+            number = tf.cast(tf.shape(labels)[0], tf.float32)
         for name, tracker in self.trackers.items():
             if name in values:
                 tracker.update_state(values[name], None if values[name].shape.rank else number)

@@ -146,6 +146,15 @@ def one_image_or_more(images):
     return tf.pad(images, [[0, missing], *[[0, 0]] * (len(images.shape) - 1)])
 
 
+def share_of(images):
+    """The share of the batch that this replica has, where it has `images` [batch, …]."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if images.shape[0] or replicas == 1:  # Batches of one size are cut evenly.
+        return 1 / replicas
+    number = tf.cast(tf.shape(images)[0], tf.float32)
+    return number / tf.distribute.get_replica_context().all_reduce("SUM", number)
+
+
 def share_overflow(gradients):
     """Makes an overflow on one replica one on all.
 
@@ -215,8 +224,8 @@ def _total(strategy):
     return total
 
 
-def scope_of(teacher, student, batch_size):
-    """The scope of the `tf.distribute.Strategy` that the student was made in, as in `fit`."""
+def strategy_of(teacher, student):
+    """The `tf.distribute.Strategy` that the student was made in, as in `fit`, or the default."""
     weights = [network.weights if network else () for network in (teacher, student)]
     other, made = (
         getattr(some[0].value, "distribute_strategy", None) if some else None for some in weights
@@ -226,16 +235,12 @@ def scope_of(teacher, student, batch_size):
             f"the teacher '{teacher.name}' was made in the scope of a tf.distribute.Strategy that "
             f"the student '{student.name}' was not made in: make both in one"
         )
-    if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not made:
+    current = tf.distribute.get_strategy()
+    # What is made in a strategy of one device does not show it.
+    differ = current is not made and (made is not None or current.num_replicas_in_sync > 1)
+    if differ and tf.distribute.has_strategy():
         raise UserError(
             "distill is called in the scope of a tf.distribute.Strategy that the student was not "
             "made in: make it there, or call distill outside of the scope"
         )
-    if made is None:
-        return contextlib.nullcontext()
-    if batch_size % made.num_replicas_in_sync:
-        raise UserError(
-            f"batch_size={batch_size} cannot be shared evenly by the {made.num_replicas_in_sync} "
-            "devices that the student was made for: expected a multiple"
-        )
-    return made.scope()
+    return current if made is None else made

@@ -6,7 +6,22 @@ import os
 
 import tensorflow as tf
 
+from skt_tf.utils.distribution import several_workers
 from skt_tf.utils.errors import UserError, one_line, option
+
+
+@contextlib.contextmanager
+def by_workers(strategy):
+    """Within the block, what fails where another worker of `strategy` is gone is said to."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError):
+        if not several_workers(strategy):
+            raise
+        raise UserError(
+            "a worker of the cluster is gone: see what it printed, and start all of them again "
+            "with the same commands"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -50,6 +50,7 @@ def prepare(
     name="mnist",
     tested="test",
     kinds=None,
+    held=(),
 ):
     """Writes what TensorFlow Datasets would take for `name`, without its checks.
 
@@ -63,6 +64,7 @@ def prepare(
         name: of the dataset; those that TensorFlow Datasets knows have a shape of their own.
         tested: the split of the test images.
         kinds: the features, where they are others than an image and its class.
+        held: examples of a validation split beside the test split.
 
     Returns:
         The first file of the training images.
@@ -72,7 +74,8 @@ def prepare(
     place = folder / name / "3.0.1"
     place.mkdir(parents=True)
     splits = []
-    for split, examples in {tested: test, "train": train}.items():
+    examples_of = {tested: test, "train": train} | ({"validation": held} if held else {})
+    for split, examples in examples_of.items():
         parts = [examples[k::files] for k in range(files)]
         paths = [place / f"{name}-{split}.{form}-{k:05}-of-{files:05}" for k in range(files)]
         for path, part in zip(paths, parts):

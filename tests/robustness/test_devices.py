@@ -147,3 +147,120 @@ sys.exit()
 def test_an_overflow_on_one_device_skips_the_step_on_all(tmp_path):
     [(said, error, _)] = together(((), OVERFLOW, {}), cwd=tmp_path)
     assert said.split() == ["kept"], error[-2000:]
+
+
+# What Keras and TensorFlow do in another way over several devices, beside one.
+OTHERWISE = """
+import contextlib
+import dataclasses
+import sys
+from command_line import devices
+devices(2)
+
+import keras
+import numpy as np
+import tensorflow as tf
+import skt_tf
+from skt_tf.methods.catalogue import TASK
+from skt_tf.training.checkpoints import Checkpoints
+from skt_tf.utils.distribution import distribution_strategy
+
+tf.config.experimental.enable_op_determinism()
+data = skt_tf.load_dataset("digits").first(320)
+arrays = data.train_images, data.train_labels
+found = {}
+
+
+def network(normalized=True):
+    keras.utils.set_random_seed(0)
+    images = keras.Input(data.image_shape)
+    maps = keras.layers.Conv2D(8, 3, name="conv")(keras.layers.Rescaling(1 / 255)(images))
+    maps = keras.layers.BatchNormalization(momentum=0.9)(maps) if normalized else maps
+    maps = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(maps))
+    return keras.Model(images, keras.layers.Dense(10)(maps))
+
+
+def weights(student):
+    return np.concatenate([v.numpy().ravel() for v in student.variables])
+
+
+class Killed(keras.callbacks.Callback):
+    left = 6
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def distilled(devices, student=None, **options):
+    options = {"task_steps": 12, "batch_size": 32, "evaluations": 1, "verbose": 0, **options}
+    with distribution_strategy(("none", "mirrored")[devices - 1], 32).scope():
+        student = student or network()
+    return skt_tf.distill(None, student, arrays, method="baseline", **options)
+
+
+for devices in (1, 2):
+    whole = distilled(devices)
+    found[f"alone_{devices}"], found["loss"] = weights(whole.student), whole.history["task"]["loss"]
+    # An interval that is begun on so many devices and ended on others.
+    folder = f"{sys.argv[1]}/{devices}"
+    with contextlib.suppress(KeyboardInterrupt):
+        distilled(devices, output_dir=folder, checkpoint_every="1", callbacks=[Killed()])
+    ended = distilled(3 - devices, output_dir=folder)
+    found[f"changed_{devices}"] = weights(ended.student)
+    found[f"loss_{devices}"] = ended.history["task"]["loss"]
+    # Five images in batches of three: each counts once.
+    with distribution_strategy(("none", "mirrored")[devices - 1], 4).scope():
+        distiller = skt_tf.SequentialDistiller(None, network(normalized=False), TASK)
+        distiller.compile(keras.optimizers.SGD(0.5))
+    uneven = tf.data.Dataset.from_tensor_slices(tuple(part[:6] for part in arrays)).batch(3)
+    distiller.fit(uneven, verbose=0)
+    found[f"uneven_{devices}"] = weights(distiller.student)
+for number, options in enumerate((
+    {"jit_compile": True}, {"optimizer": keras.optimizers.SGD(0.1, global_clipnorm=1.0)},
+    {"optimizer": keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)}, {"batch_size": 33},
+)):
+    try:
+        distilled(2, **options)
+    except skt_tf.utils.errors.UserError as error:
+        found[f"refused_{number}"] = str(error)
+with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+    found["one_device"] = weights(distilled(1, network()).student)
+np.savez(sys.argv[1] + "/found.npz", **found)
+sys.exit()
+"""
+
+
+@pytest.fixture(scope="module")
+def otherwise(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("otherwise")
+    [(_, error, code)] = together(((str(folder),), OTHERWISE, {}), cwd=folder)
+    assert code == 0, error[-2000:]
+    return dict(np.load(folder / "found.npz"))
+
+
+def test_an_ordinary_batch_normalisation_sees_the_whole_batch(otherwise):
+    np.testing.assert_allclose(otherwise["alone_1"], otherwise["alone_2"], rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(otherwise["one_device"], otherwise["alone_1"])
+
+
+def test_what_was_begun_on_two_devices_ends_on_one_and_the_other_way_round(otherwise):
+    for devices in (1, 2):
+        expected = otherwise["alone_1"]
+        np.testing.assert_allclose(otherwise[f"changed_{devices}"], expected, rtol=1e-3, atol=1e-5)
+        # The mean over the whole interval.
+        np.testing.assert_allclose(otherwise[f"loss_{devices}"], otherwise["loss"], rtol=1e-5)
+
+
+def test_each_image_of_an_uneven_batch_counts_once(otherwise):
+    np.testing.assert_allclose(otherwise["uneven_1"], otherwise["uneven_2"], rtol=1e-4, atol=1e-6)
+
+
+def test_what_several_devices_cannot_do_as_one_is_refused(otherwise):
+    said = [str(otherwise[f"refused_{number}"]) for number in range(4)]
+    for text, begins in zip(said, (
+        "jit_compile cannot compile", "the optimizer's global_clipnorm",
+        "the optimizer's gradient_accumulation_steps", "batch_size=33 cannot be shared evenly",
+    )):  # fmt: skip
+        assert text.startswith(begins)

@@ -6,7 +6,11 @@ import signal
 import socket
 
 import pytest
-from command_line import cluster, results_of, skt_tf, snapshot, tiny
+from command_line import cluster, results_of, snapshot, tiny
+from command_line import skt_tf as command
+
+import skt_tf
+from skt_tf.models.resnet import resnet_for
 
 ENDINGS = (".keras", ".csv")
 EXPERIMENT = tiny(
@@ -27,7 +31,7 @@ def shared(tmp_path_factory):
 
 
 def test_a_cluster_trains_what_one_process_trains_and_the_chief_alone_writes(shared, tmp_path):
-    alone = skt_tf(*EXPERIMENT, "--output_dir=alone", cwd=tmp_path)
+    alone = command(*EXPERIMENT, "--output_dir=alone", cwd=tmp_path)
     assert alone.returncode == 0, alone.stderr
     cwd, chief, worker = shared
     assert (chief[2], worker[2]) == (0, 0), chief[1] + worker[1]
@@ -132,11 +136,25 @@ def test_workers_that_cannot_share_a_step_stop(flags, says, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_what_only_the_chief_can_tell_stops_all_workers_alike(tmp_path):
+    data = skt_tf.load_dataset("digits")
+    teacher = resnet_for(data, 8, 4, seed=1)
+    for layer in teacher.layers:  # Its maps are too large to be kept.
+        if layer.name == "stem_norm" or layer.name.endswith("_2_norm"):
+            layer.gamma.assign(layer.gamma * 300)
+    teacher.save(tmp_path / "large.keras")
+    done = cluster(*[(*WORKER, "--teacher=large.keras")] * 2, cwd=tmp_path)
+    assert [code for _, _, code in done] == [3, 3], done
+    methods = results_of(tmp_path / "run")["methods"]
+    assert "too large for float16" in methods["fsp"]["failed"]
+    assert methods["baseline"]["failed"] is None
+
+
 def test_an_address_that_is_taken_is_named(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         task = {"cluster": {"worker": [address]}, "task": {"type": "worker", "index": 0}}
         monkeypatch.setenv("TF_CONFIG", json.dumps(task))
-        done = skt_tf(*EXPERIMENT, "--distribution=multi_worker", cwd=tmp_path)
+        done = command(*EXPERIMENT, "--distribution=multi_worker", cwd=tmp_path)
     assert done.returncode == 2
     assert address in done.stderr.splitlines()[-1]

@@ -352,6 +352,11 @@ def test_so_many_are_held_out_that_each_class_is_on_both_sides(number, digits):
             assert set(labels) == set(range(10))
 
 
+def test_images_are_held_out_once(digits):
+    with refused("'digits' has validation images already"):
+        digits.hold_out(100).hold_out(50)
+
+
 def test_held_out_images_keep_each_class_s_share_and_are_not_trained_on(digits):
     held = digits.hold_out(144)
     assert len(held.validation_images) == len(held.validation_labels) == 144

@@ -141,6 +141,24 @@ def test_a_validation_split_takes_the_place_of_a_test_and_keeps_its_name(tmp_pat
     assert "no test split: its validation split takes the place" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("form", "stream"), [("tfrecord", None), ("tfrecord", True),
+                                              ("array_record", None)])  # fmt: skip
+def test_a_validation_split_takes_the_place_of_a_test_without_labels(
+    form, stream, tmp_path, capsys
+):
+    unlabelled = draw(20, DIGIT, labels=[-1])
+    prepare(tmp_path, draw(40, DIGIT), unlabelled, held=draw(30, DIGIT), form=form)
+    dataset = load_dataset("mnist", tmp_path, stream=stream)
+    assert dataset.watched_name == "validation"
+    assert list(dataset.test_labels) == [k % 10 for k in range(30)]
+    assert "a test split without labels" in capsys.readouterr().out
+
+
+def test_a_labelled_test_split_is_taken_before_a_validation_split(tmp_path):
+    prepare(tmp_path, draw(40, DIGIT), draw(20, DIGIT), held=draw(30, DIGIT))
+    assert len(load_dataset("mnist", tmp_path).test_labels) == 20
+
+
 def test_without_a_split_to_test_on_a_dataset_is_refused(tmp_path):
     prepare(tmp_path, draw(40, DIGIT), draw(20, DIGIT), tested="unlabelled")
     with refused("'mnist' has the splits .*: expected train, and test or validation"):

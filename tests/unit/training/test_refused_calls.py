@@ -5,6 +5,7 @@ import types
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sentences import refused
 
 import skt_tf
@@ -108,3 +109,23 @@ def test_batches_without_what_a_loss_asks_for(name, what):
     with refused(f"{what}.*{name}=True"):
         asked_for(objective, {}, "remembering")
     assert asked_for(objective, {name: 3, "other": 4}, "remembering") == {name: 3}
+
+
+def test_validation_data_are_read_to_their_end_before_the_first_step(teacher, student, batch):
+    images, labels = map(np.asarray, batch)
+    labels = np.append(labels[:-1], 99)
+    held = tf.data.Dataset.from_tensor_slices((images, labels)).batch(3)
+    with refused("^validation_data cannot be read: .*labels that are not 0 to"):
+        skt_tf.distill(None, student, batch, held, method="baseline", task_steps=1)
+
+
+def test_a_student_that_sees_other_images_than_its_teacher_is_warned_of(teacher, batch, capsys):
+    images = keras.Input(batch[0].shape[1:])
+    maps = keras.layers.RandomFlip(name="flip", seed=0)(images)
+    maps = keras.layers.Conv2D(4, 3, name="conv")(maps)
+    outputs = keras.layers.Dense(teacher.output_shape[-1])(keras.layers.Flatten()(maps))
+    student = keras.Model(images, outputs)
+    options = {"task_steps": 1, "batch_size": 4, "verbose": 0}
+    for method, warned in (("baseline", False), ("kd", True)):
+        skt_tf.distill(teacher, student, batch, method=method, **options)
+        assert ("the student's flip shows it other images" in capsys.readouterr().err) == warned
