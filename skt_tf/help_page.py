@@ -29,7 +29,7 @@ GROUPS = {
     "Training": (
         "task_steps", "transfer_steps", "teacher_steps", "hint_steps", "batch_size",
         "learning_rate", "transfer_learning_rate", "hint_learning_rate", "schedule",
-        "task_boundaries", "transfer_boundaries", "optimizer", "nesterov", "weight_decay", "seed",
+        "transfer_boundaries", "task_boundaries", "optimizer", "nesterov", "weight_decay", "seed",
     ),
     "Machine": (
         "precision", "distribution", "target_views", "teacher_precision", "jit_compile",
@@ -92,7 +92,7 @@ def _head(job, width):
     lines = [
         "Teaches a small image classifier what a large one knows.",
         "",
-        "  python -m skt_tf.main --flagfile=flags/quickstart.flags  all methods, digits",
+        "  python -m skt_tf.main --flagfile=flags/quickstart.flags  a table, digits",
         "  python -m skt_tf.main --job=export --help                flags of one job",
         "",
         "Jobs:",

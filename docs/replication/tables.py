@@ -3,8 +3,8 @@
     python -m docs.replication.tables [docs/results/replication]
 
 Reads every results.json below the folder and writes tables.md into it: accuracies, net by net the
-differences to `baseline_long` and, of methods with softened outputs, to `kd_long`, and what the
-papers print. Intervals are Student's t, 95 %, over the pairs of nets.
+differences to `baseline_long` and to `kd_long`, and what the papers print. Intervals are Student's
+t, 95 %, over the pairs of nets.
 """
 
 import json

@@ -101,8 +101,7 @@ def table(found, folders):
         "# What each method gains over its control, against the budget\n",
         f"```\npython -m docs.results.budgets {' '.join(map(str, folders))}\n```\n",
         "Points of test accuracy, net by net, with Student's 95 % intervals where there are "
-        "several nets. Control and method have the same iterations, but for `hint`, which has its "
-        "own.\n",
+        "several nets. Control and method have the same iterations.\n",
         "| budget | schedule | method | control | nets | points | 95 % interval |",
         "|---|---|---|---|---:|---:|---|",
     ]

@@ -45,8 +45,8 @@ def main(*folders):
     told = low > 0 or high < 0
     verdict = "tells them apart" if told else "is wide" if wide else "is narrow and holds zero"
     lines.append(
-        f"The interval {verdict}: for `--precision=auto` it had to hold zero within ±{WIDEST} "
-        f"points. `--precision=float32` {'stays' if told or wide else 'need not stay'} the "
+        f"The interval {verdict}: to be the default, mixed_bfloat16 had to hold zero within "
+        f"±{WIDEST} points. `--precision=float32` {'stays' if told or wide else 'need not stay'} the "
         f"default, and that of the paper's tables. These are pairs of `{method}`: of other stages "
         "they say nothing."
     )

@@ -1,6 +1,6 @@
 """Is there a sequence that wins? Variations of `skt` and `skt_kd`, judged by held-out images.
 
-    python -m docs.results.sequences commands        # what to run, one line each
+    python -m docs.results.sequences commands        # flags of the runs, one line each
     python -m docs.results.sequences table runs/sequences
 
 At a sixteenth of the paper's iterations on CIFAR-10, 26 layers teach 8. Every variation and both

@@ -248,7 +248,7 @@ def load_dataset(
     fixed, stratified split into 1,437 training and 360 test images.
 
     Args:
-        name: `"digits"`; `"folder"`, for train/<class>/*.png|jpg and test/<class>/… in
+        name: `"digits"`; `"folder"`, for images in train/<class>/… and test/<class>/… of
             `data_dir`; or a name of TensorFlow Datasets that has an image and a label.
         data_dir: the folder of images, or that of TensorFlow Datasets; None stands for its
             default (the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets).

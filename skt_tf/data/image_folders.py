@@ -1,4 +1,4 @@
-"""Images in folders: train/<class>/*.png and test/<class>/*.jpg."""
+"""Images in folders, one for each class: train/<class>/… and test/<class>/…."""
 
 import collections
 import math

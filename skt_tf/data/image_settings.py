@@ -12,8 +12,8 @@ class ImageSettings:
 
     dataset: str = setting(
         "cifar10",
-        "Images to train and test on: digits (built in); folder, for train/<class>/*.png|jpg and "
-        "test/<class>/… in --data_dir; or a name of TensorFlow Datasets, such as cifar10",
+        "Images to train and test on: digits (built in); folder, for images in train/<class>/… "
+        "and test/<class>/… of --data_dir; or a name of TensorFlow Datasets, such as cifar10",
     )
     data_dir: str | None = setting(
         None, "Folder of the images, or of TensorFlow Datasets; its own default if not given"

@@ -143,7 +143,9 @@ def transfer(results, rows, folder):
             Text(
                 f"Of {_tested(results)} image {shown['test_image']}, in the upper left corner, for "
                 "the first net of each method with transfer, after its last stage of flows. The "
-                "colours of a row run from zero to the teacher's largest entry."
+                "colours of a row run from zero to the teacher's largest entry. All are of "
+                "inference: a student that was never trained normalises by the statistics 0 and 1 "
+                "there, and its maps are larger than those that transfer begins with."
             ),
         ]
     return blocks

@@ -125,7 +125,7 @@ class Checkpoints:
                 f"go on with the code that wrote it, or {start_over()}"
             )
         files = str(path / "variables")
-        if state["copies"] == _copies(variables):
+        if state.get("copies") in (None, _copies(variables)):
             _files(variables, _State("")).read(files).assert_consumed()
             return
         # It goes on with another number of devices than it was saved with.

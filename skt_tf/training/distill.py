@@ -62,7 +62,7 @@ def distill(
         teacher: a functional or Sequential `keras.Model` from images to logits, already
             trained; it is left as it is. Its classes, its maps' sizes and what it does to the
             images first may differ from the student's: classes count where outputs are
-            softened (`kd`, `hint`, `skt_kd`) alone. None for `baseline`.
+            softened (`kd`, `kd_long`, `hint`, `skt_kd`) alone. None for `baseline`.
         student: likewise; it is trained in place, from the weights that it has.
         train_data: (images, labels), arrays of [number, height, width, channels] and [number],
             which are shuffled; or a `tf.data.Dataset` of (image, label) or of batches of them, or

@@ -36,8 +36,8 @@ class SequentialDistiller(keras.Model):
     Each step is one forward pass of each network, as far as the stage looks: a
     transfer stage ends at the deepest active flow and computes neither head nor
     masked flows; a task stage does not run the teacher. Only the student's weights
-    (and the regressor of a hint) move. The teacher runs in inference mode and
-    nothing of it changes, batch-normalisation statistics included.
+    (and a hint's regressor, projections, layers of a loss) move. The teacher runs in
+    inference mode and nothing of it changes, batch-normalisation statistics included.
 
     Args:
         teacher: a functional `keras.Model` with the points of `stage` as layers, from
