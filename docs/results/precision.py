@@ -44,11 +44,11 @@ def main(*folders):
     wide = max(abs(low), abs(high)) > WIDEST
     told = low > 0 or high < 0
     verdict = "tells them apart" if told else "is wide" if wide else "is narrow and holds zero"
+    stays = "stays" if told or wide else "need not stay"
     lines.append(
         f"The interval {verdict}: to be the default, mixed_bfloat16 had to hold zero within "
-        f"±{WIDEST} points. `--precision=float32` {'stays' if told or wide else 'need not stay'} the "
-        f"default, and that of the paper's tables. These are pairs of `{method}`: of other stages "
-        "they say nothing."
+        f"±{WIDEST} points. `--precision=float32` {stays} the default, and that of the paper's "
+        f"tables. These are pairs of `{method}`: of other stages they say nothing."
     )
     text = "\n".join(lines) + "\n"
     (HERE / "levers_precision.md").write_text(text, encoding="utf-8")

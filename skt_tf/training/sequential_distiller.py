@@ -142,8 +142,8 @@ class SequentialDistiller(keras.Model):
             "number": number,
         }
         self._flow_weights = flow_weights
-        # What a call of a user's own does beside the layers would be lost.
         synchronize(student)
+        # What a call of a user's own does beside the layers would be lost.
         own = student_view is student and not inner_graph(student)
         self.student_view = student_view if own else fuse_batch_norm(student_view)
         # Trained beside the student; Keras looks for the variables of layers in lists.
@@ -164,8 +164,7 @@ class SequentialDistiller(keras.Model):
             )
         self.weight_decay = weight_decay
         self.normalizes_by_batch = self.objective.has_logits or transfer_batch_norm == "batch"
-        names = ["loss", *self.objective.names]
-        names += ["accuracy"] if self.objective.has_logits else []
+        names = ["loss", *self.objective.names, *["accuracy"] * self.objective.has_logits]
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
 
@@ -288,12 +287,9 @@ class SequentialDistiller(keras.Model):
         if self.objective.has_logits:
             hits = tf.argmax(logits, axis=1) == tf.cast(labels, tf.int64)
             values["accuracy"] = tf.cast(hits, tf.float32)
-        # A mean over a batch stands for its images; batches of a fixed size are all alike, over
-        # however many devices one is spread.
-        if labels.shape[0]:
-            number = 1 / tf.distribute.get_strategy().num_replicas_in_sync
-        else:
-            number = tf.cast(tf.shape(labels)[0], tf.float32)
+        # A mean over a batch stands for its images; batches of a fixed size are all alike.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        number = 1 / replicas if labels.shape[0] else tf.cast(tf.shape(labels)[0], tf.float32)
         for name, tracker in self.trackers.items():
             if name in values:
                 tracker.update_state(values[name], None if values[name].shape.rank else number)
