@@ -9,7 +9,7 @@ import math
 
 from skt_tf.configuration_checks import FOLDERS, check, check_values
 from skt_tf.data.image_settings import ImageSettings
-from skt_tf.data.images import mirrored_by_default
+from skt_tf.data.images import MIRRORED, is_mirrored
 from skt_tf.experiments.chosen_networks import TEACHER_DEPTH, implied_depths, implied_networks
 from skt_tf.exporting.formats import FORMATS, INPUT_DTYPES
 from skt_tf.methods.catalogue import DENSE, METHOD_NAMES, TEACHERS
@@ -196,6 +196,9 @@ class Config(Settings, ImageSettings):
         resolved = implied_networks(self)
         if self.methods is None:
             resolved["methods"] = self._rows()
+        # Said, since records of older versions that say nothing were mirrored by these names alone.
+        if self.mirror is None and is_mirrored(self.dataset) and self.dataset not in MIRRORED:
+            resolved["mirror"] = True
         if self.export is None and self.job == "export":
             resolved["export"] = FORMATS[:1]
         for name in ("data_dir", "teacher", "student", "labels", "compare", "output_dir"):
@@ -210,9 +213,9 @@ class Config(Settings, ImageSettings):
 
     def _rows(self):
         """The methods of a table, as far as this configuration can train them."""
-        # An experiment that is unknown is refused by its own name.
         if self.job == "tune":
             return ("skt",)
+        # An experiment that is unknown is refused by its own name.
         rows = EXPERIMENTS.get(self.experiment, ("baseline",))
         # A teacher that is given was not trained here, nor are others like it.
         rows = tuple(row for row in rows if row != TEACHERS or not self.teacher)
@@ -253,7 +256,8 @@ class Config(Settings, ImageSettings):
         if values["experiment"] == "fast_optimization" and own is None:
             values["task_boundaries"] = None  # Those of the teacher and of students differ.
         if values["mirror"] is None:
-            values["mirror"] = mirrored_by_default(values["dataset"], values["crop"])
+            values["mirror"] = values["dataset"] in MIRRORED or values["crop"] == "resized"
+        values["jit_compile"] &= not values["deterministic"]  # With which nothing is compiled.
         for name in ("teacher", "student"):  # Known by their content, which is compared elsewhere.
             values[name] = "given" if values[name] else None
         return values
@@ -261,5 +265,7 @@ class Config(Settings, ImageSettings):
     @classmethod
     def as_flags(cls, values):
         """A list of `--name=value` of a record as `as_dict` gives it, but for the defaults."""
+        if values.get("deterministic", True):  # With which older versions compiled nothing.
+            values = {**values, "jit_compile": False}
         implied = cls.left_open(values.get("optimizer", "sgd")) | implied_depths(values)
         return as_words(dataclasses.fields(cls), values, implied)

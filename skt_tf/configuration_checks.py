@@ -72,7 +72,7 @@ def check_values(config):
                 f"--{kind}_steps={getattr(config, kind + '_steps')} with "
                 f"--budget={config.budget:g} makes {number} iterations: expected fewer than 2³⁰"
             )
-    if config.seed + config.nets > 2**30:  # Those of teachers are as many further on.
+    if config.seed + config.nets > 2**30:  # Those of teachers lie 2³⁰ further on.
         raise UserError(
             f"--seed={config.seed} with --nets={config.nets} makes seeds of 2³⁰ and more: expected "
             "smaller ones"
@@ -144,7 +144,8 @@ def _check_methods(config):
 
 def _check_job(config):
     check_optimizer(config.optimizer)
-    if config.jit_compile and config.deterministic:
+    trains = config.job in ("experiment", "tune", "benchmark")
+    if config.jit_compile and config.deterministic and trains:
         raise UserError(
             "--jit_compile compiles nothing where operations are deterministic: give "
             "--nodeterministic beside it, or leave it out"

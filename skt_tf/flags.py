@@ -64,7 +64,10 @@ def without_effect(config, flag_values=flags.FLAGS):
         (", ".join(f"--{name}" for name in names if flag_values[name].present), where)
         for names, where in (
             (unread(config), f"in --job={config.job}"),
-            (idle(config), "beside networks that are given by their paths"),
+            (
+                [name for name in idle(config) if name not in unread(config)],
+                "beside networks that are given by their paths",
+            ),
         )
     ]
     return [f"{names}: without effect {where}" for names, where in given if names]

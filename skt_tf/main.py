@@ -69,7 +69,9 @@ def _parse(argv):
     except flags.CantOpenFlagFileError as error:
         cause = error.__context__
         more = ""
-        if not any(cause.filename in word for word in argv):
+        if cause.filename not in {
+            os.path.expanduser(word.partition("=")[2] or word) for word in argv
+        }:
             more = "; another flagfile names it, and such paths begin at the current folder"
         _refuse(f"the flagfile {cause.filename} cannot be read: {cause.strerror}{more}")
     except UnicodeDecodeError:

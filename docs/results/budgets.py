@@ -96,12 +96,25 @@ def share(budget):
     return "1" if budget == 1 else f"1/{1 / budget:g}"
 
 
+def unlike(folders):
+    """A clause of the methods of other iterations than their control, if there are any."""
+    others = set()
+    for folder in folders:
+        methods = finished(pathlib.Path(folder))["methods"]
+        steps = {m: sum(stage["steps"] for stage in e["stages"]) for m, e in methods.items()}
+        pairs = [(name, CONTROL) for name in methods if name not in NOT_COMPARED]
+        others |= {
+            m for m, c in (*pairs, *PAIRS) if {m, c} <= steps.keys() and steps[m] != steps[c]
+        }
+    return f", but for {', '.join(sorted(f'`{name}`' for name in others))}" if others else ""
+
+
 def table(found, folders):
     lines = [
         "# What each method gains over its control, against the budget\n",
         f"```\npython -m docs.results.budgets {' '.join(map(str, folders))}\n```\n",
         "Points of test accuracy, net by net, with Student's 95 % intervals where there are "
-        "several nets. Control and method have the same iterations.\n",
+        f"several nets. Control and method have the same iterations{unlike(folders)}.\n",
         "| budget | schedule | method | control | nets | points | 95 % interval |",
         "|---|---|---|---|---:|---:|---|",
     ]

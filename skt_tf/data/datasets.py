@@ -132,9 +132,8 @@ class Dataset:
 
     @property
     def watched_digest(self):
-        """Of validation images that were given; None of others, which `digest` is of, too."""
-        drawn = self.origin and self.origin.rows is not None
-        if self.validation_images is None or drawn:
+        """Of validation images in memory; None of others."""
+        if self.validation_images is None or isinstance(self.validation_images, LazyImages):
             return None
         return pixel_digest([self.validation_images], [self.validation_labels])
 
@@ -178,7 +177,7 @@ class Dataset:
         if not isinstance(number, numbers.Integral):
             raise UserError(f"{number!r} is no number of images: expected an integer")
         if self.validation_images is not None:
-            raise UserError(f"the dataset '{self.name}' has validation images already")
+            raise UserError(f"the dataset '{self.name}' has validation images: give one without")
         from sklearn.model_selection import train_test_split
 
         counts = np.bincount(self.train_labels, minlength=self.num_classes)

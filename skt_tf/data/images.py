@@ -10,7 +10,7 @@ from skt_tf.utils.errors import UserError, option
 from skt_tf.utils.fields import Limits
 
 # Mirrored digits are other signs, or none.
-_MIRRORED = ("cifar10", "cifar100")
+MIRRORED = ("cifar10", "cifar100")
 CROPS = ("pad", "none", "resized")
 # What images of 16 bits may use of them.
 BITS = Limits(8, 16)
@@ -23,7 +23,7 @@ def plain_name(dataset):
 
 def is_mirrored(dataset):
     """Whether a mirrored image keeps its meaning, by the dataset's name as TFDS takes it."""
-    return plain_name(dataset).lower() in _MIRRORED
+    return plain_name(dataset).lower() in MIRRORED
 
 
 def mirrored_by_default(name, crop):

@@ -159,7 +159,7 @@ def _is_unlabelled(builder, split):
     import tensorflow_datasets as tfds
 
     if has_index(builder):
-        return PreparedSplit(builder, split, look=False).labels[0] < 0
+        return builder.as_data_source(split)[0]["label"] < 0
     first = builder.as_dataset(
         split=f"{split}[:1]", decoders=tfds.decode.PartialDecoding({"label": True})
     )

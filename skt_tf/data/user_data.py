@@ -18,10 +18,9 @@ class Stream:
 
     Args:
         train_data: (images, labels), arrays of [number, height, width, channels] and [number],
-            which are shuffled anew in every epoch; or a `tf.data.Dataset` of (image, label) or
-            of batches of them, or a `keras.utils.PyDataset`, which are repeated in their own
-            order. Labels are class numbers, or one-hot, [classes]. A third part is the weight of
-            each image in the loss, 0 or more.
+            shuffled anew in every epoch; or a `tf.data.Dataset` of (image, label) or of batches of
+            them, or a `keras.utils.PyDataset`, repeated in their own order. Labels are class
+            numbers, or one-hot, [classes]; a third part is each image's weight in the loss.
         validation_data: likewise, in its own order; or None.
         batch_size: images a batch.
         image_shape: (height, width, channels) as the networks take it, None where any will do.

@@ -35,7 +35,7 @@ from skt_tf.models.building import build
 from skt_tf.models.cost import check_memory
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import RESULTS, check_data, has_failed
-from skt_tf.training.pair_checks import check_pair
+from skt_tf.training.pair_checks import check_pair, say_augmentation
 from skt_tf.utils import failed_operations
 from skt_tf.utils.distribution import (
     all_agree,
@@ -158,6 +158,7 @@ class _Experiment:
                 check_pair(teacher, student, config, images, number, methods=(method,))
                 if config.stages(method)[0].start == "teacher":
                     copy_weights(teacher, student)
+        say_augmentation(student, config)
 
     def train(self):
         """Trains the teacher and all nets that are missing."""

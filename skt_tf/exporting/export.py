@@ -21,7 +21,7 @@ from skt_tf.utils import failed_operations
 from skt_tf.utils.document import Bullets, markdown, show
 from skt_tf.utils.environment import environment
 from skt_tf.utils.errors import UserError, about, option
-from skt_tf.utils.files import DRAFT, whole_folder, write_json, write_text
+from skt_tf.utils.files import whole_folder, write_json, write_text
 
 # Training images that int8 quantisation takes the ranges of activations from.
 _CALIBRATION = 200
@@ -209,12 +209,10 @@ def _kinds(formats, calibrated, input_dtype):
 
 
 def _check_folder(folder):
-    # Not counting what a killed export has left.
-    if folder.exists() and (
-        not folder.is_dir() or any(not path.name.startswith(DRAFT) for path in folder.iterdir())
-    ):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        held = f" (it holds {min(folder.iterdir()).name})" if folder.is_dir() else ""
         raise UserError(
-            f"{option('output_dir', 'folder')}={folder} exists and is not an empty folder: "
+            f"{option('output_dir', 'folder')}={folder} exists and is not an empty folder{held}: "
             "give a new one"
         )
 

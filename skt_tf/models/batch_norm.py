@@ -5,6 +5,7 @@ affine map of each channel, and the convolution in front of it can do that itsel
 """
 
 import collections
+import contextlib
 import itertools
 
 import keras
@@ -53,12 +54,22 @@ class FusedBatchNormalization(layers.Layer):
         return input_shape
 
 
-def synchronize(model):
-    """Lets a model's batch normalisations see the whole batch, where several replicas share it."""
-    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-        for layer in model._flatten_layers(include_self=False):
-            if isinstance(layer, layers.BatchNormalization):
-                layer.synchronized = True
+@contextlib.contextmanager
+def synchronized(model):
+    """Within the block, a model's batch normalisations see the batch of all replicas."""
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    found = [
+        layer
+        for layer in model._flatten_layers(include_self=False)
+        if several and isinstance(layer, layers.BatchNormalization) and not layer.synchronized
+    ]
+    try:
+        for layer in found:
+            layer.synchronized = True
+        yield
+    finally:  # By its layers a student is known again.
+        for layer in found:
+            layer.synchronized = False
 
 
 def fuse_batch_norm(model):

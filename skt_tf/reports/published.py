@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from skt_tf.data.images import image_size, is_mirrored, plain_name
+from skt_tf.data.images import MIRRORED, image_size, plain_name
 from skt_tf.reports import published_standard as standard
 from skt_tf.reports.results import named_networks, pair
 
@@ -115,7 +115,7 @@ def unpublished(results):
     here = {
         "width": config["width"],
         "crop": config.get("crop", "pad"),
-        "mirror": is_mirrored(dataset) if mirror is None else mirror,
+        "mirror": dataset in MIRRORED if mirror is None else mirror,
         "image_size": image_size(config.get("image_size")) or (32, 32),
     }
     there = standard.IMAGES

@@ -8,10 +8,13 @@ file that holds everything.
 import pathlib
 
 from skt_tf.reports import pooled_runs, sections, tables
-from skt_tf.reports.results import failures, pair
+from skt_tf.reports.results import RESULTS, failures, pair
 from skt_tf.utils import document
 from skt_tf.utils.document import Bullets, Heading, show
 from skt_tf.utils.errors import UserError
+
+# Of other work with a report or a page of its own.
+_RECORDS = (RESULTS, "search.json", "export.json")
 
 
 def run(config):
@@ -22,11 +25,11 @@ def run(config):
             report that holds something else.
     """
     folder = pathlib.Path(config.output_dir)
-    records = sorted(folder.glob("*.json")) if config.runs else []
-    if records:
+    found = [name for name in _RECORDS if config.runs and (folder / name).exists()]
+    if found:
         raise UserError(
-            f"--output_dir={folder} is the folder of other work, as {records[0].name} says, which "
-            "may have a report of its own: give another for the report of --runs"
+            f"--output_dir={folder} is the folder of other work, as {found[0]} says, which may "
+            "have a report of its own: give another for the report of --runs"
         )
     if config.runs and folder.exists() and not folder.is_dir():
         raise UserError(f"--output_dir={folder} is a file: expected a folder")

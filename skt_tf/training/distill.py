@@ -26,7 +26,7 @@ from skt_tf.models.points import flow_name
 from skt_tf.models.saving import check_saving
 from skt_tf.training.distillation import Distillation
 from skt_tf.training.optimizers import as_setting
-from skt_tf.training.pair_checks import check_devices, check_pair
+from skt_tf.training.pair_checks import check_devices, check_pair, say_augmentation
 from skt_tf.training.setting_checks import check_optimizer
 from skt_tf.training.settings import Settings
 from skt_tf.training.user_callbacks import checked
@@ -151,6 +151,7 @@ def distill(
             images = data.train_images if isinstance(data, Dataset) else data.first[0]
             stream = None if isinstance(data, Dataset) else data
             check_pair(teacher, student, config, images, data.number, stream)
+            say_augmentation(student, config)
             stack.enter_context(_traced_without_notes())
             stack.enter_context(failed_operations.by_workers(strategy))
             stack.enter_context(strategy.scope())

@@ -199,7 +199,7 @@ class Distillation:
             "student_layers",
         ):  # fmt: skip
             pair = known.get(name, self.record[name]), self.record[name]
-            if pair[0] != pair[1] and not self._are_one(name, pair[0]):
+            if pair[0] != pair[1] and not self._are_one(name, *pair):
                 found[name.replace("_", "'s ")] = pair
         # Of data that come otherwise each time, such as shuffled and cut, content tells nothing.
         content = found.get("validation's content")
@@ -211,12 +211,13 @@ class Distillation:
             self._take_begun(known)
         self.record = {**{name: self.record[name] for name in _SAID}, **known}
 
-    def _are_one(self, name, known):
+    def _are_one(self, name, known, here):
         """Whether a digest that was noted otherwise is that of the same images."""
         if not isinstance(self.data, Dataset):
             return False
-        # Of a dataset's validation images older records say no more than that they are "watched".
-        unsaid = name == "validation" and known is None
+        # That there are some is said by "watched"; which ones, by images in memory alone, and not
+        # by older records.
+        unsaid = name == "validation" and None in (known, here)
         return unsaid or (name == "data" and self.data.identity.is_of(known))
 
     def _take_begun(self, known):

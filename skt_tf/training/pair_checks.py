@@ -5,7 +5,7 @@ import re
 import keras
 import numpy as np
 
-from skt_tf.methods.catalogue import needs_teacher, stage_steps
+from skt_tf.methods.catalogue import stage_steps
 from skt_tf.models.checks import check_logits
 from skt_tf.models.maps import check_order, first_layers
 from skt_tf.models.nested import layers_by_path
@@ -41,7 +41,6 @@ def check_pair(teacher, student, config, images, number=None, data=None, methods
     if config.section_flows == "within" and config.transfers(methods):
         ordered = [first_layers(*pair) for pair in zip((teacher, student), points)]
     _check_accumulation(config, plans)
-    _check_augmentation(student, plans)
     for plan in plans:
         # The one of most flows first, for an error to list all that differ.
         for stage in sorted(plan, key=lambda stage: -len(stage.flows)):
@@ -58,6 +57,8 @@ def check_pair(teacher, student, config, images, number=None, data=None, methods
                 project=config.project,
                 number=number,
             )
+            if config.jit_compile:
+                _check_compiles(distiller)
             _check_batches(distiller.objective, config, data)
             if stage is plan[-1]:
                 _say_untrained(student, distiller)
@@ -85,7 +86,7 @@ def check_devices(strategy, config, output_dir):
             "student for one"
         )
     optimizer = stage_optimizer(config, config.learning_rate)
-    for name in ("gradient_accumulation_steps", "clipnorm", "global_clipnorm"):
+    for name in ("gradient_accumulation_steps", "clipnorm", "global_clipnorm", "clipvalue"):
         if getattr(optimizer, name, None):
             raise UserError(
                 f"the optimizer's {name} is another thing over the {devices} devices that the "
@@ -99,7 +100,7 @@ def check_devices(strategy, config, output_dir):
         )
 
 
-def _check_augmentation(student, plans):
+def say_augmentation(student, config):
     """Warns where layers of a student show it other images than its teacher sees."""
     random = tuple(
         kind
@@ -107,10 +108,22 @@ def _check_augmentation(student, plans):
         if re.match("Rand|AugMix|CutMix|MixUp", name)
     )
     found = [each.name for each in layers_by_path(student).values() if isinstance(each, random)]
-    if found and any(map(needs_teacher, plans)):
+    stages = [stage for method in config.methods for stage in config.stages(method)]
+    if found and any(stage.uses != {"task"} for stage in stages):
         warn(
             f"the student's {', '.join(dict.fromkeys(found))} shows it other images than its "
-            "teacher sees: augment them in the tf.data.Dataset"
+            f"teacher sees: augment by {option('crop and --mirror', 'the tf.data.Dataset')} instead"
+        )
+
+
+def _check_compiles(distiller):
+    """Refuses a stage that Keras would not compile with XLA, but note so and go on."""
+    distiller.compile(keras.optimizers.SGD(), jit_compile=True)
+    if not distiller.jit_compile:
+        raise UserError(
+            f"{option('jit_compile')} compiles nothing where TensorFlow is deterministic "
+            "(tf.config.experimental.enable_op_determinism), or where a layer of the networks "
+            "cannot be compiled: leave it out"
         )
 
 

@@ -9,7 +9,7 @@ from skt_tf.methods.catalogue import needs_teacher
 from skt_tf.methods.heads import bridge
 from skt_tf.methods.losses import objective
 from skt_tf.methods.stage import Stage
-from skt_tf.models.batch_norm import fuse_batch_norm, synchronize
+from skt_tf.models.batch_norm import fuse_batch_norm
 from skt_tf.models.checks import check_apart, check_network, check_same_images
 from skt_tf.models.names import plain
 from skt_tf.models.nested import inner_graph
@@ -142,7 +142,6 @@ class SequentialDistiller(keras.Model):
             "number": number,
         }
         self._flow_weights = flow_weights
-        synchronize(student)
         # What a call of a user's own does beside the layers would be lost.
         own = student_view is student and not inner_graph(student)
         self.student_view = student_view if own else fuse_batch_norm(student_view)
@@ -186,12 +185,6 @@ class SequentialDistiller(keras.Model):
     def compile(self, optimizer, **kwargs):
         """As `keras.Model.compile`; XLA is off unless asked for, for it slows CPUs down."""
         super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
-        if kwargs.get("jit_compile") is True and not self.jit_compile:  # Keras warns and goes on.
-            raise UserError(
-                "jit_compile=True compiles nothing where TensorFlow is deterministic "
-                "(tf.config.experimental.enable_op_determinism), or where a layer of the student "
-                "cannot be compiled: leave it out"
-            )
         self.optimizer.build(self.trainable_variables)
 
     def get_config(self):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from skt_tf.methods.catalogue import stage_steps
 from skt_tf.methods.fsp import matrices
 from skt_tf.methods.heads import bridge
+from skt_tf.models.batch_norm import synchronized
 from skt_tf.training.callbacks import Guard
 from skt_tf.training.checkpoints import student_variables
 from skt_tf.training.history import Progress
@@ -184,16 +185,17 @@ def _fit(distiller, guard, training, dataset, config, seed, verbose, **views):
         first = progress.step // interval
         number = (steps - progress.step) // interval if length == interval else 1
         try:
-            distiller.fit(
-                batches(progress.step),
-                initial_epoch=first,
-                epochs=first + number,
-                steps_per_epoch=length,
-                shuffle=False,
-                callbacks=[guard, *training],
-                verbose=verbose,
-                validation_data=watched,
-            )
+            with synchronized(distiller.student):
+                distiller.fit(
+                    batches(progress.step),
+                    initial_epoch=first,
+                    epochs=first + number,
+                    steps_per_epoch=length,
+                    shuffle=False,
+                    callbacks=[guard, *training],
+                    verbose=verbose,
+                    validation_data=watched,
+                )
         except (TypeError, AttributeError) as error:
             if not re.search("learning rate is not settable|has no attribute 'assign'", str(error)):
                 raise

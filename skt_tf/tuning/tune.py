@@ -24,7 +24,7 @@ from skt_tf.models.cost import check_memory
 from skt_tf.models.evaluation import accuracy
 from skt_tf.models.saving import load_network, save_network
 from skt_tf.training.checkpoints import Checkpoints
-from skt_tf.training.pair_checks import check_pair
+from skt_tf.training.pair_checks import check_pair, say_augmentation
 from skt_tf.tuning import chief
 from skt_tf.tuning import search_report as report
 from skt_tf.tuning.oracles import share
@@ -174,6 +174,7 @@ class _Search:
             teacher = given or build(config, "teacher", dataset, seed=0)
         student = first_student(config, dataset, config.methods[0], teacher)
         check_pair(teacher, student, config, dataset.train_images, dataset.number)
+        say_augmentation(student, config)
         return given
 
     def _teacher(self, given):

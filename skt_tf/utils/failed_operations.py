@@ -12,7 +12,7 @@ from skt_tf.utils.errors import UserError, one_line, option
 
 @contextlib.contextmanager
 def by_workers(strategy):
-    """Within the block, what fails where another worker of `strategy` is gone is said to."""
+    """Within the block, what fails as another worker of `strategy` is gone says that it is."""
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError):

@@ -48,7 +48,7 @@ def whole_folder(path):
     """Likewise yields a new folder to fill; there must be none at `path`, or an empty one.
 
     What is there may be mounted, linked to, or be somebody's current folder, and so it stays: what
-    it is to hold is moved into it at the end, piece by piece.
+    it is to hold is moved into it at the end, piece by piece, of which a kill leaves some.
     """
     path = pathlib.Path(path)
     is_there = path.is_dir()

@@ -1,5 +1,8 @@
 """What networks compute in, and what this machine computes in fast."""
 
+import platform
+import sys
+
 import keras
 import tensorflow as tf
 
@@ -33,7 +36,8 @@ def set_policy(precision):
     gpus = tf.config.list_physical_devices("GPU")
     # What is not multiplied in is converted there and back for each operation, or worse: on
     # processors float16's convolutions run on one value at a time.
-    slow = {"mixed_float16": not gpus, "mixed_bfloat16": not has_bfloat16()}
+    told = bool(gpus) or (sys.platform, platform.machine()) == ("linux", "x86_64")
+    slow = {"mixed_float16": not gpus, "mixed_bfloat16": told and not has_bfloat16()}
     if slow.get(precision):
         times = "a hundred times slower" if precision == "mixed_float16" else "slower"
         warn(

@@ -210,7 +210,7 @@ for devices in (1, 2):
     ended = distilled(3 - devices, output_dir=folder)
     found[f"changed_{devices}"] = weights(ended.student)
     found[f"loss_{devices}"] = ended.history["task"]["loss"]
-    # Five images in batches of three: each counts once.
+    # Over two devices, batches of two images and one: each image counts once.
     with distribution_strategy(("none", "mirrored")[devices - 1], 4).scope():
         distiller = skt_tf.SequentialDistiller(None, network(normalized=False), TASK)
         distiller.compile(keras.optimizers.SGD(0.5))
@@ -220,11 +220,20 @@ for devices in (1, 2):
 for number, options in enumerate((
     {"jit_compile": True}, {"optimizer": keras.optimizers.SGD(0.1, global_clipnorm=1.0)},
     {"optimizer": keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)}, {"batch_size": 33},
+    {"optimizer": keras.optimizers.SGD(0.1, clipvalue=0.1)},
 )):
     try:
         distilled(2, **options)
     except skt_tf.utils.errors.UserError as error:
         found[f"refused_{number}"] = str(error)
+# A student is known again by its layers, which are left as they were.
+with distribution_strategy("mirrored", 32).scope():
+    student = network()
+    first = distilled(2, student, output_dir=sys.argv[1] + "/again")
+again = distilled(2, student, output_dir=sys.argv[1] + "/again")
+found["again"] = np.array([first.history == again.history, *(
+    layer.synchronized for layer in student.layers if hasattr(layer, "synchronized")
+)])
 with tf.distribute.OneDeviceStrategy("CPU:0").scope():
     found["one_device"] = weights(distilled(1, network()).student)
 np.savez(sys.argv[1] + "/found.npz", **found)
@@ -258,9 +267,14 @@ def test_each_image_of_an_uneven_batch_counts_once(otherwise):
 
 
 def test_what_several_devices_cannot_do_as_one_is_refused(otherwise):
-    said = [str(otherwise[f"refused_{number}"]) for number in range(4)]
+    said = [str(otherwise[f"refused_{number}"]) for number in range(5)]
     for text, begins in zip(said, (
         "jit_compile cannot compile", "the optimizer's global_clipnorm",
         "the optimizer's gradient_accumulation_steps", "batch_size=33 cannot be shared evenly",
+        "the optimizer's clipvalue",
     )):  # fmt: skip
         assert text.startswith(begins)
+
+
+def test_a_students_layers_are_left_as_they_were(otherwise):
+    assert list(otherwise["again"]) == [True, False]

@@ -778,6 +778,15 @@ def test_losses_that_are_not_imported_transfer_no_flows():
     assert config.transfers(["mine+task", "mine>flows"])
 
 
+def test_xla_that_compiled_nothing_is_none():
+    older = {**parse().as_dict(), "jit_compile": True}
+    assert not parse().differing(older)
+    assert not any("jit" in word for word in Config.as_flags(older))
+    compiled = parse("--jit_compile", "--nodeterministic")
+    assert parse(*Config.as_flags(compiled.as_dict())).as_dict() == compiled.as_dict()
+    parse("--job=report", "--output_dir=run", "--jit_compile")
+
+
 def test_a_benchmark_has_no_experiment():
     config = parse("--job=benchmark", "--experiment=fast_optimization", "--teacher_depth=14")
     assert (config.teacher_depth, config.student_depth) == (14, 8)
@@ -789,6 +798,10 @@ def test_a_dataset_of_a_version_is_mirrored_as_any(name):
     config = parse(f"--dataset={name}")
     assert not config.differing(parse(f"--dataset={name}", "--mirror").as_dict())
     assert is_mirrored(name)
+    # Where an older version's record says nothing, it went by the two plain names.
+    older = {**config.as_dict(), "mirror": None}
+    assert bool(config.differing(older)) == (name != "cifar10")
+    assert bool(parse(f"--dataset={name}", "--nomirror").differing(older)) == (name == "cifar10")
     assert not is_mirrored("svhn_cropped:3.0.0")
 
 

@@ -22,6 +22,7 @@ from skt_tf.utils.errors import UserError
      (("--teacher=s.keras", "--teacher_steps=9", "--width=4"), ["--teacher_steps: without effect"]),
      (("--student=s.keras", "--teacher=s.keras", "--width=4", "--teacher_depth=8", "--trials=3"),
       ["--trials: without effect in", "--teacher_depth, --width: without effect beside networks"]),
+     (("--job=export", "--student=s.keras", "--student_depth=14"), ["--student_depth: without"]),
      # The students that are built are as deep.
      (("--experiment=fast_optimization", "--teacher=t.keras", "--teacher_depth=8"), [])],
 )  # fmt: skip

@@ -353,7 +353,7 @@ def test_so_many_are_held_out_that_each_class_is_on_both_sides(number, digits):
 
 
 def test_images_are_held_out_once(digits):
-    with refused("'digits' has validation images already"):
+    with refused("'digits' has validation images: give one without"):
         digits.hold_out(100).hold_out(50)
 
 

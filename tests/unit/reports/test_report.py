@@ -117,6 +117,8 @@ def test_the_paper_s_settings_have_the_published_numbers_beside_them():
     results = paper_results()
     published = list(column(results, "published %").values())
     assert published == ["91.91", "87.94", "-", "88.40", "88.96"]
+    results["dataset"], results["config"]["mirror"] = "cifar10:3.0.2", True
+    assert list(column(results, "published %").values()) == published
     results = paper_results(student_depth=14, width=64, crop="none", mirror=False)
     results["dataset"], results["teacher"]["depth"] = "cifar100", 32
     published = list(column(results, "published %").values())
