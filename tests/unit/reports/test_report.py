@@ -559,7 +559,14 @@ def test_the_nets_table_has_each_net_its_spread_and_its_interval():
 
 
 @pytest.mark.parametrize(
-    "name", ["cifar10_short", "cifar10_fast_short", "cifar10_sixteenth", "cifar10_sixtyfourth"]
+    "name",
+    [
+        "cifar10_short",
+        "cifar10_fast_short",
+        "cifar10_sixteenth",
+        "cifar10_sixtyfourth",
+        "cifar100_standard_short",
+    ],
 )
 def test_the_committed_reports_are_those_of_their_files(undrawn, name, tmp_path):
     committed = ROOT / "docs/results" / name
