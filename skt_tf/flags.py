@@ -60,17 +60,20 @@ def without_effect(config, flag_values=flags.FLAGS):
     Args:
         config: the `Config` that they make.
     """
-    given = [
-        (", ".join(f"--{name}" for name in names if flag_values[name].present), where)
-        for names, where in (
-            (unread(config), f"in --job={config.job}"),
-            (
-                [name for name in idle(config) if name not in unread(config)],
-                "beside networks that are given by their paths",
-            ),
-        )
+    unused = unread(config)
+    found = {
+        f"in --job={config.job}": unused,
+        "beside networks that are given by their paths": [
+            name for name in idle(config) if name not in unused
+        ],
+    }
+    given = {
+        where: [f"--{name}" for name in names if flag_values[name].present]
+        for where, names in found.items()
+    }
+    return [
+        f"{', '.join(names)}: without effect {where}" for where, names in given.items() if names
     ]
-    return [f"{names}: without effect {where}" for names, where in given if names]
 
 
 def from_flags(flag_values=flags.FLAGS):

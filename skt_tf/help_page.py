@@ -92,7 +92,7 @@ def _head(job, width):
     lines = [
         "Teaches a small image classifier what a large one knows.",
         "",
-        "  python -m skt_tf.main --flagfile=flags/quickstart.flags  a table, digits",
+        "  python -m skt_tf.main --flagfile=flags/quickstart.flags  papers' table, digits",
         "  python -m skt_tf.main --job=export --help                flags of one job",
         "",
         "Jobs:",

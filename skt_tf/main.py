@@ -68,10 +68,8 @@ def _parse(argv):
         _refuse(f"--{error.flagname} is not a flag{close}: --help lists all")
     except flags.CantOpenFlagFileError as error:
         cause = error.__context__
-        more = ""
-        if cause.filename not in {
-            os.path.expanduser(word.partition("=")[2] or word) for word in argv
-        }:
+        given, more = {os.path.expanduser(word.partition("=")[2] or word) for word in argv}, ""
+        if cause.filename not in given:
             more = "; another flagfile names it, and such paths begin at the current folder"
         _refuse(f"the flagfile {cause.filename} cannot be read: {cause.strerror}{more}")
     except UnicodeDecodeError:

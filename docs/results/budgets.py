@@ -27,21 +27,25 @@ NOT_COMPARED = ("teachers", "baseline", "kd", CONTROL)
 SCHEDULES = {"onecycle": ("o", "one cycle"), "steps": ("s", "steps, as the paper")}
 
 
-def gains(folders):
+def compared(methods):
+    """(method, control) of those that a run has."""
+    pairs = [(name, CONTROL) for name in methods if name not in NOT_COMPARED]
+    return [pair for pair in (*pairs, *PAIRS) if {*pair} <= methods.keys()]
+
+
+def gains(runs):
     """{(method, control): [(budget, schedule, `Mean` of the difference in points), …]}."""
-    found, runs = {}, [finished(pathlib.Path(folder)) for folder in folders]
+    found = {}
     if len({setting(results) for results in runs}) > 1:
         sys.exit("these are runs of several experiments: expected one table at several budgets")
     for results in runs:
         config, methods = results["config"], results["methods"]
-        pairs = [(name, CONTROL) for name in methods if name not in NOT_COMPARED]
-        for name, control in (*pairs, *PAIRS):
-            if {name, control} <= methods.keys():
-                one, other = (methods[m]["accuracies"] for m in (name, control))
-                number = min(len(one), len(other))
-                shares = ([100 * share for share in each[:number]] for each in (one, other))
-                point = config["budget"], config["schedule"], paired_difference(*shares)
-                found.setdefault((name, control), []).append(point)
+        for pair in compared(methods):
+            one, other = (methods[m]["accuracies"] for m in pair)
+            number = min(len(one), len(other))
+            shares = ([100 * share for share in each[:number]] for each in (one, other))
+            point = config["budget"], config["schedule"], paired_difference(*shares)
+            found.setdefault(pair, []).append(point)
     return {pair: sorted(points, key=lambda p: p[0]) for pair, points in found.items()}
 
 
@@ -96,25 +100,22 @@ def share(budget):
     return "1" if budget == 1 else f"1/{1 / budget:g}"
 
 
-def unlike(folders):
+def unlike(runs):
     """A clause of the methods of other iterations than their control, if there are any."""
     others = set()
-    for folder in folders:
-        methods = finished(pathlib.Path(folder))["methods"]
-        steps = {m: sum(stage["steps"] for stage in e["stages"]) for m, e in methods.items()}
-        pairs = [(name, CONTROL) for name in methods if name not in NOT_COMPARED]
-        others |= {
-            m for m, c in (*pairs, *PAIRS) if {m, c} <= steps.keys() and steps[m] != steps[c]
-        }
-    return f", but for {', '.join(sorted(f'`{name}`' for name in others))}" if others else ""
+    for results in runs:
+        entries = results["methods"].items()
+        steps = {name: sum(stage["steps"] for stage in entry["stages"]) for name, entry in entries}
+        others |= {f"`{m}`" for m, control in compared(steps) if steps[m] != steps[control]}
+    return f", but for {', '.join(sorted(others))}" if others else ""
 
 
-def table(found, folders):
+def table(found, folders, runs):
     lines = [
         "# What each method gains over its control, against the budget\n",
         f"```\npython -m docs.results.budgets {' '.join(map(str, folders))}\n```\n",
         "Points of test accuracy, net by net, with Student's 95 % intervals where there are "
-        f"several nets. Control and method have the same iterations{unlike(folders)}.\n",
+        f"several nets. Control and method have the same iterations{unlike(runs)}.\n",
         "| budget | schedule | method | control | nets | points | 95 % interval |",
         "|---|---|---|---|---:|---:|---|",
     ]
@@ -131,9 +132,10 @@ def table(found, folders):
 
 
 def main(*folders):
-    found = gains(folders)
+    runs = [finished(pathlib.Path(folder)) for folder in folders]
+    found = gains(runs)
     draw(found, HERE / "budgets.png")
-    (HERE / "budgets.md").write_text(table(found, folders), encoding="utf-8")
+    (HERE / "budgets.md").write_text(table(found, folders, runs), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from skt_tf.models.building import build
 from skt_tf.models.cost import check_memory
 from skt_tf.models.saving import load_network
 from skt_tf.reports.results import RESULTS, check_data, has_failed
-from skt_tf.training.pair_checks import check_pair, say_augmentation
+from skt_tf.training.pair_checks import check_devices, check_pair, say_augmentation
 from skt_tf.utils import failed_operations
 from skt_tf.utils.distribution import (
     all_agree,
@@ -65,11 +65,7 @@ def run(config):
             output folder do not fit, in one sentence.
     """
     strategy = distribution_strategy(config.distribution, config.batch_size)
-    if config.jit_compile and strategy.num_replicas_in_sync > 1:
-        raise UserError(
-            "--jit_compile cannot compile a step of several devices: leave it out, or give "
-            "--distribution=none"
-        )
+    check_devices(strategy, config)
     networks = named_networks(config) or f"--width={config.width}"
     with contextlib.ExitStack() as stack:
         stack.enter_context(failed_operations.said(config.batch_size, networks, config.output_dir))

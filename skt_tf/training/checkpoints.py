@@ -53,7 +53,7 @@ class Checkpoints:
         state = {
             "skt_tf": skt_tf.__version__,
             "variables": _shapes(variables),
-            "copies": _copies(variables),
+            "copies": _number_of_copies(variables),
             "progress": dataclasses.asdict(progress),
         }
         # What a metric has counted lies with all workers: they write when the chief does.
@@ -125,7 +125,7 @@ class Checkpoints:
                 f"go on with the code that wrote it, or {start_over()}"
             )
         files = str(path / "variables")
-        if state.get("copies") in (None, _copies(variables)):
+        if state.get("copies") in (None, _number_of_copies(variables)):
             _files(variables, _State("")).read(files).assert_consumed()
             return
         # It goes on with another number of devices than it was saved with.
@@ -160,20 +160,23 @@ class _State(tf.train.experimental.PythonState):
 
 def _files(variables, state):
     groups = {name: [v.value for v in group] for name, group in variables.items()}
-    if not several_workers(tf.distribute.get_strategy()):
-        # Each device of a machine has counted for itself: their sum, shared out evenly when it
-        # is read, would round otherwise. (Another worker's cannot be had from here.)
-        groups["metrics"] = [
-            list(getattr(value, "values", [value])) for value in groups.get("metrics", ())
-        ]
+    groups["metrics"] = [_copies(v) or v.value for v in variables.get("metrics", ())]
     return tf.train.Checkpoint(**groups, state=state)
 
 
-def _copies(variables):
-    """How many copies of what a metric has counted are saved; 0 where their sum is."""
-    if several_workers(tf.distribute.get_strategy()) or not variables.get("metrics"):
-        return 0
-    return len(getattr(variables["metrics"][0].value, "values", [None]))
+def _copies(variable):
+    """What each device of a machine has counted of a metric; nothing in a cluster.
+
+    Their sum, shared out evenly when it is read, would round otherwise; another worker's cannot be
+    had from here.
+    """
+    if several_workers(tf.distribute.get_strategy()):
+        return []
+    return list(getattr(variable.value, "values", [variable.value]))
+
+
+def _number_of_copies(variables):
+    return max((len(_copies(v)) for v in variables.get("metrics", ())), default=0)
 
 
 def _restore_sums(metrics, reader):
@@ -182,10 +185,7 @@ def _restore_sums(metrics, reader):
     for number, metric in enumerate(metrics):
         of_it = re.compile(rf"metrics/{number}(/\d+)?/\.ATTRIBUTES/VARIABLE_VALUE")
         total = sum(reader.get_tensor(name) for name in names if of_it.fullmatch(name))
-        copies = getattr(metric.value, "values", None)
-        if copies is None or several_workers(tf.distribute.get_strategy()):
-            metric.value.assign(total)  # Shared out evenly.
-            continue
+        copies = _copies(metric) or [metric.value]  # In a cluster it is shared out evenly.
         for copy, value in zip(copies, [total] + [tf.zeros_like(total)] * (len(copies) - 1)):
             copy.assign(value)
 

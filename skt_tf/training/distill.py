@@ -31,7 +31,7 @@ from skt_tf.training.setting_checks import check_optimizer
 from skt_tf.training.settings import Settings
 from skt_tf.training.user_callbacks import checked
 from skt_tf.utils import failed_operations
-from skt_tf.utils.distribution import strategy_of
+from skt_tf.utils.distribution import several_workers, strategy_of
 from skt_tf.utils.errors import UserError, behind, close_to, one_line
 from skt_tf.utils.locks import FolderLock
 
@@ -141,7 +141,12 @@ def distill(
             for network in (teacher, student) if teacher is not None else (student,):
                 check_network(network)
             strategy = strategy_of(teacher, student)
-            check_devices(strategy, config, output_dir)
+            check_devices(strategy, config)
+            if output_dir is not None and several_workers(strategy):
+                raise UserError(
+                    f"output_dir={output_dir}: distill writes no folder where several processes "
+                    "train one student, so leave it out and save the student of one of them"
+                )
             for role, network in (("teacher", teacher), ("student", student)):
                 if network is not None:
                     check_weights(network, f"the {role} '{network.name}'")

@@ -12,7 +12,7 @@ from skt_tf.models.nested import layers_by_path
 from skt_tf.training.batch_parts import refuse_weights
 from skt_tf.training.optimizers import stage_optimizer
 from skt_tf.training.sequential_distiller import SequentialDistiller
-from skt_tf.utils.distribution import several_workers
+from skt_tf.utils.distribution import check_even
 from skt_tf.utils.errors import UserError, option, warn
 
 
@@ -64,26 +64,21 @@ def check_pair(teacher, student, config, images, number=None, data=None, methods
                 _say_untrained(student, distiller)
 
 
-def check_devices(strategy, config, output_dir):
-    """Raises a ValueError where several devices, or processes, cannot train as one would.
+def check_devices(strategy, config):
+    """Raises a ValueError where several devices cannot train as one would.
 
     Args:
-        strategy: the `tf.distribute.Strategy` that the student was made in.
+        strategy: the `tf.distribute.Strategy` of the student.
         config: the `Settings` of the training.
-        output_dir: the folder to be written, or None.
     """
     devices = strategy.num_replicas_in_sync
     if devices == 1:
         return
-    if config.batch_size % devices:
-        raise UserError(
-            f"batch_size={config.batch_size} cannot be shared evenly by the {devices} devices that "
-            "the student was made for: expected a multiple"
-        )
+    check_even(config.batch_size, strategy)
     if config.jit_compile:
         raise UserError(
-            f"jit_compile cannot compile a step of {devices} devices: leave it out, or make the "
-            "student for one"
+            f"{option('jit_compile')} cannot compile a step of {devices} devices: leave it out, or "
+            f"give {option('distribution=none', 'a student that was made for one')}"
         )
     optimizer = stage_optimizer(config, config.learning_rate)
     for name in ("gradient_accumulation_steps", "clipnorm", "global_clipnorm", "clipvalue"):
@@ -93,11 +88,6 @@ def check_devices(strategy, config, output_dir):
                 "student was made for, where Keras takes each one's gradients for themselves: "
                 "leave it out, or make the student for one"
             )
-    if output_dir is not None and several_workers(strategy):
-        raise UserError(
-            f"output_dir={output_dir}: distill writes no folder where several processes train one "
-            "student, so leave it out and save the student of one of them"
-        )
 
 
 def say_augmentation(student, config):

@@ -30,13 +30,18 @@ def distribution_strategy(name, batch_size):
             worker of several GPUs.
     """
     strategy = join_cluster() if name == "multi_worker" else _mirrored(name)
+    check_even(batch_size, strategy)
+    return strategy
+
+
+def check_even(batch_size, strategy):
+    """Raises a ValueError where the devices of `strategy` cannot share a batch evenly."""
     devices = strategy.num_replicas_in_sync
     if batch_size % devices:
         raise UserError(
             f"{option('batch_size')}={batch_size} cannot be shared evenly by {devices} devices: "
             "expected a multiple"
         )
-    return strategy
 
 
 def _mirrored(name):

@@ -51,23 +51,21 @@ def whole_folder(path):
     it is to hold is moved into it at the end, piece by piece, of which a kill leaves some.
     """
     path = pathlib.Path(path)
-    is_there = path.is_dir()
-    if not is_there:
+    if is_there := path.is_dir():
+        draft = path / f"{DRAFT}{os.getpid()}-"
+    else:
         path = path.resolve(strict=True) if path.is_symlink() else path  # A link to nowhere.
         _make(path.parent)
-    draft = path / f"{DRAFT}{os.getpid()}-"
-    if not is_there:
-        draft = path.with_name(draft.name + path.name)
+        draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
     shutil.rmtree(draft, ignore_errors=True)  # Of a killed process that had this one's number.
     draft.mkdir()
     try:
         yield draft
         for file in draft.rglob("*"):
             _flush(file)
-        for piece in draft.iterdir() if is_there else ():
-            _put_in_place(piece, path / piece.name)
-        if not is_there:
-            _put_in_place(draft, path)
+        pieces = [(piece, path / piece.name) for piece in draft.iterdir()]
+        for piece, place in pieces if is_there else [(draft, path)]:
+            _put_in_place(piece, place)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -152,7 +152,6 @@ def test_an_overflow_on_one_device_skips_the_step_on_all(tmp_path):
 # What Keras and TensorFlow do in another way over several devices, beside one.
 OTHERWISE = """
 import contextlib
-import dataclasses
 import sys
 from command_line import devices
 devices(2)
@@ -162,7 +161,6 @@ import numpy as np
 import tensorflow as tf
 import skt_tf
 from skt_tf.methods.catalogue import TASK
-from skt_tf.training.checkpoints import Checkpoints
 from skt_tf.utils.distribution import distribution_strategy
 
 tf.config.experimental.enable_op_determinism()

@@ -20,6 +20,8 @@ from skt_tf.utils import precision
 )
 def test_a_precision_that_is_slow_here_is_warned_of(name, gpus, units, says, monkeypatch, capsys):
     monkeypatch.setattr(precision, "bfloat16_units", lambda: units)
+    monkeypatch.setattr(precision.sys, "platform", "linux")
+    monkeypatch.setattr(precision.platform, "machine", lambda: "x86_64")
     config = precision.tf.config
     monkeypatch.setattr(config, "list_physical_devices", lambda kind: gpus)
     monkeypatch.setattr(config.experimental, "get_device_details", dict)
