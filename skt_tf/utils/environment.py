@@ -47,6 +47,8 @@ def environment():
         # Names alone do not tell processors apart that multiply at other speeds.
         "processor": ", ".join([processor, *bfloat16_units()]),
         "cores": cores(),
+        # Its kernels round otherwise than TensorFlow's own.
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "TensorFlow's default"),
         "gpus": [gpu.name for gpu in tf.config.list_physical_devices("GPU")],
         "replicas": tf.distribute.get_strategy().num_replicas_in_sync,
     }

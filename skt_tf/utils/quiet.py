@@ -62,6 +62,9 @@ def load_tensorflow(distribution="none", deterministic=False):
         supervise()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # TensorFlow's default on processors with AVX512-VNNI or later alone; elsewhere, too, the
+    # gradients of convolutions are several times faster so.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with filtered_stderr():
         import tensorflow as tf
 
