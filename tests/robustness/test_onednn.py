@@ -8,6 +8,7 @@ import sys
 import pytest
 from command_line import ROOT
 
+VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 # TensorFlow's own word, for its default depends on the processor.
 PROGRAM = """
 from skt_tf.utils.quiet import load_tensorflow
@@ -23,13 +24,16 @@ print(IsMklEnabled(), environment()["onednn"])
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="of other processors' builds")
-@pytest.mark.parametrize(("given", "says"), [(None, "True 1"), ("0", "False 0"), ("1", "True 1")])
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [({}, "True 1"), ({VARIABLE: "0"}, "False 0"), ({VARIABLE: "1"}, "True 1")],
+)
 def test_onednn_is_on_unless_the_user_says_otherwise(given, says):
-    variables = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
-    variables |= {"PYTHONPATH": str(ROOT)} | (
-        {} if given is None else {"TF_ENABLE_ONEDNN_OPTS": given}
-    )
+    others = {name: value for name, value in os.environ.items() if name != VARIABLE}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=variables, capture_output=True, text=True
+        [sys.executable, "-c", PROGRAM],
+        env={**others, "PYTHONPATH": str(ROOT), **given},
+        capture_output=True,
+        text=True,
     )
     assert done.stdout.strip() == says, done.stderr
