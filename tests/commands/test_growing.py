@@ -5,7 +5,16 @@ import json
 import shutil
 
 import pytest
-from command_line import attempt, check_refused, ran, results_of, snapshot, tiny, without_times
+from command_line import (
+    attempt,
+    check_refused,
+    ran,
+    results_of,
+    snapshot,
+    tiny,
+    undrawn,
+    without_times,
+)
 from parsing import here
 from sentences import refused
 from untrained import untrained
@@ -108,6 +117,7 @@ def test_a_run_grows_from_what_a_repository_keeps_of_it(small, tmp_path):
 
 def test_a_teacher_is_known_by_its_weights(small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("skt_tf.reports.figures.save", undrawn)
     network, run = small / "run/teacher/model.keras", (*RUN, "--methods=baseline")
     shutil.copy(network, "mine.keras")
     here(*run, "--teacher=mine.keras")

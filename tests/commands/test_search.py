@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from command_line import attempt, check_refused, copied, ran, results_of, tiny, together
+from command_line import SLOW, attempt, check_refused, copied, ran, results_of, tiny, together
 from untrained import untrained
 
 from skt_tf.configuration import Config
@@ -87,6 +87,8 @@ def test_another_search_and_a_damaged_record_are_refused(whole, tmp_path):
     check_refused(damaged, ["search/search.json", "is damaged"])
 
 
+# In one process: tests/unit/tuning/test_shared_search.py.
+@SLOW
 def test_a_chief_and_two_workers_share_a_search(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

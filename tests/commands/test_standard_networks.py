@@ -10,8 +10,8 @@ from skt_tf.models.standard_networks import standard_network
 
 NAMES = {"teacher_network": "resnet20", "student_network": "resnet8x4"}
 RUN = tiny(
-    **NAMES, teacher_depth=None, width=None, methods="kd,hint", batch_size=16,
-    teacher_steps=4, task_steps=2, hint_steps=1, evaluations=1, task_boundaries="5/8,3/4,7/8",
+    **NAMES, teacher_depth=None, width=None, methods="kd", batch_size=16,
+    teacher_steps=4, task_steps=2, evaluations=1, task_boundaries="5/8,3/4,7/8",
     nesterov=True,
 )  # fmt: skip
 

@@ -28,7 +28,7 @@ def change(folder, edit):
 @pytest.fixture
 def two_methods(run):
     """A copy of what the run has of two methods: networks take their time to be asked."""
-    return of_methods(run, "baseline_long", "skt")
+    return of_methods(run, "kd", "skt")
 
 
 def verify(folder):
@@ -59,13 +59,13 @@ def test_the_command_refutes_an_accuracy_of_one_image_more(two_methods):
 
 
 def test_another_net_in_a_student_s_place_is_refuted(two_methods, capsys):
-    best = two_methods / "baseline_long/net0/student.keras"
+    best = two_methods / "kd/net0/student.keras"
     shutil.copy(two_methods / "teacher/model.keras", best)
     results = results_of(two_methods)
-    entry = results["methods"]["baseline_long"]
+    entry = results["methods"]["kd"]
     assert results["teacher"]["accuracy"] != entry["accuracies"][0]
     assert not verify(two_methods)
-    assert "REFUTED    baseline_long, net 1:" in capsys.readouterr().out
+    assert "REFUTED    kd, net 1:" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["mean", "ensemble"])

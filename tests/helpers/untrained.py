@@ -1,4 +1,6 @@
-"""Experiments and searches of which everything happens but the training."""
+"""Experiments and searches of which everything happens but the training and the drawing."""
+
+from command_line import undrawn
 
 from skt_tf.training.callbacks import Guard
 from skt_tf.training.sequential_distiller import SequentialDistiller
@@ -15,3 +17,4 @@ def untrained(monkeypatch, look=lambda distiller, batches, steps: None):
         guard.progress.rows.append({"stage": self.stage.name, "step": guard.steps, "loss": 1.0})
 
     monkeypatch.setattr(SequentialDistiller, "fit", fit)
+    monkeypatch.setattr("skt_tf.reports.figures.save", undrawn)

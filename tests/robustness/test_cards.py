@@ -8,7 +8,6 @@ import types
 
 import numpy as np
 import pytest
-from reference import softmax
 from sentences import refused
 
 import skt_tf
@@ -212,26 +211,6 @@ def test_what_is_not_known_is_left_out():
     ):  # fmt: skip
         assert word not in text
     assert "{" not in text.replace('{"images": images}', "")
-
-
-def test_the_code_in_the_card_runs(distilled, tmp_path, monkeypatch):
-    student = distilled[0].student
-    images = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 1)).astype(np.float32)
-    expected = softmax(student.predict(images, verbose=0))
-    several = ("saved_model", "litert", "onnx")
-    skt_tf.export(student, tmp_path / "several", several, images, input_dtype="uint8")
-    skt_tf.export(student, tmp_path / "alone")
-    for folder, number in (("several", 4), ("alone", 1)):
-        monkeypatch.chdir(tmp_path / folder)
-        found = r"images of (\w+):\n\n```python\n(.*?)```"
-        blocks = re.findall(found, said(tmp_path / folder), re.DOTALL)
-        assert len(blocks) == number
-        for dtype, block in blocks:
-            names = {"images": images.astype(dtype)}
-            assert len(block.splitlines()) == 3
-            exec(block, names)
-            tolerance = 0.2 if "int8" in block else 1e-4
-            np.testing.assert_allclose(names["probabilities"], expected, atol=tolerance)
 
 
 def test_a_student_with_other_weights_than_the_record_s_is_not_its(student, network, tmp_path):

@@ -25,10 +25,10 @@ from skt_tf.training.kept_targets import keep_targets
 
 data = skt_tf.load_dataset("digits")
 kinds = {
-    "transfer": stages("skt")[1], "kept": stages("skt")[0], "hint": stages("hint")[0],
+    "kept": stages("skt")[0], "hint": stages("hint")[0],
     # What compares the images of a batch, or remembers them, sees those of all devices.
     "losses": skt_tf.sequence(
-        "task+soft+sp+pkt*3000+rkd+cc+vid+at+crd(negatives=64)+anchor*0.01"
+        "task+dense+sp+pkt*3000+rkd+cc+vid+crd(negatives=64)+anchor*0.01"
     )[0],
 }
 strategy = distribution_strategy(name, 32)
@@ -64,9 +64,9 @@ sys.exit()
 """
 
 
-KINDS = ("transfer", "kept", "hint", "losses")
-# The others are those of the experiment in test_distribution.py.
-CLUSTERED = ("hint", "losses")
+KINDS = ("kept", "hint", "losses")
+# Of the kind of two devices; the experiment in test_distribution.py has the rest.
+CLUSTERED = ("hint",)
 
 
 @pytest.fixture(scope="module")

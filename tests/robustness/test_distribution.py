@@ -143,7 +143,8 @@ def test_what_only_the_chief_can_tell_stops_all_workers_alike(tmp_path):
         if layer.name == "stem_norm" or layer.name.endswith("_2_norm"):
             layer.gamma.assign(layer.gamma * 300)
     teacher.save(tmp_path / "large.keras")
-    done = cluster(*[(*WORKER, "--teacher=large.keras")] * 2, cwd=tmp_path)
+    flags = "--teacher=large.keras", "--precision=mixed_bfloat16"
+    done = cluster(*[(*WORKER, *flags)] * 2, cwd=tmp_path)
     assert [code for _, _, code in done] == [3, 3], done
     methods = results_of(tmp_path / "run")["methods"]
     assert methods["fsp"]["failed"]["stage"] == "transfer"

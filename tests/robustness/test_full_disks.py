@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from command_line import Attempt, check_refused, ran, running, skt_tf, snapshot, tiny
+from command_line import SLOW, Attempt, check_refused, ran, running, skt_tf, snapshot, tiny
 from sentences import is_one_sentence
 
 from skt_tf.models.resnet import resnet
@@ -67,6 +67,7 @@ def test_where_not_even_a_lock_fits_nothing_is_left(small_disk, tmp_path):
     check_refused(Attempt(done, before, snapshot(small_disk)), ["disk/run", "o space left"])
 
 
+@SLOW
 @pytest.mark.parametrize("small_disk", ["64k"], indirect=True)
 def test_a_full_folder_for_temporary_files_is_named(small_disk, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(small_disk))
@@ -74,6 +75,7 @@ def test_a_full_folder_for_temporary_files_is_named(small_disk, tmp_path, monkey
     check_ended(done, str(small_disk))
 
 
+@SLOW
 @pytest.mark.parametrize("small_disk", ["40k"], indirect=True)
 def test_a_disk_that_logs_have_filled_is_not_taken_for_memory(small_disk, tmp_path):
     # Nothing but the logs is written while the teacher is trained.

@@ -3,6 +3,7 @@
 import keras
 import pytest
 from chains import CLASSES, NAMES, SHAPE, chain, examples
+from command_line import SLOW
 from keras import layers
 from reference import same, values
 
@@ -31,6 +32,7 @@ def vision_transformer(dataset, width, depth, heads=2, seed=0):
     return keras.Model(images, layers.Dense(dataset.num_classes)(x))
 
 
+@SLOW
 def test_a_pair_of_vision_transformers_learns_with_adamw(digits):
     data, options = (digits.train_images, digits.train_labels), {"batch_size": 64, "verbose": 0}
     test = digits.test_images, digits.test_labels

@@ -1,9 +1,12 @@
-"""Every precision is run once, and one of half as many bits under every distribution."""
+"""Every precision is run once, and one whose loss is scaled on two devices.
+
+A cluster's is in test_distribution.py.
+"""
 
 import json
 
 import pytest
-from command_line import cluster, together
+from command_line import SLOW, together
 
 from skt_tf.models.resnet import resnet
 
@@ -39,19 +42,15 @@ sys.exit()
     ("name", "precisions"),
     [
         ("none", ("mixed_bfloat16", "mixed_float16", "float32")),
-        # Its loss is scaled, over all devices alike.
-        ("mirrored", ("mixed_float16",)),
-        ("multi_worker", ("mixed_bfloat16",)),
+        # Its loss is scaled, over all devices alike; test_devices.py has what is special about it.
+        pytest.param("mirrored", ("mixed_float16",), marks=SLOW),
     ],
 )
 def test_every_precision_of_both_networks_is_trained(name, precisions, tmp_path):
     resnet(8, 10, (8, 8, 1), 2, seed=1).save(tmp_path / "teacher.keras")
     arguments = name, tmp_path, *precisions
-    if name == "multi_worker":
-        done = cluster(arguments, arguments, preludes=(PROGRAM, PROGRAM), cwd=tmp_path)
-    else:
-        done = together((arguments, PROGRAM, {}), cwd=tmp_path)
-    assert {code for _, _, code in done} == {0}, [error[-2000:] for _, error, _ in done]
+    [(_, error, code)] = together((arguments, PROGRAM, {}), cwd=tmp_path)
+    assert code == 0, error[-2000:]
     for precision in precisions:
         results = json.loads((tmp_path / precision / "results.json").read_text())
         assert len(results["methods"]["kd"]["accuracies"]) == 1

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from command_line import (
-    DRAWN,
+    WHOLE,
     copied,
     ran,
     running,
@@ -24,20 +24,20 @@ from sentences import is_one_sentence
 
 from skt_tf.models.resnet import resnet
 
-KILLS = int(os.environ.get("SKT_TF_KILLS", "4"))
+KILLS = int(os.environ.get("SKT_TF_KILLS", "3"))
 TINY = tiny(
     student_depth=8, teacher_steps=20, transfer_steps=14, hint_steps=7, task_steps=10, evaluations=3
 )
-# Between them: every kind of stage, a hint with a regressor, scaled losses, kept targets,
-# held-out images.
+# Between them: every kind of stage, kept targets, a hint with a regressor, scaled losses,
+# held-out images, both schedules.
 RUNS = {
-    "all stages": ("--methods=hint,skt",),
+    "all stages": ("--methods=hint,skt", "--target_views=2", "--schedule=onecycle"),
     "regressor": (
         "--methods=hint", "--teacher=wide.keras", "--precision=mixed_float16", "--validation=100",
         "--nets=2",
     ),
-    "kept": ("--methods=fsp", "--target_views=2", "--schedule=onecycle"),
 }  # fmt: skip
+ALONE = (*TINY, "--methods=baseline", "--checkpoint_every=2")
 # Kills the process at the given call of what moves, removes or flushes files.
 KILLER = """
 import os, signal
@@ -86,10 +86,10 @@ def reaches(title, process, cwd):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def drawn():
+def whole():
     # Some of the processes start anew, and a kill may come as a picture is written.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(DRAWN, "1")
+        patch.setenv(WHOLE, "1")
         yield
 
 
@@ -108,7 +108,7 @@ def references(wide, tmp_path_factory):
     def run(name):
         cwd, began = new_folder(place / name, wide), time.monotonic()
         # One in a process that shares nothing with the copies that it is compared with.
-        done = skt_tf(*command(name), cwd=cwd, anew=name == "kept")
+        done = skt_tf(*command(name), cwd=cwd, anew=name == "all stages")
         assert done.returncode == 0, done.stderr
         return cwd, time.monotonic() - began
 
@@ -172,28 +172,28 @@ def test_a_run_that_is_killed_and_stopped_ends_with_the_same_bytes(references, w
         ("all stages", True, (signal.SIGTERM, "stage 2 of 3: step2")),
         ("all stages", False, None),
         ("regressor", True, (signal.SIGINT, "net 2 of 2, stage 2 of 2")),
-        ("kept", True, None),
     ]
 
     def chain(k):
         name, at_writing, stop = chains[k]
         cwd = new_folder(tmp_path / f"{name} {at_writing}", wide)
-        kills = KILLS * (k + 1) // 4 - KILLS * k // 4
+        kills = KILLS * (k + 1) // len(chains) - KILLS * k // len(chains)
         kill_and_go_on(name, kills, at_writing, stop, references[name], cwd, seed)
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        list(pool.map(chain, range(4)))
+        list(pool.map(chain, range(len(chains))))
 
 
-def test_another_seed_gives_other_bytes_and_what_was_there_is_kept(references, tmp_path):
-    shutil.copytree(references["kept"][0], tmp_path / "cwd")
-    cwd, other = tmp_path / "cwd", content(references["kept"][0])
-    done = ran(*command("kept", "--fresh", "--seed=1"), cwd=cwd)
+def test_another_seed_gives_other_bytes_and_what_was_there_is_kept(tmp_path):
+    ran(*ALONE, cwd=tmp_path)
+    other = content(tmp_path)
+    done = ran(*ALONE, "--fresh", "--seed=1", cwd=tmp_path)
     assert "kept as run.1" in done.stdout
-    one = content(cwd)
-    for path in ("teacher/model.keras", "fsp/net0/student.keras", "fsp/net0/metrics.csv"):
+    one = content(tmp_path)
+    networks = "teacher/model.keras", "baseline/net0/student.keras"
+    for path in (*networks, "baseline/net0/metrics.csv"):
         assert one[path] != other[path]
-    assert without_times(cwd / "run.1") == other
+    assert without_times(tmp_path / "run.1") == other
 
 
 def test_a_signal_while_libraries_are_loaded_ends_the_process_and_writes_nothing(tmp_path):
@@ -208,10 +208,10 @@ def test_a_signal_while_libraries_are_loaded_ends_the_process_and_writes_nothing
 
 
 @pytest.fixture(scope="module")
-def killed(wide, tmp_path_factory):
+def killed(tmp_path_factory):
     """A folder whose run was killed as it was writing a checkpoint in the teacher's training."""
-    cwd = new_folder(tmp_path_factory.mktemp("killed") / "cwd", wide)
-    process = copied(command("kept"), cwd, KILLER.format(at=55))
+    cwd = tmp_path_factory.mktemp("killed")
+    process = copied(ALONE, cwd, KILLER.format(at=55))
     assert process.wait() == -signal.SIGKILL
     return cwd
 
@@ -224,7 +224,7 @@ def test_where_all_checkpoints_are_damaged_the_run_stays_as_it_is(killed, tmp_pa
     for path in found:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     before = snapshot(cwd / "run")
-    done = skt_tf(*command("kept"), cwd=cwd)
+    done = skt_tf(*ALONE, cwd=cwd)
     assert done.returncode == 2
     assert is_one_sentence(done.stderr)
     for words in ("damaged", "run/teacher/checkpoints", "--fresh"):

@@ -1,6 +1,7 @@
 """Each exported file says in its own runtime what the Keras student says."""
 
 import os
+import re
 import sys
 
 import keras
@@ -71,8 +72,31 @@ def test_the_files_have_their_names_and_are_all_there_is(exported):
     assert list(folder.parent.iterdir()) == [folder]
 
 
+def check_code(folder, images, expected, number, dtypes):
+    """Runs what the card shows in `folder`: three lines for each of so many files."""
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"images of (\w+):\n\n```python\n(.*?)```", card, re.DOTALL)
+    assert len(blocks) == number
+    assert {dtype for dtype, _ in blocks} == dtypes
+    for dtype, block in blocks:
+        names = {"images": images.astype(dtype)}
+        assert len(block.splitlines()) == 3
+        exec(block, names)
+        tolerance = 0.2 if "int8" in block else 1e-4
+        np.testing.assert_allclose(names["probabilities"], expected, atol=tolerance)
+
+
+def test_the_code_in_the_card_runs(exported, trained, digits, monkeypatch):
+    folder, files = exported
+    monkeypatch.chdir(folder)
+    images = digits.test_images[:3]
+    check_code(folder, images, exact(trained, images), len(files), {"float32"})
+
+
 @pytest.mark.parametrize(("default", "other"), [("uint8", "float32"), ("float32", "uint8")])
-def test_the_default_signature_takes_what_was_asked_for(default, other, student, digits, tmp_path):
+def test_the_default_signature_takes_what_was_asked_for(
+    default, other, student, digits, tmp_path, monkeypatch
+):
     skt_tf.export(student, tmp_path / "out", input_dtype=default)
     signatures = tf.saved_model.load(str(tmp_path / "out")).signatures
     assert set(signatures) == {"serving_default", f"serving_{other}"}
@@ -84,6 +108,8 @@ def test_the_default_signature_takes_what_was_asked_for(default, other, student,
         found = signatures[name](images=tf.constant(images.astype(dtype)))["probabilities"]
         np.testing.assert_allclose(found, expected, atol=1e-5)
         assert f"signature `{name}` takes {dtype}" in (tmp_path / "out/README.md").read_text()
+    monkeypatch.chdir(tmp_path / "out")
+    check_code(tmp_path / "out", images, expected, 1, {default})
 
 
 @pytest.mark.parametrize("number", [1, 7, 360])

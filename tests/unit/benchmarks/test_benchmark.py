@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from command_line import SLOW
 from sentences import refused
 
 from skt_tf.benchmarks import benchmark
@@ -27,9 +28,12 @@ def test_what_is_no_benchmark_cannot_be_compared_with(content, tmp_path):
 @pytest.mark.parametrize(
     "networks",
     [
-        {"teacher_network": "resnet56", "student_network": "resnet20"},
-        {"teacher_network": "wrn_40_2", "student_network": "wrn_16_2"},
         {"teacher_depth": 110},
+        # The same, shallower.
+        *(
+            pytest.param({"teacher_network": teacher, "student_network": student}, marks=SLOW)
+            for teacher, student in (("resnet56", "resnet20"), ("wrn_40_2", "wrn_16_2"))
+        ),
     ],
     ids=lambda networks: next(iter(networks.values())),
 )
