@@ -24,7 +24,7 @@ from sentences import is_one_sentence
 
 from skt_tf.models.resnet import resnet
 
-KILLS = int(os.environ.get("SKT_TF_KILLS", "3"))
+KILLS = int(os.environ.get("SKT_TF_KILLS", "2"))
 TINY = tiny(
     student_depth=8, teacher_steps=20, transfer_steps=14, hint_steps=7, task_steps=10, evaluations=3
 )
@@ -119,7 +119,7 @@ def references(wide, tmp_path_factory):
 def kill_and_go_on(name, kills, at_writing, stop, reference, cwd, seed):
     """Kills a run `kills` times, stops it once, then lets it end; anew where it ends before."""
     draw = random.Random(seed)
-    killed, stopped = 0, stop is None
+    killed, stopped = 0, False
     while True:
         last = stopped and killed == kills
         if killed < kills and at_writing:
@@ -142,7 +142,7 @@ def kill_and_go_on(name, kills, at_writing, stop, reference, cwd, seed):
             assert content(cwd) == content(reference[0]), (name, at_writing, seed)
             if last:
                 said = (cwd / "stdout").read_text()
-                assert stop is None or "going on after iteration" in said
+                assert "going on after iteration" in said
                 return
             shutil.rmtree(cwd / "run")
         elif killed < kills:
@@ -170,8 +170,7 @@ def test_a_run_that_is_killed_and_stopped_ends_with_the_same_bytes(references, w
     seed = random.randrange(2**32)
     chains = [
         ("all stages", True, (signal.SIGTERM, "stage 2 of 3: step2")),
-        ("all stages", False, None),
-        ("regressor", True, (signal.SIGINT, "net 2 of 2, stage 2 of 2")),
+        ("regressor", False, (signal.SIGINT, "net 2 of 2, stage 2 of 2")),
     ]
 
     def chain(k):
