@@ -11,14 +11,13 @@ import tempfile
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# All are read when TensorFlow and Keras are loaded, and are as commands have them.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
 import hypothesis
 import numpy as np
 import pytest
+
+from skt_tf.utils.quiet import set_variables
+
+set_variables()  # As commands do.
 
 # How long a draw takes says on a shared machine who else is at work.
 hypothesis.settings.register_profile(

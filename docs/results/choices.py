@@ -6,10 +6,7 @@ One seed, 300 iterations of transfer or hint and 500 of the task each; the contr
 on the task. Differences of one or two points are noise.
 """
 
-import os
 import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np

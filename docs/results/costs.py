@@ -6,12 +6,9 @@ From one setting (26 layers teach 8, 32×32 images, batch 128, five dense flows,
 quantity grows at a time. Writes docs/results/costs.md and costs.png. Images are random.
 """
 
-import os
 import pathlib
 import time
 from unittest import mock
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np

@@ -9,13 +9,10 @@ and the faster time counts. Writes docs/results/growth.md and growth.png. Images
 """
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
 import time
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 

@@ -9,11 +9,8 @@ is the student's, a policy of Keras such as mixed_bfloat16; float32 if not given
 
 import collections
 import glob
-import os
 import sys
 import tempfile
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np

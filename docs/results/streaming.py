@@ -10,15 +10,12 @@ a MobileNetV3Small student, alone and on the batches. Prints a table, with the p
 
 import argparse
 import json
-import os
 import pathlib
 import re
 import subprocess
 import sys
 import tempfile
 import time
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 from PIL import Image

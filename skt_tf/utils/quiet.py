@@ -50,6 +50,15 @@ _GREETING = re.compile(
 )
 
 
+def set_variables():
+    """Sets what TensorFlow and Keras read as they are loaded, where the user has not."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # TensorFlow's default on processors with AVX512-VNNI or later alone; elsewhere, too, the
+    # gradients of convolutions are several times faster so.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
 def load_tensorflow(distribution="none", deterministic=False):
     """Imports TensorFlow and looks for devices; prints of it only what may need an answer.
 
@@ -60,11 +69,7 @@ def load_tensorflow(distribution="none", deterministic=False):
     """
     if distribution == "multi_worker":
         supervise()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    # TensorFlow's default on processors with AVX512-VNNI or later alone; elsewhere, too, the
-    # gradients of convolutions are several times faster so.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    set_variables()
     with filtered_stderr():
         import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""TensorFlow's oneDNN kernels are on for commands, on every processor, and records say so."""
+"""oneDNN's kernels are on for commands and scripts, on every processor, and records say so."""
 
 import os
 import platform
@@ -11,9 +11,7 @@ from command_line import ROOT
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 # TensorFlow's own word, for its default depends on the processor.
 PROGRAM = """
-from skt_tf.utils.quiet import load_tensorflow
-
-load_tensorflow()
+{loads}
 
 from tensorflow.python.util._pywrap_util_port import IsMklEnabled
 
@@ -23,15 +21,22 @@ print(IsMklEnabled(), environment()["onednn"])
 """
 
 
+COMMAND = "from skt_tf.utils.quiet import load_tensorflow; load_tensorflow()"
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="of other processors' builds")
 @pytest.mark.parametrize(
-    ("given", "says"),
-    [({}, "True 1"), ({VARIABLE: "0"}, "False 0")],
+    ("loads", "given", "says"),
+    [
+        (COMMAND, {}, "True 1"),
+        (COMMAND, {VARIABLE: "0"}, "False 0"),
+        ("import docs.results.choices", {}, "True 1"),
+    ],
 )
-def test_onednn_is_on_unless_the_user_says_otherwise(given, says):
+def test_onednn_is_on_unless_the_user_says_otherwise(loads, given, says):
     others = {name: value for name, value in os.environ.items() if name != VARIABLE}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", PROGRAM.format(loads=loads)],
         env={**others, "PYTHONPATH": str(ROOT), **given},
         capture_output=True,
         text=True,
