@@ -9,7 +9,7 @@ import sys
 
 from skt_tf.utils.keras_settings import check_keras
 
-__version__ = "0.3.2"
+__version__ = "0.3.3"
 _HOME = {
     "Dataset": "data.datasets",
     "Diverged": "utils.errors",

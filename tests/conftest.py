@@ -11,6 +11,9 @@ import tempfile
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# skt_tf looks at it as it is imported.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
 import hypothesis
 import numpy as np
 import pytest
@@ -53,7 +56,7 @@ def pytest_unconfigure(config):
 
 @pytest.fixture(autouse=True, scope="module")
 def graphs_as_they_are_traced():
-    """Optimizing a graph takes longer than its few steps; commands do what a user's do."""
+    """Optimizing a graph takes longer than its few steps; see `command_line.WHOLE`."""
     optimizer = "tensorflow" in sys.modules and sys.modules["tensorflow"].config.optimizer
     if optimizer:
         optimizer.set_experimental_options({"disable_meta_optimizer": True})

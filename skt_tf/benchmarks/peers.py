@@ -1,6 +1,5 @@
 """What others take for the same work, measured beside this project's parts (`--peers`)."""
 
-import contextlib
 import importlib.util
 import json
 import pathlib
@@ -13,6 +12,7 @@ import numpy as np
 from skt_tf.benchmarks.step_costs import STEPS, WARM_UP, timed_fit
 from skt_tf.models.points import SECTIONS
 from skt_tf.utils.errors import UserError
+from skt_tf.utils.precision import policy
 
 
 def add_peers(parts):
@@ -23,7 +23,7 @@ def add_peers(parts):
     """
     precisions = dict.fromkeys(("float32", parts.config.precision))
     for precision in precisions:
-        with _policy(precision):
+        with policy(precision):
             parts.steps(f"keras_distiller_{precision}", _keras_distiller(parts), parts.batch)
     _keras_fit(parts)
     if not has_torch(parts.config):
@@ -74,17 +74,6 @@ def _torch(parts, half):
 def has_torch(config):
     """Whether PyTorch is a peer that can be measured."""
     return config.peers and importlib.util.find_spec("torch") is not None
-
-
-@contextlib.contextmanager
-def _policy(name):
-    """Networks are built in this dtype policy."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _keras_distiller(parts):

@@ -58,6 +58,7 @@ def stages(method, overlap="span", split=None, layout=RESNET, section_flows="end
         raise UserError(
             unknown(f"method '{method}'", method, METHOD_NAMES)
             + ", or a sequence of losses, such as flows>task+soft"
+            + f", where a loss of your own is written {method}*1" * (own and method.isidentifier())
         )
     if method in DENSE and not layout.middles:
         n = layout.sections

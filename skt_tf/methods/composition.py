@@ -1,6 +1,8 @@
 """Several losses in one stage: each looks at its part of both networks, which run once for all."""
 
 import functools
+import math
+import numbers
 
 import keras
 import tensorflow as tf
@@ -12,6 +14,7 @@ from skt_tf.models.maps import before_relu, embedding_output, point_output
 from skt_tf.models.nested import unnested
 from skt_tf.models.points import RESNET
 from skt_tf.utils.errors import UserError
+from skt_tf.utils.precision import policy
 
 
 class Sum:
@@ -90,7 +93,8 @@ class Compared:
             for role, *side in zip(("teacher", "student"), (teacher, student), points, names)
         ]
         shapes = [self._named([tuple(part.shape[1:]) for part in parts]) for parts in shown]
-        self.objective.build(*shapes, number=self.number)
+        with policy("float32"):  # Of its heads, since all losses are computed in it.
+            self.objective.build(*shapes, number=self.number)
         self.heads = _built(self.objective)
         if self.objective.looks_at == ("logits",):
             return teacher, student  # With whatever calls of their own they have.
@@ -129,7 +133,8 @@ class Compared:
         if "maps" in looks_at and names is not None:
             parts += [point_output(network, name, {name: name}) for name in names]
         elif "maps" in looks_at:
-            ends = [point for point in points or RESNET.points if point[0] == "p" and point != "p0"]
+            ends = {point for point in points or RESNET.points if point[0] == "p"} - {"p0"}
+            ends = sorted(ends, key=lambda point: int(point[1:]))
             maps = [point_output(network, p, points) for p in ends[self.objective.sections]]
             early = role in self.objective.before_relu
             parts += [before_relu(network, tensor) for tensor in maps] if early else maps
@@ -160,8 +165,27 @@ def _check(objective):
             f"the objective '{objective.name}' has sections={objective.sections!r}: expected a "
             "slice, such as slice(-1, None) for the last one"
         )
+    early = objective.before_relu
+    if not isinstance(early, tuple | list) or not {*early} <= {"teacher", "student"}:
+        listed = ", ".join(map(str, early)) if isinstance(early, tuple | list) else early
+        raise UserError(
+            f"the objective '{objective.name}' has before_relu of {listed}: expected a tuple of "
+            "some of 'teacher', 'student'"
+        )
+    limits = (("weight", 0 < _number(objective.weight) < 1e9, "above 0 and below 10⁹"),)
+    limits += (("warmup", 0 <= _number(objective.warmup) <= 1, "a share of the stage, 0…1"),)
+    for name, fits, expected in limits:
+        if not fits:
+            raise UserError(
+                f"the objective '{objective.name}' has {name}={getattr(objective, name)!r}: "
+                f"expected a number, {expected}"
+            )
     if type(objective).loss is Objective.loss:
         raise UserError(f"the objective '{objective.name}' has no loss: write loss(…) for it")
+
+
+def _number(value):
+    return value if isinstance(value, numbers.Real) else math.nan
 
 
 def _built(objective):

@@ -12,7 +12,7 @@ import tensorflow as tf
 from skt_tf.methods.fsp import flow_model
 from skt_tf.methods.objective import Batch, Seen
 from skt_tf.methods.objective_names import find
-from skt_tf.models.checks import check_network
+from skt_tf.models.checks import check_logits, check_network
 from skt_tf.models.nested import unnested
 from skt_tf.models.points import flow_name
 from skt_tf.utils.errors import UserError
@@ -178,6 +178,9 @@ class ObjectiveDistillation(keras.distillation.DistillationLoss):
             ("student", student, self.student_layer_name),
         )
         self.objective.build(*(self._seen(self._shape(*role)) for role in roles))
+        for role, model, name in roles:
+            if name is None:
+                check_logits(model, role)
         if self.objective.heads:
             names = ", ".join(head.name for head in self.objective.heads)
             raise UserError(

@@ -29,8 +29,9 @@ def standardized(logits, epsilon=1e-7):
     """z′ = (z − mean z) / (std z + ε) of each image [Sun et al., CVPR 2024].
 
     Args:
-        logits: z, [batch, classes], float32, two classes or more. The deviation has
-            classes − 1 in its denominator, as in its authors' code; the paper has classes.
+        logits: z, [batch, classes], float32, three classes or more: of two they are always
+            ±1/√2. The deviation has classes − 1 in its denominator, as in its authors' code; the
+            paper has classes.
         epsilon: ε.
 
     Returns:

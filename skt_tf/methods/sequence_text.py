@@ -92,12 +92,16 @@ class Reader:
             name, equals, value = part.partition("=")
             if name.strip() in found:
                 raise self._wrong(began, f"'{name.strip()}' is given twice")
-            try:
-                found[name.strip()] = ast.literal_eval(value.strip())
-            except (ValueError, SyntaxError):
-                equals = ""
             if not equals or not name.strip().isidentifier():
                 raise self._wrong(began, "parameters are written (name=value; name=value)")
+            try:
+                found[name.strip()] = ast.literal_eval(value.strip())
+            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+                raise self._wrong(
+                    began,
+                    f"{value.strip()!r} is no value: expected a number, True, False, None, or a "
+                    "text in quotes",
+                ) from None
         return found
 
     def _skip(self):

@@ -19,12 +19,16 @@ class Sequence(tuple):
     """The stages of a sequence, which print as the text that makes them."""
 
     def __str__(self):
+        from skt_tf.methods.catalogue import METHOD_NAMES
+
         shares = [stage.iterations["task"] for stage in self]
         even = all(share == Fraction(1, len(self)) for share in shares)
-        return ">".join(
+        text = ">".join(
             str(stage) + ("" if even else f":{_share_text(share)}")
             for stage, share in zip(self, shares)
         )
+        # The name alone is the method's, which has other stages.
+        return f"{text}:1" if text in METHOD_NAMES else text
 
     def __repr__(self):
         return f"sequence('{self}')"

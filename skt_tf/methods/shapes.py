@@ -8,8 +8,8 @@ import tensorflow as tf
 from skt_tf.utils.errors import UserError
 
 
-def check_classes(name, teacher, student):
-    """Refuses logits of other classes, or of a single one; both `Seen`."""
+def check_classes(name, teacher, student, standardized=False):
+    """Refuses logits of other classes, or of so few that no loss has a gradient; both `Seen`."""
     classes = [seen.logits[-1] for seen in (teacher, student)]
     if classes[0] != classes[1]:
         raise UserError(
@@ -18,6 +18,11 @@ def check_classes(name, teacher, student):
         )
     if classes[0] < 2:
         raise UserError(f"the networks have a single class: '{name}' needs two or more")
+    if standardized and classes[0] < 3:
+        raise UserError(
+            "the networks have two classes, and two logits that are standardised are the same for "
+            f"every image: '{name}' needs three classes or more here, and 'soft' does not"
+        )
 
 
 def check_features(name, teacher, student, instead):

@@ -138,9 +138,9 @@ def _weight(name, given):
 
 def _plain_value(loss, name, value):
     """A value of a parameter that a text can hold: of Python's own types, lists as tuples."""
+    value = value.tolist() if hasattr(value, "tolist") else value  # NumPy's.
     if isinstance(value, list | tuple):
         return tuple(_plain_value(loss, name, part) for part in value)
-    value = value.item() if hasattr(value, "item") else value
     fits = value is None or isinstance(value, bool | int | str)
     fits = fits or (isinstance(value, float) and math.isfinite(value))
     # A text of a sequence ends parameters at these signs.

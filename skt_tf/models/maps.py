@@ -4,6 +4,7 @@ import itertools
 
 import keras
 
+from skt_tf.models.batch_norm import FoldedConvolution
 from skt_tf.models.names import plain
 from skt_tf.models.nested import inner_graph, layers_by_path, unnested
 from skt_tf.utils.errors import UserError, close_to, meant, option
@@ -68,8 +69,9 @@ def before_relu(model, output):
         return layer._inbound_nodes[index].input_tensors[0]
     nodes = [*itertools.chain(*unnested(model).model._nodes_by_depth.values())]
     rectified = {id(x) for node in nodes if _is_relu(node.operation) for x in node.input_tensors}
+    kinds = keras.layers.BatchNormalization, FoldedConvolution
     for node in nodes:
-        normalizes = isinstance(node.operation, keras.layers.BatchNormalization)
+        normalizes = isinstance(node.operation, kinds)
         if normalizes and node.input_tensors[0] is output and id(node.outputs[0]) in rectified:
             return node.outputs[0]
     return output

@@ -13,7 +13,6 @@ import tensorflow as tf
 from skt_tf.data.datasets import Dataset
 from skt_tf.data.user_data import Stream
 from skt_tf.methods.catalogue import (
-    METHOD_NAMES,
     ONE_START,
     TEACHERS,
     needs_teacher,
@@ -249,11 +248,6 @@ def _check_same(method, config):
     (text,) = config.methods
     if not isinstance(method, Sequence) or tuple(method) == tuple(config.stages(text)):
         return
-    if text in METHOD_NAMES:
-        raise UserError(
-            f"the sequence of '{text}' alone would be the method '{text}': give its loss a weight, "
-            f"as in '{text}*1'"
-        )
     raise UserError(
         f"the sequence '{text}' was made for other flows or points than these: give distill the "
         "same dense_flows, section_flows and points, by which the text makes it anew"

@@ -1,5 +1,6 @@
 """What networks compute in, and what this machine computes in fast."""
 
+import contextlib
 import platform
 import sys
 
@@ -24,6 +25,17 @@ def precision_of_teacher(precision):
     if precision != "auto":
         return precision
     return "bfloat16" if has_bfloat16() else "float32"
+
+
+@contextlib.contextmanager
+def policy(name):
+    """Layers that are made in the block have Keras' dtype policy of this name."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def set_policy(precision):

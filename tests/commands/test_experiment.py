@@ -32,7 +32,6 @@ TEACHER_STEPS = 12
 # The stages of each method and their iterations, with the numbers of `RUN`.
 STAGES = {
     "baseline": {"task": 4},
-    "baseline_long": {"task": 10},
     "kd": {"task": 4},
     "hint": {"hint": 2, "task": 4},
     "fsp": {"transfer": 6, "task": 4},

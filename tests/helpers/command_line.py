@@ -26,7 +26,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 gc.set_threshold(10_000, 20, 100)
 
 SLOW = pytest.mark.skipif(
-    not os.environ.get("SKT_TF_LONG"), reason="takes minutes: SKT_TF_LONG=1 runs it"
+    not os.environ.get("SKT_TF_LONG"),
+    reason="a second line, or minutes long: SKT_TF_LONG=1 runs it",
 )
 # Where this stands in the environment, copies of the command leave nothing out.
 WHOLE = "SKT_TF_WHOLE"
@@ -64,8 +65,8 @@ def skt_tf(*arguments, cwd, anew=False, before=(), timeout=600):
     """Runs the command in `cwd`, in a process of its own.
 
     The process is a copy of one that has loaded TensorFlow, which takes longer than most commands
-    do, unless it is to start `anew`; or with modules of the folders `before`, which hide
-    installed ones.
+    do; it draws no pictures and optimizes no graphs, but for `WHOLE`. It may start `anew` instead,
+    or with modules of the folders `before`, which hide installed ones.
     """
     if anew or before:
         return subprocess.run(

@@ -26,6 +26,7 @@ from skt_tf.training.kept_targets import keep_targets
 data = skt_tf.load_dataset("digits")
 kinds = {
     "kept": stages("skt")[0], "hint": stages("hint")[0],
+    "gathered": skt_tf.sequence("task+sp+crd(negatives=64)")[0],
     # What compares the images of a batch, or remembers them, sees those of all devices.
     "losses": skt_tf.sequence(
         "task+dense+sp+pkt*3000+rkd+cc+vid+crd(negatives=64)+anchor*0.01"
@@ -45,13 +46,13 @@ for kind in asked:
             hint_reduction="mean", number=len(data.train_labels),
         )
         # Of many losses the gradients are large, and so are the ends of what is rounded.
-        rate = 0.004 if kind == "losses" else 0.02
+        rate = 0.004 if kind in ("losses", "gathered") else 0.02
         distiller.compile(keras.optimizers.SGD(rate, momentum=0.9))
     views, images = {}, data
     if kind == "kept":
         kept = keep_targets(teacher, stage.flows, data.first(64), 2, 0, path + ".float16")
         views, images = {"kept": kept, "flows": stage.flows}, kept.dataset
-    if kind == "losses":
+    if kind in ("losses", "gathered"):
         views["indices"] = True
     found[f"{kind}_start"] = np.concatenate([v.numpy().ravel() for v in student.variables])
     found[f"{kind}_losses"] = distiller.fit(
@@ -65,8 +66,8 @@ sys.exit()
 
 
 KINDS = ("kept", "hint", "losses")
-# Of the kind of two devices; the experiment in test_distribution.py has the rest.
-CLUSTERED = ("hint",)
+# What gathers over processes; the experiment in test_distribution.py trains flows and a task there.
+CLUSTERED = ("gathered",)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distribution")
     workers = (("multi_worker", folder / f"worker{k}.npz", *CLUSTERED) for k in range(2))
     done = [
-        *together((("none", folder / "none.npz", *KINDS), PROGRAM, {}), cwd=folder),
+        *together((("none", folder / "none.npz", *KINDS, *CLUSTERED), PROGRAM, {}), cwd=folder),
         *together((("mirrored", folder / "mirrored.npz", *KINDS), PROGRAM, {}), cwd=folder),
         *cluster(*workers, preludes=(PROGRAM, PROGRAM), cwd=folder),
     ]

@@ -6,7 +6,7 @@ import signal
 import socket
 
 import pytest
-from command_line import cluster, results_of, snapshot, tiny
+from command_line import WHOLE, cluster, results_of, snapshot, tiny
 from command_line import skt_tf as command
 
 import skt_tf
@@ -136,7 +136,9 @@ def test_workers_that_cannot_share_a_step_stop(flags, says, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_what_only_the_chief_can_tell_stops_all_workers_alike(tmp_path):
+def test_what_only_the_chief_can_tell_stops_all_workers_alike(tmp_path, monkeypatch):
+    # Of all clusters, the one in half precision, and with its graphs as users have them.
+    monkeypatch.setenv(WHOLE, "1")
     data = skt_tf.load_dataset("digits")
     teacher = resnet_for(data, 8, 4, seed=1)
     for layer in teacher.layers:  # Its maps are too large to be kept.

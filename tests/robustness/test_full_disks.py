@@ -67,7 +67,6 @@ def test_where_not_even_a_lock_fits_nothing_is_left(small_disk, tmp_path):
     check_refused(Attempt(done, before, snapshot(small_disk)), ["disk/run", "o space left"])
 
 
-@SLOW
 @pytest.mark.parametrize("small_disk", ["64k"], indirect=True)
 def test_a_full_folder_for_temporary_files_is_named(small_disk, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(small_disk))
@@ -75,7 +74,7 @@ def test_a_full_folder_for_temporary_files_is_named(small_disk, tmp_path, monkey
     check_ended(done, str(small_disk))
 
 
-@SLOW
+@SLOW  # In this process: tests/unit/training/test_failed_operations.py.
 @pytest.mark.parametrize("small_disk", ["40k"], indirect=True)
 def test_a_disk_that_logs_have_filled_is_not_taken_for_memory(small_disk, tmp_path):
     # Nothing but the logs is written while the teacher is trained.

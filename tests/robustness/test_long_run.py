@@ -23,7 +23,7 @@ def test_a_run_on_real_images_that_is_killed_every_minute_ends_with_the_same_byt
         teacher_steps=150, transfer_steps=120, hint_steps=60, task_steps=100, evaluations=3,
         checkpoint_every="5s", output_dir=None,
     )  # fmt: skip
-    ran(*run, "--output_dir=undisturbed", cwd=tmp_path, timeout=3600)
+    ran(*run, "--output_dir=undisturbed", cwd=tmp_path, timeout=3600, anew=True)
     status, kills = None, -1
     while status != 0:
         process = running([*run, "--output_dir=killed"], tmp_path)

@@ -9,6 +9,7 @@ import pytest
 from command_line import ROOT
 
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
+COMMAND = "from skt_tf.utils.quiet import load_tensorflow; load_tensorflow()"
 # TensorFlow's own word, for its default depends on the processor.
 PROGRAM = """
 {loads}
@@ -19,9 +20,6 @@ from skt_tf.utils.environment import environment
 
 print(IsMklEnabled(), environment()["onednn"])
 """
-
-
-COMMAND = "from skt_tf.utils.quiet import load_tensorflow; load_tensorflow()"
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="of other processors' builds")

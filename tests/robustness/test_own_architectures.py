@@ -32,17 +32,17 @@ def vision_transformer(dataset, width, depth, heads=2, seed=0):
     return keras.Model(images, layers.Dense(dataset.num_classes)(x))
 
 
-@SLOW
-def test_a_pair_of_vision_transformers_learns_with_adamw(digits):
+@pytest.mark.parametrize(("steps", "least"), [(60, 0.3), pytest.param(300, 0.7, marks=SLOW)])
+def test_a_pair_of_vision_transformers_learns_with_adamw(steps, least, digits):
     data, options = (digits.train_images, digits.train_labels), {"batch_size": 64, "verbose": 0}
     test = digits.test_images, digits.test_labels
     options |= {"optimizer": "adamw", "learning_rate": 0.01, "schedule": "onecycle"}
     teacher = vision_transformer(digits, 16, 1)
-    found = skt_tf.distill(None, teacher, data, test, "baseline", task_steps=300, **options)
-    assert found.accuracy > 0.7
+    found = skt_tf.distill(None, teacher, data, test, "baseline", task_steps=steps, **options)
+    assert found.accuracy > least
     student = vision_transformer(digits, 16, 1, seed=1)
-    found = skt_tf.distill(teacher, student, data, test, "kd", task_steps=300, **options)
-    assert found.accuracy > 0.7
+    found = skt_tf.distill(teacher, student, data, test, "kd", task_steps=steps, **options)
+    assert found.accuracy > least
 
 
 def mobile(classes=CLASSES, seed=1):

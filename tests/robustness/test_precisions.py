@@ -1,12 +1,12 @@
-"""Every precision is run once, and one whose loss is scaled on two devices.
+"""Every precision is run once; with SKT_TF_LONG=1 one whose loss is scaled on two devices, too.
 
-A cluster's is in test_distribution.py.
+A cluster trains in one in test_distribution.py.
 """
 
 import json
 
 import pytest
-from command_line import SLOW, together
+from command_line import SLOW, WHOLE, together
 
 from skt_tf.models.resnet import resnet
 
@@ -49,7 +49,7 @@ sys.exit()
 def test_every_precision_of_both_networks_is_trained(name, precisions, tmp_path):
     resnet(8, 10, (8, 8, 1), 2, seed=1).save(tmp_path / "teacher.keras")
     arguments = name, tmp_path, *precisions
-    [(_, error, code)] = together((arguments, PROGRAM, {}), cwd=tmp_path)
+    [(_, error, code)] = together((arguments, PROGRAM, {WHOLE: "1"}), cwd=tmp_path)
     assert code == 0, error[-2000:]
     for precision in precisions:
         results = json.loads((tmp_path / precision / "results.json").read_text())

@@ -1,4 +1,4 @@
-"""Runs whose images stream end with the same bytes, killed or not, and as those in memory."""
+"""Runs that are killed, and go on streaming or not, end with the bytes of one in memory."""
 
 import signal
 import time
@@ -25,7 +25,7 @@ def prepared(folder):
 
 # What writes their images, their flags, and the signals that end them one after another.
 KINDS = {
-    "padded": (write, ("--image_size=16", "--validation=6"), (signal.SIGKILL, signal.SIGTERM)),
+    "padded": (write, ("--image_size=16", "--validation=6"), (signal.SIGTERM, signal.SIGKILL)),
     "resized crops": (
         prepared, ("--dataset=drawn", "--image_size=16", "--crop=resized", "--target_views=2"),
         (signal.SIGTERM, signal.SIGKILL),

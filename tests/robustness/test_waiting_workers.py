@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from command_line import SLOW, Copy, places, tiny
+from command_line import Copy, places, tiny
 
 COMMAND = tiny(
     methods="baseline", width=2, batch_size=16, teacher_steps=50, task_steps=50, evaluations=1,
@@ -27,7 +27,7 @@ quiet.load_tensorflow = load_and_hang
 """
 
 
-@pytest.mark.parametrize("waits", [pytest.param("for a cluster", marks=SLOW), "in training"])
+@pytest.mark.parametrize("waits", ["for a cluster", "in training"])
 def test_a_waiting_worker_ends_within_seconds(waits, tmp_path):
     workers = []
     for index, place in enumerate(places(2)[: 1 if waits == "for a cluster" else 2]):

@@ -32,7 +32,7 @@ class DIST(Objective):
         self.standardized, self.epsilon = standardized, epsilon
 
     def build(self, teacher, student, number=None):
-        check_classes(self.name, teacher, student)
+        check_classes(self.name, teacher, student, self.standardized)
 
     def loss(self, teacher, student, batch):
         """A scalar, of logits."""

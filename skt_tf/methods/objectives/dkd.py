@@ -38,7 +38,7 @@ class DKD(Objective):
             self.weight = 18.0
 
     def build(self, teacher, student, number=None):
-        check_classes(self.name, teacher, student)
+        check_classes(self.name, teacher, student, self.standardized)
 
     def loss(self, teacher, student, batch):
         """[batch], of logits and labels."""

@@ -26,7 +26,7 @@ class LogitStdKD(Objective):
         self.temperature, self.epsilon = temperature, epsilon
 
     def build(self, teacher, student, number=None):
-        check_classes(self.name, teacher, student)
+        check_classes(self.name, teacher, student, standardized=True)
 
     def loss(self, teacher, student, batch):
         """[batch], of logits."""

@@ -58,7 +58,7 @@ class MLKD(Objective):
         self.labels = self.views == 2 and cross_entropy != 0
 
     def build(self, teacher, student, number=None):
-        check_classes(self.name, teacher, student)
+        check_classes(self.name, teacher, student, self.standardized)
 
     def loss(self, teacher, student, batch):
         """A scalar, of the logits of one view or two."""

@@ -96,6 +96,26 @@ def test_the_review_takes_the_teachers_maps_before_their_relu(networks, batch, t
 
 
 @pytest.mark.parametrize("precision", [None, "float32"])
+def test_maps_before_their_relu_are_normalised_and_in_order(networks, batch, precision):
+    """Where the points are convolutions; folded teachers too, and points in any order."""
+    x = inputs = keras.Input(SHAPE)
+    for k in (1, 2, 3):
+        x = keras.layers.Conv2D(2**k, 3, min(k, 2), padding="same", name=f"conv{k}")(x)
+        x = keras.layers.BatchNormalization(beta_initializer="ones", name=f"norm{k}")(x)
+        x = keras.layers.ReLU()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    teacher, images = keras.Model(inputs, keras.layers.Dense(CLASSES)(x)), batch[0]
+    outputs = [teacher.get_layer(f"norm{k}").output for k in (1, 2, 3)]
+    expected = keras.Model(inputs, outputs)(images, training=False)
+    if precision:
+        teacher = fold_batch_norm(teacher, precision)
+    points = {f"p{k}": f"conv{k}" for k in (3, 1, 2)}
+    distiller = made((teacher, networks[1]), "reviewkd", teacher_points=points)
+    for one, other in zip(distiller.teacher_view(images, training=False)[1:], expected):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", [None, "float32"])
 def test_networks_that_normalise_first_show_the_teacher_behind_that(batch, precision):
     """As in the code of ReviewKD's and SimKD's authors; folded teachers too."""
     teacher, student = (

@@ -218,6 +218,13 @@ def test_objectives_that_keras_has_no_place_for_are_refused(name, layers, senten
         skt_tf.ObjectiveDistillation(name, *layers)
 
 
+def test_outputs_that_are_no_logits_are_refused(pair):
+    student = pair[1]
+    ended = keras.Model(student.inputs, keras.layers.Softmax()(student.outputs[0]))
+    with refused("student .* ends with a softmax"):
+        keras.distillation.Distiller(pair[0], ended, skt_tf.ObjectiveDistillation("dist"))
+
+
 @pytest.mark.parametrize(
     ("name", "layer", "sentence"),
     [

@@ -117,6 +117,10 @@ def test_parameters_are_written_too():
         ("at(power=2; power=4)", 4, "'power' is given twice"),
         ("skt>task", 1, "'skt' is a method"),
         ("at(p)", 4, "name=value"),
+        ("cc(kernel=gaussian)", 4, "'gaussian' is no value: .* text in quotes"),
+        ("at(squared=false)", 4, "'false' is no value: expected a number, True"),
+        ("at(power={[]:1})", 4, "is no value"),
+        ("at(power=" + "-" * 3000 + "1)", 4, "is no value"),
         ("at(p=2", 7, "'\\)'"),
         ("task(p=2)", 1, "no parameters"),
         ("tåsk>task", 1, "'t' is no loss"),
@@ -189,6 +193,7 @@ def test_stages_and_losses_stand_for_themselves_and_numpy_for_its_numbers():
     assert loss == Loss("mlkd", 3.0, (("temperatures", (4, 2.0)),))
     assert str(sequence([loss])) == "mlkd(temperatures=(4, 2.0))*3"
     assert len({made, sequence(str(made)), sequence("task")}) == 2
+    assert Loss("at", 1, {"power": np.array([1.0, 2.0])}) == Loss("at", 1, {"power": (1.0, 2.0)})
 
 
 @pytest.mark.parametrize("text", ["flows:0.2>task:0.8", "flows>dense>task", "flows:0.1>task:0.4"])
@@ -204,6 +209,16 @@ def test_a_stage_of_a_method_is_more_than_its_name_and_refused(method, number):
     stage = stages(method)[number]
     with refused(f"'{stage.name}' is one of a method"):
         sequence(["flows", stage])
+
+
+@pytest.mark.parametrize("name", ["hint", "fsp"])
+def test_a_loss_alone_is_not_the_method_of_its_name(name):
+    made = sequence(name)
+    assert str(made) == f"{name}:1"
+    for text in (f"{name}:1", f"{name}()", f" {name} : 1/1 "):
+        assert spelled(text) == str(made)
+    assert stages(spelled(f"{name}:1")) == made != stages(name)
+    assert spelled(name) == name
 
 
 def test_dense_flows_need_middles():

@@ -131,6 +131,16 @@ def test_other_classes_are_refused_with_both_numbers(name):
         built(find(name), *[shapes(classes=1)] * 2)
 
 
+@pytest.mark.parametrize("name", ["dkd", "dist", "logit_std_kd", "mlkd"])
+def test_two_classes_are_too_few_for_standardised_logits(name):
+    """Whatever two logits are, (z − mean z) / std z is ±1/√2: there is no gradient."""
+    given = () if name == "logit_std_kd" else ("standardized",)
+    with refused("two classes.*'soft' does not"):
+        built(find(name), *[shapes(classes=2)] * 2, **dict.fromkeys(given, True))
+    if given:
+        built(find(name), *[shapes(classes=2)] * 2)
+
+
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
