@@ -8,6 +8,7 @@ from skt_tf.exporting.runtimes import load
 from skt_tf.models.cost import median_seconds
 from skt_tf.models.evaluation import in_batches, softmax_of
 from skt_tf.utils.document import NONE, Table, percent
+from skt_tf.utils.errors import UserError
 
 
 def compare(student, path, files, dataset):
@@ -30,6 +31,11 @@ def compare(student, path, files, dataset):
     images, labels = dataset.test_images, dataset.test_labels
     call = softmax_of(student)
     said = _outputs(call, images)
+    if wrong := np.sum(~np.isfinite(said).all(axis=1)):
+        raise UserError(
+            f"--student={path} answers NaN for {wrong} of the {len(said)} test images: expected a "
+            "network of images of this scale, whose precision holds what it computes"
+        )
     rows = {"keras": _row(call, f"keras {keras.__version__}", path, said, said, images, labels)}
     for kind, file in files.items():
         call, name = load(kind, file)

@@ -17,7 +17,7 @@ def checked(labels, classes):
     """
     if labels is None:
         return None
-    if isinstance(labels, str | set | frozenset) or not hasattr(labels, "__iter__"):
+    if isinstance(labels, str | set | frozenset | dict) or not hasattr(labels, "__iter__"):
         raise UserError(f"labels={labels!r}: expected a list of the names of {classes} classes")
     labels = tuple(labels)
     for number, name in enumerate(labels):
@@ -44,7 +44,7 @@ def read(path):
             f"{option('labels')}={path} cannot be read ({why}): expected a text file of class "
             "names, one a line"
         ) from None
-    return tuple(text.splitlines())
+    return tuple(line.strip() for line in text.rstrip().splitlines())
 
 
 def known(classes, provenance, data_dir=None, dataset=None):

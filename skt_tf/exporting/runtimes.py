@@ -69,7 +69,9 @@ def check_answers(kind, path, shape, expected):
     for number in (1, 2):
         found = call(images[:number])
         wanted = found if expected is None else expected(images[:number])
-        if not np.allclose(found, wanted, atol=0.05, equal_nan=True):
+        # Of many classes all probabilities are small.
+        near = 0.05 * np.max(wanted, where=np.isfinite(wanted), initial=0)
+        if not np.allclose(found, wanted, atol=near, equal_nan=True):
             raise UserError(f"{name} answers otherwise than the student")
 
 

@@ -30,6 +30,8 @@ def load_network(path):
     if not pathlib.Path(path).is_file():
         what = "is a folder" if pathlib.Path(path).is_dir() else "does not exist"
         raise UserError(f"{path} {what}: expected a network saved by Keras (.keras or .h5)")
+    with open(path, "rb"):
+        pass  # Of what may not be read this says the name, and h5py does not.
     # Keras would say of such a file that it is not found.
     legacy = h5py.is_hdf5(path)
     if not legacy and not zipfile.is_zipfile(path):

@@ -277,6 +277,7 @@ def test_images_that_stand_for_a_test_are_called_by_their_name(student, tmp_path
 IMPOSSIBLE = {
     "too few names": ({"labels": NAMES[:3]}, "^labels: 3 names for the 4 outputs"),
     "no list": ({"labels": "abcd"}, "^labels='abcd': expected a list"),
+    "numbers by names": ({"labels": dict.fromkeys(NAMES, 1)}, "^labels={'a': 1, .*a list"),
     "no line": ({"labels": ["a", "b\nc", "d", "e"]}, "^labels: the name of class 1"),
     "no text": ({"labels": range(4)}, "^labels: the name of class 0"),
     "no license": ({"license": "my own: see below"}, "^license=my own: see below is no name"),
@@ -299,7 +300,7 @@ def test_impossible_arguments_are_refused_before_anything_is_written(name, stude
 
 def test_the_job_takes_names_from_a_file_and_writes_them(student, tmp_path, capfd):
     save_network(student, tmp_path / "student.keras")
-    (tmp_path / "names.txt").write_text("\ufeffé\r\nb\r\nc\r\nd\r\n", encoding="utf-8")
+    (tmp_path / "names.txt").write_text("\ufeffé\r\nb \r\nc\r\nd\r\n\r\n", encoding="utf-8")
     given = {"student": str(tmp_path / "student.keras"), "output_dir": str(tmp_path / "out")}
     config = Config(job="export", labels=str(tmp_path / "names.txt"), license="mit", **given)
     export.run(config)

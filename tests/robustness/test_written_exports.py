@@ -185,6 +185,53 @@ def test_the_comparison_tells_another_student_from_this_one(
 
 
 # More kinds of networks and precisions: tests/robustness/test_exported_half_students.py.
+def test_of_many_classes_another_network_is_told_too(tmp_path, monkeypatch):
+    """All probabilities are near 0.001."""
+    answers = [softmax(np.random.default_rng(seed).normal(size=(2, 1000))) for seed in (0, 1)]
+    monkeypatch.setattr(runtimes, "load", lambda *_: (lambda x: answers[0][: len(x)], "the file"))
+    runtimes.check_answers("saved_model", tmp_path, (8, 8, 1), lambda x: answers[0][: len(x)])
+    with refused("the file answers otherwise than the student"):
+        runtimes.check_answers("saved_model", tmp_path, (8, 8, 1), lambda x: answers[1][: len(x)])
+
+
+def test_a_student_that_answers_nan_is_told(student, digits):
+    student.layers[-1].bias.assign([np.nan] * 4)
+    with refused("--student=mine.keras answers NaN for 360 of the 360 test images"):
+        comparison.compare(student, "mine.keras", {}, digits)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Gain(keras.layers.Layer):
+    """Of which its configuration says not all."""
+
+    gain = 1.0
+
+    def call(self, inputs):
+        return inputs * self.gain
+
+
+@pytest.mark.parametrize("name", ["conv 1", "conv_1"])
+def test_a_layer_that_does_not_say_all_is_not_written_as_another(name, tmp_path):
+    """A name that no graph takes makes TensorFlow need a copy."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3, name=name)(keras.layers.Rescaling(1 / 255)(images))
+    gain = Gain()
+    gain.gain = 9.0
+    x = keras.layers.Dense(4)(keras.layers.Flatten()(gain(x)))
+    student = keras.Model(images, x)
+    if name == "conv 1":
+        with refused("cannot be written as saved_model .*answers otherwise than the student"):
+            skt_tf.export(student, tmp_path / "out")
+        assert list(tmp_path.iterdir()) == []
+    else:
+        path = skt_tf.export(student, tmp_path / "out")["saved_model"]
+        pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1))
+        np.testing.assert_allclose(
+            run("saved_model", path, pictures), exact(student, pictures), atol=1e-5
+        )
+
+
 def test_a_half_precision_student_is_exported_in_float32(trained, digits, policy, tmp_path):
     policy("mixed_bfloat16")
     statistics = digits.mean, digits.variance
