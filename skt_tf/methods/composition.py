@@ -1,7 +1,6 @@
 """Several losses in one stage: each looks at its part of both networks, which run once for all."""
 
 import functools
-import math
 import numbers
 
 import keras
@@ -9,6 +8,7 @@ import tensorflow as tf
 
 from skt_tf.methods.fsp import FlowModel
 from skt_tf.methods.objective import Batch, Objective, Seen
+from skt_tf.methods.stage import checked_weight
 from skt_tf.models.checks import check_logits
 from skt_tf.models.maps import before_relu, embedding_output, point_output
 from skt_tf.models.nested import unnested
@@ -172,20 +172,14 @@ def _check(objective):
             f"the objective '{objective.name}' has before_relu of {listed}: expected a tuple of "
             "some of 'teacher', 'student'"
         )
-    limits = (("weight", 0 < _number(objective.weight) < 1e9, "above 0 and below 10⁹"),)
-    limits += (("warmup", 0 <= _number(objective.warmup) <= 1, "a share of the stage, 0…1"),)
-    for name, fits, expected in limits:
-        if not fits:
-            raise UserError(
-                f"the objective '{objective.name}' has {name}={getattr(objective, name)!r}: "
-                f"expected a number, {expected}"
-            )
+    checked_weight(objective.name, objective.weight)
+    if not isinstance(objective.warmup, numbers.Real) or not 0 <= objective.warmup <= 1:
+        raise UserError(
+            f"the objective '{objective.name}' has warmup={objective.warmup!r}: expected a number, "
+            "a share of the stage, 0…1"
+        )
     if type(objective).loss is Objective.loss:
         raise UserError(f"the objective '{objective.name}' has no loss: write loss(…) for it")
-
-
-def _number(value):
-    return value if isinstance(value, numbers.Real) else math.nan
 
 
 def _built(objective):

@@ -38,7 +38,7 @@ class Loss:
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise UserError(f"a loss has the name {self.name!r}: expected a word, such as 'task'")
         if self.weight is not None:
-            object.__setattr__(self, "weight", _weight(self.name, self.weight))
+            object.__setattr__(self, "weight", checked_weight(self.name, self.weight))
         try:
             given = sorted(dict(self.parameters).items())
         except (TypeError, ValueError):
@@ -130,7 +130,8 @@ class Stage:
         return cls(**values)
 
 
-def _weight(name, given):
+def checked_weight(name, given):
+    """The weight of a loss as a float; raises a ValueError where it cannot be one."""
     if isinstance(given, numbers.Real) and not isinstance(given, bool) and 0 < given < 1e9:
         return float(given)
     raise UserError(f"'{name}' has the weight {given!r}: expected a number above 0 and below 10⁹")

@@ -184,7 +184,6 @@ def test_the_comparison_tells_another_student_from_this_one(
     assert rows["keras"]["accuracy"] == np.mean(others.argmax(1) == digits.test_labels)
 
 
-# More kinds of networks and precisions: tests/robustness/test_exported_half_students.py.
 def test_of_many_classes_another_network_is_told_too(tmp_path, monkeypatch):
     """All probabilities are near 0.001."""
     answers = [softmax(np.random.default_rng(seed).normal(size=(2, 1000))) for seed in (0, 1)]
@@ -232,6 +231,7 @@ def test_a_layer_that_does_not_say_all_is_not_written_as_another(name, tmp_path)
         )
 
 
+# More kinds of networks and precisions: tests/robustness/test_exported_half_students.py.
 def test_a_half_precision_student_is_exported_in_float32(trained, digits, policy, tmp_path):
     policy("mixed_bfloat16")
     statistics = digits.mean, digits.variance

@@ -87,8 +87,8 @@ def test_any_float_will_do(loss, networks, data):
         ({"looks_at": ("maps",), "sections": 1}, "sections=1.*slice"),
         ({"before_relu": ("teachers",)}, "before_relu of teachers: .*some of 'teacher', 'student'"),
         ({"warmup": 20}, "warmup=20: expected a number, a share of the stage"),
-        ({"weight": -1}, "weight=-1: expected a number, above 0"),
-        ({"weight": "5"}, "weight='5'"),
+        ({"weight": -1}, "has the weight -1: expected a number above 0"),
+        ({"weight": "5"}, "has the weight '5': expected a number above 0"),
         ({"heads": 3}, "no list of Keras layers"),
         ({"heads": [keras.layers.Dense(2, name="late")]}, "'late'.*build"),
         ({"build": forgets_its_head}, "'forgotten'.*none of its heads"),
@@ -100,18 +100,22 @@ def test_what_it_says_of_itself(attributes, says, networks, data):
 
 
 def test_its_heads_are_in_float32_whatever_networks_compute_in(data, policy):
+    heads = []
+
     def build(self, teacher, student, number=None):
-        self.heads = [keras.layers.Dense(CLASSES, name="own_head")]
-        self.heads[0].build((None, *student.embedding))
+        heads[:] = self.heads = [keras.layers.Dense(CLASSES, name="own_head")]
+        heads[0].build((None, *student.embedding))
 
-    def loss(self, teacher, student, batch):
-        return tf.reduce_sum(teacher.logits - self.heads[0](student.embedding), 1)
+    def loss(student):
+        return tf.reduce_sum(student.logits - heads[0](student.embedding), 1)
 
-    name = made(looks_at=("logits", "embedding"), build=build)
+    name = made(loss, looks_at=("logits", "embedding"), build=build)
     policy("mixed_bfloat16")
     pair = [skt_tf.resnet(8, CLASSES, SHAPE, 2, seed=seed) for seed in (1, 2)]
     found = train(pair, data, f"{name}+task").history[f"{name}+task"]
     assert np.isfinite(found["loss"]).all()
+    assert heads[0].compute_dtype == "float32"
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
 
 
 def test_a_loss_that_is_not_written(networks, data):
